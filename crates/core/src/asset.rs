@@ -1,0 +1,135 @@
+use crate::{Address, Amount, ChainId, Digest, UnixSeconds, Usd, domain_separator};
+
+/// Which asset: a contract on a network.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssetId {
+    /// The network it lives on.
+    pub network: ChainId,
+    /// The token contract.
+    pub address: Address,
+}
+
+/// An asset as *we* know it. What the seller says about it is compared with this and never used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asset {
+    id: AssetId,
+    symbol: String,
+    name: String,
+    version: String,
+    decimals: u8,
+    methods: Vec<TransferMethod>,
+    usd: UsdRate,
+    domain_separator: Digest,
+}
+
+/// How a payment in an asset is authorised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransferMethod {
+    /// EIP-3009 `TransferWithAuthorization`.
+    Eip3009,
+}
+
+impl TransferMethod {
+    /// The word sellers and the registry use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eip3009 => "eip3009",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (text == Self::Eip3009.as_str()).then_some(Self::Eip3009)
+    }
+}
+
+/// What one whole unit of an asset is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsdRate {
+    /// Dollars for one whole unit.
+    pub per_unit: Usd,
+    /// Until when the rate may be used; a peg never ends.
+    pub usable_until: Option<UnixSeconds>,
+}
+
+/// Why an amount has no value in dollars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsdRateError {
+    /// The rate is too old.
+    #[error("the asset's dollar rate is stale: renew `usd.as_of` in registry.yaml")]
+    Stale,
+    /// The value does not fit.
+    #[error("the amount is worth more dollars than can be counted")]
+    TooLarge,
+}
+
+impl Asset {
+    /// An asset, with its EIP-712 domain separator computed once.
+    #[must_use]
+    pub fn new(
+        id: AssetId,
+        symbol: String,
+        (name, version): (String, String),
+        decimals: u8,
+        methods: Vec<TransferMethod>,
+        usd: UsdRate,
+    ) -> Self {
+        let domain_separator = domain_separator(&id, &name, &version);
+        Self { id, symbol, name, version, decimals, methods, usd, domain_separator }
+    }
+
+    /// Which asset this is.
+    #[must_use]
+    pub fn id(&self) -> &AssetId {
+        &self.id
+    }
+
+    /// The ticker people know it by.
+    #[must_use]
+    pub fn symbol(&self) -> &str {
+        &self.symbol
+    }
+
+    /// The `name` of its EIP-712 domain.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The `version` of its EIP-712 domain.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How many digits of an atomic amount are decimals of a whole unit.
+    #[must_use]
+    pub fn decimals(&self) -> u8 {
+        self.decimals
+    }
+
+    /// Whether payments may be authorised this way.
+    #[must_use]
+    pub fn allows(&self, method: TransferMethod) -> bool {
+        self.methods.contains(&method)
+    }
+
+    /// The EIP-712 domain separator of its contract.
+    #[must_use]
+    pub fn domain_separator(&self) -> Digest {
+        self.domain_separator
+    }
+
+    /// What `amount` is worth at `now`, rounded against the spender.
+    ///
+    /// # Errors
+    /// [`UsdRateError`] when the rate is stale or the value does not fit.
+    pub fn usd(&self, amount: Amount, now: UnixSeconds) -> Result<Usd, UsdRateError> {
+        if self.usd.usable_until.is_some_and(|until| now > until) {
+            return Err(UsdRateError::Stale);
+        }
+        Usd::of(amount, self.decimals, self.usd.per_unit).ok_or(UsdRateError::TooLarge)
+    }
+}

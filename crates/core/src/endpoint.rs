@@ -1,0 +1,308 @@
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use url::{Host, Url};
+
+/// Longest URL, in bytes.
+pub const URL_LEN_MAX: usize = 2048;
+/// Longest HTTP method, in bytes.
+pub const METHOD_LEN_MAX: usize = 16;
+
+/// The call being paid for, as the caller states it: method and normalised URL.
+///
+/// It is a claim. Nothing signed covers it; payee, asset, network, amount, wallet and workflow are what binds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    method: Arc<str>,
+    origin: Origin,
+    path: Arc<str>,
+    url: Arc<str>,
+}
+
+/// Scheme, host and port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    scheme: Arc<str>,
+    host: Arc<str>,
+    port: u16,
+}
+
+/// How the seller's `resource.url` relates to the call as the caller states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OriginMatch {
+    /// Same scheme, host and port.
+    Match,
+    /// The seller names no resource.
+    Absent,
+    /// Another origin, or no URL at all.
+    Differs,
+}
+
+/// Why a method and URL are not an [`Endpoint`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// Not 1 to 16 letters.
+    #[error("the method is not an HTTP method: use upper-case letters such as `GET`")]
+    Method,
+    /// Longer than [`URL_LEN_MAX`].
+    #[error("the url is longer than {URL_LEN_MAX} bytes")]
+    TooLong,
+    /// White space, control characters or backslashes, which URL parsers quietly drop or turn.
+    #[error("the url contains white space, a control character or a backslash: percent-encode it")]
+    Character,
+    /// Not an absolute URL.
+    #[error(
+        "the url is not absolute: write scheme, host and path, such as `https://api.example.com/v1/data`"
+    )]
+    NotAbsolute(#[source] url::ParseError),
+    /// `user:password@`.
+    #[error("the url carries user information: remove what stands before `@`")]
+    UserInfo,
+    /// Neither https, nor http to this machine.
+    #[error("the url is not https: plain http is for loopback addresses only")]
+    Scheme,
+    /// `example.com.` is another name for the same host.
+    #[error("the host ends in a dot: remove it")]
+    TrailingDot,
+}
+
+impl Endpoint {
+    /// Reads and normalises: lower-case scheme and host, IDNA to punycode, default port removed, dot segments resolved,
+    /// percent-encoded unreserved characters decoded, fragment dropped.
+    ///
+    /// # Errors
+    /// [`EndpointError`] when it is not a call anybody can be paid for.
+    pub fn parse(method: &str, url: &str) -> Result<Self, EndpointError> {
+        let is_method =
+            (1..=METHOD_LEN_MAX).contains(&method.len()) && method.bytes().all(|b| b.is_ascii_uppercase());
+        if !is_method {
+            return Err(EndpointError::Method);
+        }
+        let (origin, mut parsed) = parse_url(url)?;
+        parsed.set_fragment(None);
+        let path = decode_unreserved(parsed.path());
+        let query = parsed.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let url = format!("{origin}{path}{query}");
+        Ok(Self { method: method.into(), origin, path: path.into(), url: url.into() })
+    }
+
+    /// The HTTP method, upper case.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// Scheme, host and port.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The normalised path, beginning with `/`. An encoded slash stays encoded: it separates nothing.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The whole normalised URL, with its query.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How `resource`, the seller's own idea of the URL, relates to this call.
+    #[must_use]
+    pub fn compare_origin(&self, resource: Option<&str>) -> OriginMatch {
+        match resource.map(Origin::parse) {
+            None => OriginMatch::Absent,
+            Some(Ok(origin)) if origin == self.origin => OriginMatch::Match,
+            Some(Ok(_) | Err(_)) => OriginMatch::Differs,
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.url)
+    }
+}
+
+impl Origin {
+    /// The origin of an absolute URL; anything after the host and port is ignored.
+    ///
+    /// # Errors
+    /// [`EndpointError`] as for [`Endpoint::parse`].
+    pub fn parse(url: &str) -> Result<Self, EndpointError> {
+        parse_url(url).map(|(origin, _)| origin)
+    }
+
+    /// `https` or, for loopback, `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// The host in lower case, punycode, or an address (IPv6 in brackets).
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, also when it is the scheme's own.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let default = if &*self.scheme == "https" { 443 } else { 80 };
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        if self.port == default { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+impl OriginMatch {
+    /// The word used in policies and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Absent => "absent",
+            Self::Differs => "differs",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Match, Self::Absent, Self::Differs].into_iter().find(|value| value.as_str() == text)
+    }
+}
+
+fn parse_url(text: &str) -> Result<(Origin, Url), EndpointError> {
+    if text.len() > URL_LEN_MAX {
+        return Err(EndpointError::TooLong);
+    }
+    if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        return Err(EndpointError::Character);
+    }
+    let url = Url::parse(text).map_err(EndpointError::NotAbsolute)?;
+    let loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.octets().first() == Some(&Ipv4Addr::LOCALHOST.octets()[0]),
+        Some(Host::Ipv6(ip)) => ip == Ipv6Addr::LOCALHOST,
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return Err(EndpointError::Scheme);
+    };
+    if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
+        return Err(EndpointError::Scheme);
+    }
+    if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {
+        return Err(EndpointError::UserInfo);
+    }
+    if host.ends_with('.') {
+        return Err(EndpointError::TrailingDot);
+    }
+    let origin = Origin { scheme: url.scheme().into(), host: host.into(), port };
+    Ok((origin, url))
+}
+
+/// What stands between `//` and the next delimiter: `https://@host` parses with an empty user, which we refuse too.
+fn authority(text: &str) -> &str {
+    let after = text.split_once("//").map_or("", |(_, rest)| rest);
+    after.split(['/', '?', '#']).next().unwrap_or("")
+}
+
+/// RFC 3986 §6.2.2.2: `%7E` and `~` are the same path. Everything else stays encoded, in upper case.
+fn decode_unreserved(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                out.push(char::from(byte))
+            }
+            Some(byte) => out.push_str(&format!("%{byte:02X}")),
+            None => out.push('%'),
+        }
+        rest = if byte.is_some() { after.get(2..).unwrap_or("") } else { after };
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_call_is_refused() {
+        let table: [(&str, &str); 16] = [
+            ("get", "https://a.example/"),
+            ("", "https://a.example/"),
+            ("GET /x", "https://a.example/"),
+            ("GET", ""),
+            ("GET", "/relative"),
+            ("GET", "http://a.example/"),
+            ("GET", "http://127.0.0.1.nip.io/"),
+            ("GET", "ftp://a.example/"),
+            ("GET", "file:///etc/passwd"),
+            ("GET", "https://user@a.example/"),
+            ("GET", "https://@a.example/"),
+            ("GET", "https://:@a.example/"),
+            ("GET", "https://a.example./"),
+            ("GET", "https://a.example\\@b.example/"),
+            ("GET", "https://a.exa\tmple/"),
+            ("GET", "https://a.example/ b"),
+        ];
+        for (method, url) in table {
+            assert!(Endpoint::parse(method, url).is_err(), "{method} {url}");
+        }
+        let long = format!("https://a.example/{}", "a".repeat(URL_LEN_MAX));
+        assert_eq!(Endpoint::parse("GET", &long), Err(EndpointError::TooLong));
+        assert_eq!(
+            Endpoint::parse(&"A".repeat(METHOD_LEN_MAX + 1), "https://a.example/"),
+            Err(EndpointError::Method)
+        );
+    }
+
+    #[test]
+    fn the_same_call_has_one_spelling() {
+        let table = [
+            ("HTTPS://API.Example.COM:443/a/../b#frag", "https://api.example.com/b"),
+            ("https://bücher.example/%7Euser/%2fx%2E", "https://xn--bcher-kva.example/~user/%2Fx."),
+            ("https://a.example", "https://a.example/"),
+            ("https://a.example/x/%2e%2e/y?q=%7E", "https://a.example/y?q=%7E"),
+            ("http://127.0.0.1:8402/x", "http://127.0.0.1:8402/x"),
+            ("http://[::1]:80/x", "http://[::1]/x"),
+            ("https://a.example/100%", "https://a.example/100%"),
+        ];
+        for (url, expected) in table {
+            assert_eq!(Endpoint::parse("GET", url).unwrap().url(), expected);
+        }
+    }
+
+    #[test]
+    fn the_sellers_url_is_compared_by_origin() {
+        let endpoint = Endpoint::parse("GET", "https://a.example/x?y=1").unwrap();
+        let table = [
+            (None, OriginMatch::Absent),
+            (Some("https://a.example/other"), OriginMatch::Match),
+            (Some("https://A.EXAMPLE:443"), OriginMatch::Match),
+            (Some("https://a.example:8443/x"), OriginMatch::Differs),
+            (Some("https://b.example/x"), OriginMatch::Differs),
+            (Some("a.example/x"), OriginMatch::Differs),
+            (Some(""), OriginMatch::Differs),
+        ];
+        for (resource, expected) in table {
+            assert_eq!(endpoint.compare_origin(resource), expected, "{resource:?}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use crate::x402::{Payload, PayloadError};
+use crate::{Address, DecisionId, Digest, Intent, Signature};
+
+/// The right to one signature: a permit the gate decided and the journal confirmed.
+///
+/// There is no way to make one outside the gate:
+///
+/// ```compile_fail,E0451
+/// use pursekeeper_core::{DecisionId, Intent, gate::Authorized};
+/// fn forge(intent: Intent, decision_id: DecisionId) -> Authorized {
+///     Authorized { intent, decision_id }
+/// }
+/// ```
+///
+/// ```compile_fail,E0624
+/// use pursekeeper_core::{DecisionId, Intent, gate::Authorized};
+/// fn forge(intent: Intent, decision_id: DecisionId) -> Authorized {
+///     Authorized::new(intent, decision_id)
+/// }
+/// ```
+///
+/// no way to keep one for later:
+///
+/// ```compile_fail,E0599
+/// fn twice(right: pursekeeper_core::gate::Authorized) -> pursekeeper_core::gate::Authorized {
+///     right.clone()
+/// }
+/// ```
+///
+/// and signing takes it away:
+///
+/// ```compile_fail,E0382
+/// use pursekeeper_core::{gate::Authorized, ports::Custody};
+/// fn sign_twice<C: Custody>(custody: &C, right: Authorized) {
+///     let _ = custody.sign(right);
+///     let _ = custody.sign(right);
+/// }
+/// ```
+///
+/// A decision alone, not yet recorded, does not sign:
+///
+/// ```compile_fail,E0308
+/// use pursekeeper_core::{Decision, ports::Custody};
+/// fn unrecorded<C: Custody>(custody: &C, decision: Decision) {
+///     let _ = custody.sign(decision);
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Authorized {
+    intent: Intent,
+    decision_id: DecisionId,
+}
+
+/// A signature together with what it signs.
+///
+/// It comes only from an [`Authorized`]:
+///
+/// ```compile_fail,E0451
+/// use pursekeeper_core::{DecisionId, Intent, Signature, gate::Signed};
+/// fn forge(intent: Intent, decision_id: DecisionId, signature: Signature) -> Signed {
+///     Signed { intent, decision_id, signature }
+/// }
+/// ```
+pub struct Signed {
+    intent: Intent,
+    decision_id: DecisionId,
+    signature: Signature,
+}
+
+impl Authorized {
+    // INVARIANT: called by the gate only, with an intent that `Journal::commit` returned.
+    pub(super) fn new(intent: Intent, decision_id: DecisionId) -> Self {
+        Self { intent, decision_id }
+    }
+
+    /// What to sign.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.intent.digest()
+    }
+
+    /// Whose key signs.
+    #[must_use]
+    pub fn wallet_address(&self) -> Address {
+        self.intent.wallet_address
+    }
+
+    /// What was authorised.
+    #[must_use]
+    pub fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    /// Spends the right.
+    #[must_use]
+    pub fn into_signed(self, signature: Signature) -> Signed {
+        let Self { intent, decision_id } = self;
+        Signed { intent, decision_id, signature }
+    }
+}
+
+impl Signed {
+    /// What was signed.
+    #[must_use]
+    pub fn intent(&self) -> &Intent {
+        &self.intent
+    }
+
+    /// The record of the permit.
+    #[must_use]
+    pub fn decision_id(&self) -> DecisionId {
+        self.decision_id
+    }
+
+    /// The signature.
+    #[must_use]
+    pub fn signature(&self) -> Signature {
+        self.signature
+    }
+
+    /// The payment as it is sent.
+    ///
+    /// # Errors
+    /// [`PayloadError`] when the intent was damaged.
+    pub fn payload(&self) -> Result<Payload, PayloadError> {
+        Payload::new(&self.intent, self.signature)
+    }
+}

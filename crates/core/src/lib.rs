@@ -1,0 +1,52 @@
+//! What is true in Pursekeeper: values, x402 parsing and building, decisions, and the one gate every signature passes.
+//!
+//! Nothing here reads a clock, a file, a socket or a random number: time and randomness are arguments. That is what
+//! lets the same code judge a live payment, a preview, and a replay of the journal.
+//!
+//! Reading order: [`x402`] turns a seller's 402 into a [`x402::Challenge`], [`registry`] is what the security team
+//! declared, [`gate`] joins the two into an [`Intent`] and [`Facts`], asks the [`ports::Policy`], has the
+//! [`ports::Journal`] make the answer durable, and only then hands out an [`gate::Authorized`].
+
+mod address;
+mod amount;
+mod asset;
+mod chain;
+mod decision;
+mod digest;
+mod eip712;
+mod endpoint;
+mod facts;
+pub mod gate;
+mod intent;
+mod name;
+pub mod ports;
+pub mod registry;
+mod signature;
+mod status;
+mod time;
+mod usd;
+mod window;
+pub mod x402;
+
+pub use address::{Address, AddressError, EvmAddress};
+pub use amount::{Amount, AmountError};
+pub use asset::{Asset, AssetId, TransferMethod, UsdRate, UsdRateError};
+pub use chain::{ChainId, ChainIdError};
+pub use decision::{
+    Act, ActVerb, Asked, Caller, Decision, Denial, DenyCode, Entry, IdentitySource, LifecycleDecision, Mode,
+    OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Subject,
+};
+pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
+pub use eip712::{domain_separator, transfer_with_authorization_digest};
+pub use endpoint::{Endpoint, EndpointError, METHOD_LEN_MAX, Origin, OriginMatch, URL_LEN_MAX};
+pub use facts::{Facts, PerScope, Totals};
+pub use intent::Intent;
+pub use name::{
+    AgentName, NameError, OperatorName, REQUEST_ID_LEN_MAX, RequestId, ServiceName, TeamName, WalletName,
+    WorkflowName,
+};
+pub use signature::Signature;
+pub use status::Status;
+pub use time::{Moment, UnixSeconds};
+pub use usd::{Usd, UsdError};
+pub use window::{Scope, ScopeKind, Window};

@@ -1,0 +1,113 @@
+//! The three things the gate needs from outside. Each has exactly one implementation outside tests and benches.
+
+use crate::gate::{Authorized, Signed};
+use crate::registry::Registry;
+use crate::{
+    Act, AgentName, DecisionId, Digest, Endpoint, Entry, Facts, Intent, Moment, PolicyRef, RequestId, Scope,
+    Status, Subject, Totals,
+};
+use crate::{DenyCode, UnixSeconds};
+
+/// A governance bundle that judges. Pure: the same question has the same answer.
+pub trait Policy {
+    /// What the bundle declares.
+    fn registry(&self) -> &Registry;
+
+    /// SHA-256 of the whole bundle.
+    fn digest(&self) -> Digest;
+
+    /// Judges a payment. It cannot fail: what cannot be evaluated is denied.
+    fn decide(&self, intent: &Intent, facts: &Facts) -> Verdict;
+
+    /// Judges an operator's act.
+    fn decide_act(&self, act: &Act, now: UnixSeconds) -> Verdict;
+}
+
+/// What policies say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Permitted, by these.
+    Permit(Vec<PolicyRef>),
+    /// Denied, by these.
+    Deny(DenyCode, Vec<PolicyRef>),
+}
+
+/// The journal as it stands inside the transaction that records the next decision: it contains the holds of the
+/// decisions before it in the same batch.
+pub trait Ledger {
+    /// Money and payments of a subject, settled and held together, in every window.
+    fn totals(&self, scope: &Scope) -> Totals;
+
+    /// What operators decided about a subject; active when they decided nothing.
+    fn status(&self, subject: &Subject) -> Status;
+
+    /// The permit an agent's request id was used for.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn prior(&self, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, LedgerError>;
+
+    /// Signatures of an agent for an endpoint that may still be settled.
+    fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64;
+
+    /// The latest wall clock of any record, in milliseconds since the Unix epoch.
+    fn high_water_unix_ms(&self) -> u64;
+}
+
+/// A permit given earlier under the same request id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prior {
+    /// The record that holds it.
+    pub seq: u64,
+    /// What makes a retry the same request.
+    pub fingerprint: Digest,
+    /// What was permitted.
+    pub intent: Intent,
+}
+
+/// The journal could not be read inside a transaction.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal cannot be read: {0}")]
+pub struct LedgerError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// The durable record of everything the gate answers.
+pub trait Journal {
+    /// Why nothing was recorded.
+    type Error: std::error::Error + From<LedgerError>;
+
+    /// Judges each of `asks` with `decide`, in order, and records the answers in one transaction, together with the
+    /// holds, totals, statuses and request ids that follow from them. Returns once that is on disk; on an error nothing
+    /// was recorded and nothing is remembered.
+    ///
+    /// `decide` sees the ledger as left by the asks before it.
+    ///
+    /// # Errors
+    /// The implementation's own, and whatever `decide` returns.
+    fn commit<A>(
+        &mut self,
+        at: Moment,
+        asks: &[A],
+        decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+    ) -> Result<Vec<Recorded>, Self::Error>;
+}
+
+/// An entry that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its name.
+    pub decision_id: DecisionId,
+    /// What it says.
+    pub entry: Entry,
+}
+
+/// Whoever holds the keys.
+pub trait Custody {
+    /// Why there is no signature.
+    type Error: std::error::Error;
+
+    /// Signs what was authorised, once.
+    ///
+    /// # Errors
+    /// The implementation's own; then there is no signature outside.
+    fn sign(&self, job: Authorized) -> Result<Signed, Self::Error>;
+}

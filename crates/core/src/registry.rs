@@ -1,0 +1,272 @@
+//! What the security team declared: a plain, resolved picture of `registry.yaml`.
+//!
+//! The policy crate reads the file and refuses it unless every reference resolves; from then on this is valid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    Address, AgentName, Asset, AssetId, ChainId, Endpoint, OperatorName, Origin, ServiceName, Status,
+    TeamName, UnixSeconds, Usd, WalletName, Window, WorkflowName,
+};
+
+/// Everything declared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    /// Workloads that ask.
+    pub agents: BTreeMap<AgentName, Agent>,
+    /// Business tasks.
+    pub workflows: BTreeMap<WorkflowName, Workflow>,
+    /// Governed keys.
+    pub wallets: BTreeMap<WalletName, Wallet>,
+    /// Sets of endpoints.
+    pub services: BTreeMap<ServiceName, Service>,
+    /// Assets by network and address.
+    pub assets: BTreeMap<AssetId, Asset>,
+    /// Groups of operators.
+    pub teams: BTreeSet<TeamName>,
+    /// People who govern.
+    pub operators: BTreeMap<OperatorName, Operator>,
+    /// Ceilings on what one address may receive, whoever pays.
+    pub payees: BTreeMap<Address, Ceilings>,
+}
+
+/// Limits of one subject. A missing limit is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ceilings {
+    /// Dollars.
+    pub usd: BTreeMap<Window, Usd>,
+    /// Number of payments; never for [`Window::Payment`].
+    pub payments: BTreeMap<Window, u64>,
+}
+
+/// A workload that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The user ids it may connect as.
+    pub uids: BTreeSet<u32>,
+    /// The tasks it works for; at least one.
+    pub workflows: BTreeSet<WorkflowName>,
+    /// Declared properties such as `model`.
+    pub labels: BTreeMap<String, String>,
+    /// Its own limits.
+    pub ceilings: Ceilings,
+    /// What the registry declares.
+    pub status: Status,
+}
+
+/// A business task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workflow {
+    /// Who answers for it.
+    pub owner: TeamName,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
+    /// Where it may spend.
+    pub services: BTreeSet<ServiceName>,
+    /// Its limits.
+    pub ceilings: Ceilings,
+    /// What the registry declares.
+    pub status: Status,
+}
+
+/// A governed key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wallet {
+    /// Its address.
+    pub address: Address,
+    /// Who answers for it.
+    pub owner: TeamName,
+    /// Who may recover it; at least one.
+    pub recovery: BTreeSet<TeamName>,
+    /// Who may suspend and revoke it; at least one.
+    pub revokers: BTreeSet<TeamName>,
+    /// The tasks it pays for; more than one only with `shared: true`.
+    pub workflows: BTreeSet<WorkflowName>,
+    /// Where it may spend.
+    pub networks: BTreeSet<ChainId>,
+    /// Its limits.
+    pub ceilings: Ceilings,
+    /// What the registry declares.
+    pub status: Status,
+}
+
+/// A named set of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Scheme, host and port.
+    pub origin: Origin,
+    /// HTTP methods.
+    pub methods: BTreeSet<String>,
+    /// Which paths.
+    pub paths: Vec<PathPattern>,
+    /// Who may be paid there.
+    pub payees: BTreeSet<Address>,
+    /// Whether a 402 without `resource` is acceptable.
+    pub resource_optional: bool,
+    /// Its limits.
+    pub ceilings: Ceilings,
+    /// What the registry declares.
+    pub status: Status,
+}
+
+/// A person who governs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The user ids they may connect as.
+    pub uids: BTreeSet<u32>,
+    /// The groups they belong to.
+    pub teams: BTreeSet<TeamName>,
+}
+
+/// Which paths belong to a service: `*` stands for one segment, a final `**` for any number, including none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern(String);
+
+/// Why a text is not a [`PathPattern`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathPatternError {
+    /// Does not begin with `/`.
+    #[error("a path pattern begins with `/`")]
+    Relative,
+    /// `*` next to other characters, or `**` before the end.
+    #[error("`*` stands for one whole segment and `**` for the rest: write `/v1/*/data` or `/v1/**`")]
+    Wildcard,
+    /// Query, fragment, white space or dot segments.
+    #[error("a path pattern holds a path only: no `?`, `#`, white space, `.` or `..` segments")]
+    NotPath,
+}
+
+impl PathPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PathPatternError`] when it is not one.
+    pub fn parse(text: &str) -> Result<Self, PathPatternError> {
+        let body = text.strip_prefix('/').ok_or(PathPatternError::Relative)?;
+        let segments: Vec<&str> = body.split('/').collect();
+        let last = segments.len().saturating_sub(1);
+        for (at, segment) in segments.iter().enumerate() {
+            let wild = *segment == "*" || *segment == "**" && at == last;
+            if segment.contains('*') && !wild {
+                return Err(PathPatternError::Wildcard);
+            }
+            let foreign = |c: char| c == '?' || c == '#' || c == '\\' || c.is_whitespace() || c.is_control();
+            if matches!(*segment, "." | "..") || segment.contains(foreign) {
+                return Err(PathPatternError::NotPath);
+            }
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a normalised path belongs.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let mut segments = path.split('/');
+        for wanted in self.0.split('/') {
+            match (wanted, segments.next()) {
+                ("**", _) => return true,
+                ("*", Some(segment)) if !segment.is_empty() => {}
+                (literal, Some(segment)) if literal == segment => {}
+                (_, Some(_) | None) => return false,
+            }
+        }
+        segments.next().is_none()
+    }
+
+    /// How much of the pattern is literal: of two that match, the longer literal is the more specific.
+    fn literal_len(&self) -> usize {
+        self.0.bytes().filter(|byte| *byte != b'*').count()
+    }
+}
+
+impl Service {
+    /// The most specific of its patterns that `endpoint` matches, as the length of its literal part.
+    fn specificity(&self, endpoint: &Endpoint) -> Option<usize> {
+        if self.origin != *endpoint.origin() || !self.methods.contains(endpoint.method()) {
+            return None;
+        }
+        self.paths.iter().filter(|path| path.matches(endpoint.path())).map(PathPattern::literal_len).max()
+    }
+}
+
+impl Registry {
+    /// Every service the endpoint belongs to, the most specific first, ties by name.
+    #[must_use]
+    pub fn services_of(&self, endpoint: &Endpoint) -> Vec<ServiceName> {
+        let mut found: Vec<(usize, &ServiceName)> = self
+            .services
+            .iter()
+            .filter_map(|(name, service)| service.specificity(endpoint).map(|length| (length, name)))
+            .collect();
+        found.sort_by(|(a, a_name), (b, b_name)| b.cmp(a).then(a_name.cmp(b_name)));
+        found.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// The agent that connects as `uid`.
+    #[must_use]
+    pub fn agent_of_uid(&self, uid: u32) -> Option<&AgentName> {
+        self.agents.iter().find(|(_, agent)| agent.uids.contains(&uid)).map(|(name, _)| name)
+    }
+
+    /// The operator that connects as `uid`.
+    #[must_use]
+    pub fn operator_of_uid(&self, uid: u32) -> Option<&OperatorName> {
+        self.operators.iter().find(|(_, operator)| operator.uids.contains(&uid)).map(|(name, _)| name)
+    }
+
+    /// The wallet with this address.
+    #[must_use]
+    pub fn wallet_at(&self, address: Address) -> Option<(&WalletName, &Wallet)> {
+        self.wallets.iter().find(|(_, wallet)| wallet.address == address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_could_surprise_are_refused() {
+        let table = [
+            ("v1", PathPatternError::Relative),
+            ("", PathPatternError::Relative),
+            ("/v*", PathPatternError::Wildcard),
+            ("/**/x", PathPatternError::Wildcard),
+            ("/***", PathPatternError::Wildcard),
+            ("/a?b", PathPatternError::NotPath),
+            ("/a/../b", PathPatternError::NotPath),
+            ("/a b", PathPatternError::NotPath),
+        ];
+        for (text, expected) in table {
+            assert_eq!(PathPattern::parse(text), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn one_star_is_one_segment_and_two_are_the_rest() {
+        let table = [
+            ("/", "/", true),
+            ("/", "/a", false),
+            ("/v1/data", "/v1/data", true),
+            ("/v1/data", "/v1/data/", false),
+            ("/v1/data", "/V1/data", false),
+            ("/v1/*/data", "/v1/x/data", true),
+            ("/v1/*/data", "/v1//data", false),
+            ("/v1/*/data", "/v1/x/y/data", false),
+            ("/v1/**", "/v1", true),
+            ("/v1/**", "/v1/a/b", true),
+            ("/v1/**", "/v1x", false),
+            ("/**", "/anything/at/all", true),
+            ("/v1/*", "/v1/a%2Fb", true),
+        ];
+        for (pattern, path, expected) in table {
+            assert_eq!(PathPattern::parse(pattern).unwrap().matches(path), expected, "{pattern} {path}");
+        }
+    }
+}
