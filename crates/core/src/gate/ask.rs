@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +17,7 @@ pub const REASON_LEN_MAX: usize = 512;
 #[derive(Clone, Debug)]
 pub enum Ask {
     /// Sign a payment, or say whether it would be signed.
-    Payment(Box<PaymentAsk>),
+    Payment(Arc<PaymentAsk>),
     /// Do what an operator wants done.
     Lifecycle(LifecycleAsk),
 }

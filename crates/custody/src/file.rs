@@ -1,0 +1,97 @@
+//! Reading and writing files that only their owner may touch.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::CustodyError;
+
+/// Permission bits that a file with a plain secret must not have.
+pub(crate) const GROUP_AND_OTHERS: u32 = 0o077;
+/// Permission bits that a file with an encrypted secret must not have. The group is let in because Kubernetes gives
+/// it access to every file of a volume with an `fsGroup` each time the volume is mounted.
+pub(crate) const OTHERS: u32 = 0o007;
+
+/// Reads a regular file of at most `len_max` bytes that has none of the permission bits `refused`.
+///
+/// Everything is checked on the open file, so that nothing can be swapped between the check and the reading.
+pub(crate) fn read(path: &Path, len_max: usize, refused: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
+    // Without O_NONBLOCK, opening a named pipe would wait for its writer.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|source| {
+        if source.raw_os_error() == Some(libc::ELOOP) {
+            CustodyError::NotRegularFile { path: path.to_owned() }
+        } else {
+            CustodyError::io("open", path)(source)
+        }
+    })?;
+    let metadata = file.metadata().map_err(CustodyError::io("inspect", path))?;
+    if !metadata.is_file() {
+        return Err(CustodyError::NotRegularFile { path: path.to_owned() });
+    }
+    refuse_mode(path, metadata.permissions().mode(), refused)?;
+
+    // One spare byte tells a file that is too long. All room is reserved first: growing a vector copies it and leaves
+    // the old bytes behind.
+    let room = len_max.saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room.saturating_add(64)));
+    file.take(u64::try_from(room).unwrap_or(u64::MAX))
+        .read_to_end(&mut bytes)
+        .map_err(CustodyError::io("read", path))?;
+    if bytes.len() > len_max {
+        return Err(CustodyError::TooLong { path: path.to_owned(), len_max });
+    }
+    Ok(bytes)
+}
+
+/// Refuses a file or directory whose `mode` has any of the bits `refused`.
+pub(crate) fn refuse_mode(path: &Path, mode: u32, refused: u32) -> Result<(), CustodyError> {
+    if mode & refused == 0 {
+        Ok(())
+    } else {
+        Err(CustodyError::TooOpen { path: path.to_owned(), mode: mode & 0o777 })
+    }
+}
+
+/// Creates a file that must not exist yet, with `mode`; it is on disk when this returns.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CustodyError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(CustodyError::io("create", path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|source| {
+        // Half a secret is worse than none: it would be found, and not open anything. If it cannot be removed
+        // either, the first error still says what went wrong.
+        let _ = fs::remove_file(path);
+        CustodyError::io("write", path)(source)
+    })?;
+    sync_parent(path)
+}
+
+/// Writes `path`, replacing what was there. After a crash it holds the old or the new bytes, never a part.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CustodyError> {
+    let temporary = path.with_extension("tmp");
+    match fs::remove_file(&temporary) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(CustodyError::io("remove", &temporary)(source));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    write_new(&temporary, bytes, 0o600)?;
+    fs::rename(&temporary, path).map_err(CustodyError::io("replace", path))?;
+    sync_parent(path)
+}
+
+/// Makes what happened to the directory entry of `path` durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), CustodyError> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    };
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(CustodyError::io("sync", parent))
+}

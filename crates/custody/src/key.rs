@@ -1,0 +1,70 @@
+use alloy_primitives::Keccak256;
+use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
+use k256::elliptic_curve::point::AffineCoordinates as _;
+use pursekeeper_core::{Address, EvmAddress};
+use zeroize::Zeroizing;
+
+use crate::CustodyError;
+
+/// The 32 bytes of a private key on their way between a file and a [`PrivateKey`]; wiped when dropped.
+pub(crate) type KeyBytes = Zeroizing<[u8; 32]>;
+
+/// A secp256k1 private key and the account it controls.
+///
+/// Wiped when dropped, which `k256::ecdsa::SigningKey` does itself. Unlike that type it has no `Debug` and no `Clone`,
+/// and there is no way to get the key out of it again.
+pub(crate) struct PrivateKey {
+    signing: SigningKey,
+    address: EvmAddress,
+}
+
+impl PrivateKey {
+    /// The key with these bytes; none when they are zero or not below the order of the curve.
+    pub(crate) fn from_bytes(bytes: &KeyBytes) -> Option<Self> {
+        let signing = SigningKey::from_slice(bytes.as_slice()).ok()?;
+        let address = address_of(signing.verifying_key());
+        Some(Self { signing, address })
+    }
+
+    /// Draws a new key, and returns its bytes with it so that they can be encrypted.
+    pub(crate) fn generate() -> Result<(Self, KeyBytes), CustodyError> {
+        loop {
+            let mut bytes = KeyBytes::default();
+            getrandom::fill(&mut *bytes)?;
+            // Of 2^128 draws, about one is not a key.
+            if let Some(key) = Self::from_bytes(&bytes) {
+                return Ok((key, bytes));
+            }
+        }
+    }
+
+    /// The account of this key.
+    pub(crate) fn address(&self) -> Address {
+        Address::Evm(self.address)
+    }
+
+    /// Signs a digest: r‖s‖v with a low s and v 27 or 28, always the same bytes for the same digest (RFC 6979).
+    pub(crate) fn sign(&self, digest: &[u8; 32]) -> [u8; 65] {
+        let (signature, recovery) = self.signing.sign_prehash_recoverable(digest);
+        encode(&signature, recovery)
+    }
+}
+
+/// The account of a public key: the last 20 bytes of the Keccak-256 hash of its coordinates.
+pub(crate) fn address_of(key: &VerifyingKey) -> EvmAddress {
+    let point = key.as_affine();
+    let mut hasher = Keccak256::new();
+    hasher.update(point.x());
+    hasher.update(point.y());
+    let [_, _, _, _, _, _, _, _, _, _, _, _, address @ ..] = hasher.finalize().0;
+    EvmAddress::from_bytes(address)
+}
+
+/// The 65 bytes that contracts and facilitators verify: r‖s‖v, v 27 for an even y and 28 for an odd one.
+pub(crate) fn encode(signature: &Signature, recovery: RecoveryId) -> [u8; 65] {
+    let mut bytes = [0; 65];
+    let (scalars, v) = bytes.split_at_mut(64);
+    scalars.copy_from_slice(&signature.to_bytes());
+    v.fill(if recovery.is_y_odd() { 28 } else { 27 });
+    bytes
+}

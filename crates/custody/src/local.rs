@@ -1,0 +1,171 @@
+use std::collections::BTreeMap;
+
+use pursekeeper_core::gate::{Authorized, Signed};
+use pursekeeper_core::ports::Custody;
+use pursekeeper_core::{Address, Signature};
+
+use crate::CustodyError;
+use crate::key::PrivateKey;
+use crate::recovery::with_recovery;
+
+/// Decrypted keys in this process's memory.
+///
+/// It signs what the gate has authorised and nothing else. The keys are wiped when it is dropped; it cannot be printed
+/// or copied:
+///
+/// ```compile_fail,E0277
+/// fn show(keys: &pursekeeper_custody::LocalCustody) -> String { format!("{keys:?}") }
+/// ```
+///
+/// ```compile_fail,E0308
+/// fn copy(keys: &pursekeeper_custody::LocalCustody) -> pursekeeper_custody::LocalCustody { keys.clone() }
+/// ```
+///
+/// and there is no way to have it sign bytes that the gate has not seen:
+///
+/// ```compile_fail,E0624
+/// fn forge(keys: &pursekeeper_custody::LocalCustody, address: pursekeeper_core::Address) {
+///     let _ = keys.sign_digest(address, &[0; 32]);
+/// }
+/// ```
+///
+/// Each of these compiles as soon as the last step is something that it may do:
+///
+/// ```
+/// fn count(keys: &pursekeeper_custody::LocalCustody) -> usize { keys.addresses().count() }
+/// ```
+pub struct LocalCustody {
+    keys: BTreeMap<Address, PrivateKey>,
+}
+
+/// What every key signs once when it is loaded. A hash of nothing in particular: no contract and no server takes it.
+const PROOF_DIGEST: [u8; 32] = *b"pursekeeper proof of a local key";
+
+impl LocalCustody {
+    /// No keys yet.
+    pub(crate) fn new() -> Self {
+        Self { keys: BTreeMap::new() }
+    }
+
+    /// Takes a key, after it has shown that what it signs is recovered to its address.
+    ///
+    /// The check runs once and not for each signature, because a key in our own memory does not change and recovering
+    /// would multiply the time that signing takes.
+    pub(crate) fn insert(&mut self, key: PrivateKey) -> Result<(), CustodyError> {
+        let address = key.address();
+        let signed = key.sign(&PROOF_DIGEST);
+        let ([r, s], [_]) = signed.as_chunks::<32>() else {
+            return Err(CustodyError::NotItsSignature { address });
+        };
+        if with_recovery(address, &PROOF_DIGEST, *r, *s)? != signed {
+            return Err(CustodyError::NotItsSignature { address });
+        }
+        self.keys.insert(address, key);
+        Ok(())
+    }
+
+    /// The accounts it can sign for, in order.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.keys.keys().copied()
+    }
+
+    /// Signs `digest` with the key of `address`.
+    // INVARIANT: private, and called only with what an `Authorized` holds.
+    fn sign_digest(&self, address: Address, digest: &[u8; 32]) -> Result<[u8; 65], CustodyError> {
+        let key = self.keys.get(&address).ok_or(CustodyError::NoKey { address })?;
+        Ok(key.sign(digest))
+    }
+}
+
+impl Custody for LocalCustody {
+    type Error = CustodyError;
+
+    /// An error means that no signature was made, here or anywhere else.
+    fn sign(&self, job: Authorized) -> Result<Signed, CustodyError> {
+        let signature = self.sign_digest(job.wallet_address(), &job.digest().0)?;
+        Ok(job.into_signed(Signature::Evm(signature)))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::key::KeyBytes;
+    use pursekeeper_core::EvmAddress;
+
+    /// A signature that another implementation made.
+    pub(crate) struct Vector {
+        pub(crate) key: KeyBytes,
+        pub(crate) address: Address,
+        pub(crate) digest: [u8; 32],
+        pub(crate) signature: [u8; 65],
+    }
+
+    /// The project's EVM vectors, each made by viem.
+    pub(crate) fn vectors() -> Vec<Vector> {
+        let text = include_str!("../../../tests/vectors/evm.json");
+        let json: serde_json::Value = serde_json::from_str(text).unwrap();
+        let vectors: Vec<_> = json["vectors"].as_array().unwrap().iter().map(read).collect();
+        assert_eq!(vectors.len(), 24);
+        vectors
+    }
+
+    fn read(vector: &serde_json::Value) -> Vector {
+        let text = |field: &str| vector[field].as_str().unwrap().strip_prefix("0x").unwrap();
+        let mut read = Vector {
+            key: KeyBytes::default(),
+            address: EvmAddress::parse(vector["address"].as_str().unwrap()).unwrap().into(),
+            digest: [0; 32],
+            signature: [0; 65],
+        };
+        hex::decode_to_slice(text("privateKey"), &mut *read.key).unwrap();
+        hex::decode_to_slice(text("digest"), &mut read.digest).unwrap();
+        hex::decode_to_slice(text("signature"), &mut read.signature).unwrap();
+        read
+    }
+
+    fn custody_of(vectors: &[Vector]) -> LocalCustody {
+        let mut custody = LocalCustody::new();
+        for vector in vectors {
+            custody.insert(PrivateKey::from_bytes(&vector.key).unwrap()).unwrap();
+        }
+        custody
+    }
+
+    #[test]
+    fn bytes_outside_the_curve_are_no_key() {
+        for byte in [0, 0xff] {
+            assert!(PrivateKey::from_bytes(&KeyBytes::new([byte; 32])).is_none());
+        }
+    }
+
+    #[test]
+    fn an_address_without_a_key_signs_nothing() {
+        let Vector { address, digest, .. } = vectors().remove(0);
+        let error = LocalCustody::new().sign_digest(address, &digest).unwrap_err();
+        assert!(matches!(error, CustodyError::NoKey { address: named } if named == address));
+    }
+
+    #[test]
+    fn every_vector_is_reproduced_byte_for_byte() {
+        let vectors = vectors();
+        let custody = custody_of(&vectors);
+        assert!(custody.addresses().all(|address| vectors.iter().any(|vector| vector.address == address)));
+        for Vector { address, digest, signature, .. } in &vectors {
+            assert_eq!(custody.sign_digest(*address, digest).unwrap(), *signature, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_new_key_proves_itself_and_is_not_the_last_one() {
+        let (mut custody, mut last) = (LocalCustody::new(), None);
+        for _ in 0..3 {
+            let (key, bytes) = PrivateKey::generate().unwrap();
+            assert_ne!(Some(key.address()), last);
+            assert_eq!(PrivateKey::from_bytes(&bytes).unwrap().address(), key.address());
+            last = Some(key.address());
+            custody.insert(key).unwrap();
+        }
+        assert_eq!(custody.addresses().count(), 3);
+    }
+}

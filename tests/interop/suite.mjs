@@ -1,0 +1,168 @@
+// Pursekeeper end to end: agents that hold no key buy from the same peers, through the real binary.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { promisify } from "node:util";
+import * as grpc from "@grpc/grpc-js";
+import { costs, mint, peers, premium, routes } from "./client.mjs";
+
+// The test's own user is both the agent and the operator. Each seller is one service, with its own payee; /premium is
+// in neither.
+const registry = (wallet) => `
+teams: [platform]
+operators:
+  tester: { uids: [${process.getuid()}], teams: [platform] }
+agents:
+  buyer: { uids: [${process.getuid()}], workflows: [interop] }
+workflows:
+  interop:
+    owner: platform
+    services: [seller-v2, seller-v1]
+    ceilings: { usd: { payment: "0.05", day: "1" } }
+wallets:
+  ${wallet.name}:
+    address: "${wallet.address}"
+    owner: platform
+    recovery: [platform]
+    revokers: [platform]
+    workflows: [interop]
+    networks: ["${peers.network}"]
+services:
+  seller-v2:
+    origin: ${peers.v2.url}
+    methods: [GET, POST]
+    paths: [/weather, /infer]
+    payees: ["${peers.v2.payee}"]
+  seller-v1:
+    origin: ${peers.v1.url}
+    methods: [GET]
+    paths: [/v1/weather]
+    payees: ["${peers.v1.payee}"]
+assets:
+  - network: "${peers.network}"
+    address: "${peers.asset}"
+    symbol: USDC
+    name: USDC
+    version: "2"
+    decimals: 6
+    methods: [eip3009]
+    usd: { peg: "1" }
+`;
+
+const binary = process.env.PURSEKEEPER_BIN;
+if (!binary) throw new Error("PURSEKEEPER_BIN is not set: start the tests with ./run");
+const here = import.meta.dirname;
+const home = mkdtempSync(join(tmpdir(), "pursekeeper-interop-"));
+const socket = join(home, "run", "agent.sock");
+const log = join(home, "serve.log");
+const config = ["--config", join(home, "pursekeeper.yaml")];
+const FUNDS = 1_000_000n; // $1
+
+let serve;
+let wallet;
+
+before(async () => {
+  await succeeds("init", home);
+  [wallet] = JSON.parse(await succeeds("wallet", "list", ...config, "--output", "json"));
+  writeFileSync(join(home, "policies", "registry.yaml"), registry(wallet));
+  const out = openSync(log, "a");
+  serve = spawn(binary, ["serve", ...config], { stdio: ["ignore", out, out] });
+  await answers();
+  await mint(wallet.address, FUNDS);
+});
+
+after(() => serve?.kill("SIGKILL"));
+
+// What each buyer makes of a route: `code` is the exit status, `output` what it printed.
+const buyers = {
+  "the TypeScript agent": ({ method, url, body }) =>
+    run(process.execPath, ["--import", "tsx", "agents/agent.ts", socket, method, url, ...(body ? [body] : [])]),
+  "the Python agent": ({ method, url, body }) =>
+    run(".venv/bin/python", ["agents/agent.py", socket, method, url, ...(body ? [body] : [])]),
+  "pursekeeper pay": ({ method, url, body }) => {
+    const json = body ? ["--header", "content-type: application/json", "--data", body] : [];
+    return run(binary, ["pay", url, "--method", method, ...json, ...config]);
+  },
+};
+
+for (const [buyer, buy] of Object.entries(buyers)) {
+  const isAgent = buyer.endsWith("agent");
+
+  for (const route of routes) {
+    test(`${buyer} buys ${route.name}`, () =>
+      costs(route.price, { payer: wallet.address, payee: route.payee }, async () => {
+        const { code, output, errors } = await buy(route);
+        assert.equal(code, 0, errors || output);
+        // `pay` prints the body and nothing else.
+        if (!isAgent) return assert.deepEqual(JSON.parse(output), route.reply);
+        const { status, body, paymentResponse, decisionId } = JSON.parse(output);
+        assert.equal(status, 200, errors);
+        assert.deepEqual(JSON.parse(body), route.reply);
+        assert.equal(paymentResponse.success, true);
+        assert.ok(decisionId);
+      }),
+    );
+  }
+
+  test(`${buyer} is denied what is outside the scope, and nothing is spent`, () =>
+    costs(0n, { payer: wallet.address, payee: premium.payee }, async () => {
+      const { code, output, errors } = await buy(premium);
+      if (!isAgent) return assert.notEqual(code, 0, output);
+      assert.equal(code, 3, errors || output);
+      const denial = JSON.parse(output);
+      assert.match(denial.code, /^[A-Z]+(_[A-Z]+)*$/);
+      assert.ok(denial.message && denial.decisionId);
+    }),
+  );
+}
+
+test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, async () => {
+  serve.kill("SIGTERM");
+  const [code, signal] = await once(serve, "exit");
+  assert.deepEqual([code, signal], [0, null], readFileSync(log, "utf8"));
+});
+
+test("the audit trail verifies", () => succeeds("audit", "verify", ...config));
+
+async function succeeds(...args) {
+  const { code, output, errors } = await run(binary, args);
+  assert.equal(code, 0, `\`pursekeeper ${args.join(" ")}\` failed: ${errors}`);
+  return output;
+}
+
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    execFile(command, args, { cwd: here, timeout: 60_000 }, (error, output, errors) => {
+      const code = error ? error.code : 0;
+      // Not a number: it could not be started, or was killed when its time was over.
+      if (typeof code === "number") resolve({ code, output, errors });
+      else reject(new Error(`\`${command} ${args.join(" ")}\` did not end by itself: ${errors}`, { cause: error }));
+    });
+  });
+}
+
+async function answers() {
+  const options = {
+    "grpc.default_authority": "localhost",
+    "grpc.initial_reconnect_backoff_ms": 20,
+    "grpc.max_reconnect_backoff_ms": 100,
+  };
+  const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), options);
+  const ready = promisify(client.waitForReady).bind(client);
+  const deadline = Date.now() + 30_000;
+  try {
+    // In short turns, so that a `serve` that ends instead is noticed at once.
+    while (serve.exitCode === null && Date.now() < deadline) {
+      if (await ready(Date.now() + 200).then(() => true, () => false)) return;
+    }
+  } finally {
+    client.close();
+  }
+  const status = `exit status ${serve.exitCode}`;
+  throw new Error(`\`pursekeeper serve\` does not answer (${status}): ${readFileSync(log, "utf8")}`);
+}
