@@ -1,0 +1,250 @@
+//! What one subject spent: minute buckets, and running sums over the rolling windows.
+//!
+//! A hold belongs to the minute in which it ends, rounded up. It counts in a window of length W at time t if and only if
+//! `minute * 60 > t - W`: until `validBefore` + skew + W, never shorter, at most a minute longer.
+
+use std::collections::BTreeMap;
+
+use pursekeeper_core::{Totals, UnixSeconds, Usd, Window};
+
+/// Length of a bucket, in seconds.
+const BUCKET_SECS: u64 = 60;
+
+/// Dollars and number of payments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Sum {
+    pub(crate) usd: Usd,
+    pub(crate) payments: u64,
+}
+
+/// One bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    /// The bucket ends at this many minutes after the Unix epoch.
+    pub(crate) minute: u64,
+    pub(crate) sum: Sum,
+}
+
+/// The holds of one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// The row in table `scope`.
+    pub(crate) row: i64,
+    /// What was in buckets that are gone.
+    folded: Sum,
+    buckets: BTreeMap<u64, Sum>,
+    lifetime: Sum,
+    rolling: [Rolling; Window::ROLLING.len()],
+}
+
+/// The sum of all buckets from a minute on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+struct Rolling {
+    first_minute: u64,
+    sum: Sum,
+}
+
+/// The minute in which a hold that ends at `held_until` is counted.
+pub(crate) fn minute_of(held_until: UnixSeconds) -> u64 {
+    held_until.0.div_ceil(BUCKET_SECS)
+}
+
+/// The first minute that still counts at `now` in a window of `secs` seconds.
+pub(crate) fn first_minute(now: UnixSeconds, secs: u64) -> u64 {
+    now.0.checked_sub(secs).map_or(0, |gone| gone.div_euclid(BUCKET_SECS).saturating_add(1))
+}
+
+/// When a bucket leaves a window of `secs` seconds.
+pub(crate) fn frees_at(minute: u64, secs: u64) -> UnixSeconds {
+    UnixSeconds(minute.saturating_mul(BUCKET_SECS)).plus(secs)
+}
+
+/// The first minute that counts in any rolling window at `now`.
+pub(crate) fn horizon(now: UnixSeconds) -> u64 {
+    Window::ROLLING.iter().map(|(_, secs)| first_minute(now, *secs)).min().unwrap_or(0)
+}
+
+impl Sum {
+    pub(crate) fn one(usd: Usd) -> Self {
+        Self { usd, payments: 1 }
+    }
+
+    pub(crate) fn plus(self, other: Self) -> Option<Self> {
+        let payments = self.payments.checked_add(other.payments)?;
+        Some(Self { usd: self.usd.checked_add(other.usd)?, payments })
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Option<Self> {
+        let payments = self.payments.checked_sub(other.payments)?;
+        Some(Self { usd: self.usd.checked_sub(other.usd)?, payments })
+    }
+}
+
+impl Account {
+    /// An account without buckets whose windows are those at `now`.
+    pub(crate) fn new(row: i64, folded: Sum, now: UnixSeconds) -> Self {
+        let window = |(_, secs)| Rolling { first_minute: first_minute(now, secs), sum: Sum::default() };
+        let rolling = Window::ROLLING.map(window);
+        Self { row, folded, buckets: BTreeMap::new(), lifetime: folded, rolling }
+    }
+
+    /// Adds to a bucket; nothing, and nothing changed, when a sum does not fit.
+    pub(crate) fn add(&mut self, Bucket { minute, sum }: Bucket) -> Option<()> {
+        self.change(minute, |total| total.plus(sum))
+    }
+
+    /// Takes back what was added.
+    pub(crate) fn remove(&mut self, Bucket { minute, sum }: Bucket) -> Option<()> {
+        self.change(minute, |total| total.minus(sum))?;
+        if self.buckets.get(&minute).is_some_and(|sum| *sum == Sum::default()) {
+            self.buckets.remove(&minute);
+        }
+        Some(())
+    }
+
+    fn change(&mut self, minute: u64, change: impl Fn(Sum) -> Option<Sum>) -> Option<()> {
+        let lifetime = change(self.lifetime)?;
+        let bucket = change(self.buckets.get(&minute).copied().unwrap_or_default())?;
+        let mut rolling = self.rolling;
+        for window in rolling.iter_mut().filter(|window| minute >= window.first_minute) {
+            window.sum = change(window.sum)?;
+        }
+        self.lifetime = lifetime;
+        self.rolling = rolling;
+        self.buckets.insert(minute, bucket);
+        Some(())
+    }
+
+    /// One bucket.
+    pub(crate) fn bucket(&self, minute: u64) -> Sum {
+        self.buckets.get(&minute).copied().unwrap_or_default()
+    }
+
+    /// What counts at `now` in each of [`Window::TOTALLED`]. `now` is not before the time of the last
+    /// [`Account::advance`]. Nothing is changed, so that a batch that fails leaves no trace.
+    pub(crate) fn totals(&self, now: UnixSeconds) -> Totals {
+        let mut sums = [self.lifetime; Window::TOTALLED.len()];
+        for ((sum, window), (_, secs)) in sums.iter_mut().zip(self.rolling).zip(Window::ROLLING) {
+            match self.advanced(window, first_minute(now, secs)) {
+                Some(advanced) => *sum = advanced.sum,
+                // More left a window than ever entered it. Whatever the reason, it must not look like money.
+                None => return Totals::EXHAUSTED,
+            }
+        }
+        Totals { usd: sums.map(|sum| sum.usd), payments: sums.map(|sum| sum.payments) }
+    }
+
+    /// Moves the windows on to `now`, so that the next totals need not look at what left them by then.
+    pub(crate) fn advance(&mut self, now: UnixSeconds) {
+        let mut rolling = self.rolling;
+        for (window, (_, secs)) in rolling.iter_mut().zip(Window::ROLLING) {
+            if let Some(advanced) = self.advanced(*window, first_minute(now, secs)) {
+                *window = advanced;
+            }
+        }
+        self.rolling = rolling;
+    }
+
+    fn advanced(&self, window: Rolling, first_minute: u64) -> Option<Rolling> {
+        if first_minute <= window.first_minute {
+            return Some(window);
+        }
+        let mut sum = window.sum;
+        for (_, gone) in self.buckets.range(window.first_minute..first_minute) {
+            sum = sum.minus(*gone)?;
+        }
+        Some(Rolling { first_minute, sum })
+    }
+
+    /// When a window of `secs` seconds next frees money, if it holds any.
+    pub(crate) fn frees_at(&self, now: UnixSeconds, secs: u64) -> Option<UnixSeconds> {
+        let oldest = self.buckets.range(first_minute(now, secs)..).next();
+        oldest.map(|(minute, _)| frees_at(*minute, secs))
+    }
+
+    /// The oldest buckets that count in no rolling window any more, at most `limit`.
+    pub(crate) fn stale(&self, horizon: u64, limit: usize) -> Vec<Bucket> {
+        let buckets = self.buckets.range(..horizon).take(limit);
+        buckets.map(|(minute, sum)| Bucket { minute: *minute, sum: *sum }).collect()
+    }
+
+    /// What is in no bucket once `stale` are gone.
+    pub(crate) fn folded_with(&self, stale: &[Bucket]) -> Option<Sum> {
+        stale.iter().try_fold(self.folded, |folded, bucket| folded.plus(bucket.sum))
+    }
+
+    /// Drops `stale` buckets, keeping their sum. The windows have advanced past them.
+    pub(crate) fn fold(&mut self, stale: &[Bucket]) {
+        if let Some(folded) = self.folded_with(stale) {
+            self.folded = folded;
+            for bucket in stale {
+                self.buckets.remove(&bucket.minute);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_hold_leaves_a_window_at_its_rounded_end_and_never_earlier() {
+        // held until, window, first moment at which it no longer counts
+        for (held_until, secs, freed) in
+            [(0, 3_600, 3_600), (1, 3_600, 3_660), (60, 3_600, 3_660), (61, 3_600, 3_720)]
+        {
+            let minute = minute_of(UnixSeconds(held_until));
+            assert_eq!(frees_at(minute, secs), UnixSeconds(freed));
+            let counts = |now| minute >= first_minute(UnixSeconds(now), secs);
+            assert!(counts(freed - 1), "{held_until} {secs}");
+            assert!(!counts(freed), "{held_until} {secs}");
+        }
+    }
+
+    #[test]
+    fn a_sum_that_does_not_fit_changes_nothing() {
+        let mut account = Account::new(1, Sum::default(), UnixSeconds(0));
+        account.add(Bucket { minute: 1, sum: Sum::one(Usd::MAX) }).unwrap();
+        let before = account.clone();
+        assert_eq!(account.add(Bucket { minute: 2, sum: Sum::one(Usd::from_units(1)) }), None);
+        assert_eq!(account, before);
+    }
+
+    proptest! {
+        #[test]
+        fn totals_agree_with_counting_afresh(
+            steps in prop::collection::vec((0u64..400_000, 0u64..1_000, any::<u32>(), any::<bool>()), 1..60),
+        ) {
+            let mut account = Account::new(1, Sum::default(), UnixSeconds(0));
+            let mut holds: Vec<(u64, u128)> = Vec::new();
+            let mut now = 1_000_000;
+            for (passes, life, usd, fold) in steps {
+                now += passes;
+                let held_until = now + life;
+                let before = account.clone();
+                let bucket = Bucket { minute: minute_of(UnixSeconds(held_until)), sum: Sum::one(Usd::from_units(usd.into())) };
+                account.add(bucket).unwrap();
+                account.remove(bucket).unwrap();
+                prop_assert_eq!(&account, &before);
+                account.add(bucket).unwrap();
+                holds.push((held_until, usd.into()));
+                if fold {
+                    account.advance(UnixSeconds(now));
+                    let stale = account.stale(horizon(UnixSeconds(now)), 2);
+                    account.fold(&stale);
+                }
+                let totals = account.totals(UnixSeconds(now));
+                for (at, (_, secs)) in Window::ROLLING.iter().enumerate() {
+                    let counted = holds.iter().filter(|(end, _)| end.div_ceil(60) * 60 + secs > now);
+                    let (usd, payments) = counted.fold((0, 0), |(usd, n), (_, more)| (usd + more, n + 1));
+                    prop_assert_eq!((totals.usd[at].units(), totals.payments[at]), (usd, payments));
+                }
+                prop_assert_eq!(totals.payments[4], holds.len() as u64);
+            }
+        }
+    }
+}

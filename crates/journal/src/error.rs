@@ -1,0 +1,146 @@
+use std::path::PathBuf;
+
+use pursekeeper_core::JournalId;
+use pursekeeper_core::ports::LedgerError;
+use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+
+/// Why a journal could not be created, opened, written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// No file at the path. A missing journal is never a fresh budget, so none is made in passing.
+    #[error(
+        "there is no journal at `{0}`: create the first one with `pursekeeper journal init`; if one was lost, restore it or start over with every window counted as spent with `pursekeeper journal adopt`"
+    )]
+    Absent(PathBuf),
+    /// Something already stands where a journal was to be created.
+    #[error("`{0}` already exists: a journal is never overwritten; move it away first")]
+    Exists(PathBuf),
+    /// The file is no journal.
+    #[error("`{0}` is not a Pursekeeper journal: check the path in the configuration")]
+    Foreign(PathBuf),
+    /// Written by a newer version.
+    #[error("the journal has schema {found} and this version knows up to {known}: run a newer `pursekeeper`")]
+    Newer {
+        /// The journal's schema.
+        found: i64,
+        /// The newest schema this version understands.
+        known: i64,
+    },
+    /// A journal, but not the one the wallets belong to.
+    #[error(
+        "this is journal `{found}` but the keystore belongs to `{expected}`: restore the right file, or start over with `pursekeeper journal adopt`"
+    )]
+    OtherJournal {
+        /// The id the keystore names.
+        expected: JournalId,
+        /// The id in the file.
+        found: JournalId,
+    },
+    /// Somebody else writes this journal.
+    #[error("the journal is in use by {holder}: one wallet, one journal, one running sidecar")]
+    InUse {
+        /// What the lock file says about them, such as `process 1234`.
+        holder: String,
+    },
+    /// The linked SQLite may corrupt a write-ahead log.
+    #[error("SQLite {0} is linked, at least 3.51.3 is needed: rebuild with the bundled one")]
+    SqliteTooOld(&'static str),
+    /// A file could not be created, locked or synced.
+    #[error("`{path}` cannot be used: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No space left. Nothing was recorded; a later attempt may succeed.
+    #[error("the journal is full and nothing was recorded: free space on its disk; it recovers by itself")]
+    Full(#[source] rusqlite::Error),
+    /// Another program holds the database's write lock. Nothing was recorded; a later attempt may succeed.
+    #[error("another program keeps the journal locked and nothing was recorded: close it")]
+    Busy(#[source] rusqlite::Error),
+    /// The disk or the database failed. The handle must not be used again: after a failed fsync the kernel may forget
+    /// what it could not write, and a second fsync would succeed without it.
+    #[error("the journal failed and must be opened anew: {0}")]
+    Failed(#[source] rusqlite::Error),
+    /// An earlier failure, after which this handle refuses everything.
+    #[error("the journal failed earlier and refuses everything until it is opened anew")]
+    Broken,
+    /// What is stored contradicts itself.
+    #[error(
+        "the journal is damaged: {what}: keep the file and restore a copy that `pursekeeper journal verify` accepts"
+    )]
+    Damaged {
+        /// Where and how.
+        what: String,
+    },
+    /// A second permit for a request id. Nothing was recorded.
+    #[error("the request id `{0}` already has a permit and nothing was recorded")]
+    RequestIdTaken(String),
+    /// A sum of dollars or payments does not fit. Nothing was recorded.
+    #[error("a total with this payment does not fit and nothing was recorded")]
+    TotalTooLarge,
+    /// The entry has no canonical form: an integer of 2⁵³ or more. Nothing was recorded.
+    #[error("the entry cannot be recorded: {0}")]
+    Unrecordable(#[source] serde_json::Error),
+    /// The judge could not read what it needed. Nothing was recorded.
+    #[error("judging failed and nothing was recorded: {0}")]
+    Judge(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl JournalError {
+    /// Whether the handle that returned it must not be used again, and the process should end. Otherwise nothing was
+    /// recorded, nothing is remembered, and a later attempt may succeed.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Failed(_) | Self::Broken | Self::Damaged { .. } => true,
+            Self::Absent(_)
+            | Self::Exists(_)
+            | Self::Foreign(_)
+            | Self::Newer { .. }
+            | Self::OtherJournal { .. }
+            | Self::InUse { .. }
+            | Self::SqliteTooOld(_)
+            | Self::File { .. }
+            | Self::Full(_)
+            | Self::Busy(_)
+            | Self::RequestIdTaken(_)
+            | Self::TotalTooLarge
+            | Self::Unrecordable(_)
+            | Self::Judge(_) => false,
+        }
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        let Some(cause) = error.sqlite_error().copied() else { return Self::Failed(error) };
+        let one_of = |codes: &[ErrorCode]| codes.contains(&cause.code);
+        // The shared-memory index could not grow: no fsync was involved, so this is lack of space, not of trust.
+        if one_of(&[ErrorCode::DiskFull]) || cause.extended_code == SQLITE_IOERR_SHMSIZE {
+            Self::Full(error)
+        } else if one_of(&[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked]) {
+            Self::Busy(error)
+        } else if one_of(&[ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase]) {
+            Self::damaged(error.to_string())
+        } else {
+            Self::Failed(error)
+        }
+    }
+}
+
+impl From<LedgerError> for JournalError {
+    /// Gives back the journal's own error when the ledger it lent out returned it.
+    fn from(LedgerError(source): LedgerError) -> Self {
+        match source.downcast::<Self>() {
+            Ok(own) => *own,
+            Err(foreign) => Self::Judge(foreign),
+        }
+    }
+}

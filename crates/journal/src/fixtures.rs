@@ -1,0 +1,221 @@
+//! Realistic entries and journals for tests.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pursekeeper_core::ports::{Journal as _, Ledger, Recorded};
+use pursekeeper_core::x402::{Protocol, Scheme, Terms};
+use pursekeeper_core::{
+    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Decision, Denial, DenyCode,
+    Digest, Endpoint, Entry, EvmAddress, IdentitySource, Intent, JournalId, LifecycleDecision, Mode, Moment,
+    OfferVerdict, OperatorName, OriginMatch, Outcome, Permit, PolicyRef, Reissue, RequestId, ServiceName,
+    Subject, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::{JournalError, Reader, SqliteJournal};
+
+pub(crate) const ID: JournalId = JournalId([0xab; 16]);
+/// 2026-11-22, a whole minute.
+pub(crate) const NOW: u64 = 1_795_305_600;
+
+pub(crate) fn moment(unix_secs: u64) -> Moment {
+    Moment { unix_ms: unix_secs * 1000, boot_ms: 5_000, boot_id: [7; 16] }
+}
+
+pub(crate) fn evm(byte: u8) -> Address {
+    Address::Evm(EvmAddress::from_bytes([byte; 20]))
+}
+
+pub(crate) fn policy(id: &str) -> PolicyRef {
+    PolicyRef { id: id.into(), reason: format!("because of \"{id}\"").into() }
+}
+
+/// One payment, with what tests vary.
+#[derive(Clone, Debug)]
+pub(crate) struct Pay {
+    pub(crate) id: u64,
+    pub(crate) at: u64,
+    pub(crate) held_until: u64,
+    pub(crate) usd: u128,
+    pub(crate) agent: &'static str,
+    pub(crate) service: Option<&'static str>,
+    pub(crate) payee: u8,
+    pub(crate) url: String,
+}
+
+impl Pay {
+    /// A payment of a tenth of a cent that is dead six minutes from `at`.
+    pub(crate) fn new(id: u64, at: u64) -> Self {
+        Self {
+            id,
+            at,
+            held_until: at + 360,
+            usd: 1_000_000_000,
+            agent: "researcher",
+            service: Some("papers"),
+            payee: 9,
+            url: format!("https://api.example.com/v1/data?page={id}"),
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        RequestId::parse(&format!("01J9ZK.{}", self.id)).unwrap()
+    }
+
+    pub(crate) fn intent(&self) -> Intent {
+        let accepted = r#"{"scheme":"exact", "network":"eip155:84532","amount":"1000","asset":"0x036CbD53842c5426634e7929541eC2318f3dCF7e","payTo":"0x6bE854D8F38Acab8844843C07447E4E0F528c054","maxTimeoutSeconds":300,"extra":{"name":"USDC","version":"2"}}"#;
+        let mut nonce = [0x5a; 32];
+        nonce[..8].copy_from_slice(&self.id.to_be_bytes());
+        Intent {
+            request_id: self.request_id(),
+            agent: AgentName::parse(self.agent).unwrap(),
+            workflow: WorkflowName::parse("literature-review").unwrap(),
+            wallet: WalletName::parse("research").unwrap(),
+            wallet_address: evm(1),
+            service: self.service.map(|name| ServiceName::parse(name).unwrap()),
+            endpoint: Endpoint::parse("GET", &self.url).unwrap(),
+            origin: OriginMatch::Match,
+            protocol: Protocol::V2,
+            offer_index: 1,
+            accepted: accepted.into(),
+            resource: Some(
+                r#"{"url":"https://api.example.com/v1/data","description":"d\u00e9j\u00e0 vu"}"#.into(),
+            ),
+            extensions: Some(r#"{ "bazaar" : {} }"#.into()),
+            terms: Terms {
+                scheme: Scheme::Exact,
+                method: TransferMethod::Eip3009,
+                asset: AssetId { network: ChainId::Eip155(84532), address: evm(3) },
+                payee: evm(self.payee),
+                amount: Amount::parse("1000").unwrap(),
+            },
+            domain: Digest([0xd0; 32]),
+            usd: Usd::from_units(self.usd),
+            valid_after: UnixSeconds(self.at - 60),
+            valid_before: UnixSeconds(self.held_until.saturating_sub(60)),
+            nonce,
+        }
+    }
+
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            caller: Caller {
+                agent: AgentName::parse(self.agent).unwrap(),
+                source: IdentitySource::UnixPeer { uid: 1000 },
+            },
+            request_id: self.request_id(),
+            endpoint: Endpoint::parse("GET", &self.url).unwrap(),
+            workflow: Some(WorkflowName::parse("literature-review").unwrap()),
+            wallet: None,
+            labels: BTreeMap::from([("model".to_owned(), "orca-5".to_owned())]),
+        }
+    }
+
+    fn decision(&self, mode: Mode, outcome: Outcome) -> Entry {
+        let refused = Denial::rule(DenyCode::NetworkUnsupported, "the network `solana` is not supported");
+        Entry::Payment(Box::new(Decision {
+            at: moment(self.at),
+            mode,
+            asked: self.asked(),
+            fingerprint: Digest([self.id.to_be_bytes()[7]; 32]),
+            offers: vec![
+                OfferVerdict { index: 0, denial: Some(refused) },
+                OfferVerdict { index: 1, denial: None },
+            ],
+            outcome,
+            bundle: Digest([0xbb; 32]),
+        }))
+    }
+
+    pub(crate) fn permitted(&self, mode: Mode) -> Entry {
+        let (intent, policies) = (self.intent(), vec![policy("base")]);
+        let permit = Permit { intent, policies, held_until: UnixSeconds(self.held_until) };
+        self.decision(mode, Outcome::Permit(Box::new(permit)))
+    }
+
+    /// A permit that binds money.
+    pub(crate) fn permit(&self) -> Entry {
+        self.permitted(Mode::Enforce)
+    }
+
+    pub(crate) fn denied(&self) -> Entry {
+        let denial = Denial::by_policies(DenyCode::CeilingExceeded, vec![policy("ceilings")]);
+        self.decision(Mode::Enforce, Outcome::Deny { denial, intent: Some(Box::new(self.intent())) })
+    }
+
+    pub(crate) fn reissued(&self, original_seq: u64, at: u64) -> Entry {
+        Entry::Reissue(Box::new(Reissue {
+            at: moment(at),
+            asked: self.asked(),
+            original_seq,
+            intent: self.intent(),
+            bundle: Digest([0xbb; 32]),
+        }))
+    }
+}
+
+pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
+    Entry::Lifecycle(Box::new(LifecycleDecision {
+        at: moment(at),
+        act: Act {
+            operator: OperatorName::parse("olivia").unwrap(),
+            source: IdentitySource::UnixPeer { uid: 501 },
+            verb,
+            subject,
+            reason: "incident 42 – \u{1f9ef}".to_owned(),
+        },
+        denial: None,
+        policies: vec![policy("revokers")],
+        bundle: Digest([0xbb; 32]),
+    }))
+}
+
+/// A directory with one journal in it.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("journal.db")
+    }
+
+    pub(crate) fn create(&self) -> SqliteJournal {
+        SqliteJournal::create(&self.path(), moment(NOW), ID).unwrap()
+    }
+
+    pub(crate) fn open(&self) -> SqliteJournal {
+        SqliteJournal::open(&self.path(), ID).unwrap()
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::open(&self.path()).unwrap()
+    }
+
+    /// Changes the file behind the journal's back.
+    pub(crate) fn tamper(&self, sql: &str) {
+        Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+    }
+}
+
+/// Records entries as they are, in one batch, at the time of the last one.
+pub(crate) fn record(journal: &mut SqliteJournal, entries: &[Entry]) -> Result<Vec<Recorded>, JournalError> {
+    let at = entries.last().map_or(moment(NOW), Entry::at);
+    journal.commit(at, entries, |entry, _| Ok(entry.clone()))
+}
+
+/// Looks at the ledger without recording anything.
+pub(crate) fn look<T>(journal: &mut SqliteJournal, at: u64, look: impl Fn(&dyn Ledger) -> T) -> T {
+    let mut seen = None;
+    let stop = || pursekeeper_core::ports::LedgerError("only looking".into());
+    let result = journal.commit(moment(at), &[()], |(), ledger| {
+        seen = Some(look(ledger));
+        Err(stop())
+    });
+    assert!(matches!(result, Err(JournalError::Judge(_))), "{result:?}");
+    seen.unwrap()
+}

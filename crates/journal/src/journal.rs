@@ -1,0 +1,351 @@
+//! The one writer.
+
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+mod tests;
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use pursekeeper_core::ports::{Journal, Ledger, LedgerError, Recorded};
+use pursekeeper_core::{DecisionId, Entry, JournalId, Moment, Scope, Status, Subject, UnixSeconds};
+use rusqlite::{Connection, params};
+
+use crate::account::{Bucket, horizon};
+use crate::file::{self, Access};
+use crate::hash::{chain_next, chain_start, leaf_hash};
+use crate::ledger::View;
+use crate::load::load;
+use crate::lock::Lock;
+use crate::record::{Genesis, Record};
+use crate::state::{Change, Changes, State, Tip};
+use crate::usage::Usage;
+use crate::{JournalError, store};
+
+/// Stale buckets folded into the total of a scope per batch: more than a batch adds, so that they never pile up.
+const FOLDS_PER_SCOPE_MAX: usize = 2;
+/// Stale buckets folded per batch.
+const FOLDS_PER_BATCH_MAX: usize = 64;
+/// Records after which the writer makes a checkpoint itself, if nobody did.
+const CHECKPOINT_RECORDS_MAX: u64 = 8_192;
+
+/// The journal of one sidecar: one SQLite file, one writer.
+///
+/// While it lives, no other process and no other `SqliteJournal` writes the same file; [`crate::Reader`]s may.
+#[derive(Debug)]
+pub struct SqliteJournal {
+    connection: Connection,
+    id: JournalId,
+    state: State,
+    health: Health,
+    since_checkpoint: u64,
+    // Dropped last: the lock is given back when nothing can be written any more.
+    _lock: Lock,
+}
+
+/// What the last writes say about the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Sound,
+    /// There was no space, or somebody else's lock; that may pass.
+    Stuck,
+    /// A write failed in a way after which nothing on this handle can be trusted.
+    Broken,
+}
+
+impl SqliteJournal {
+    /// Creates the journal `id` at `path` and opens it. Its first record says so.
+    ///
+    /// # Errors
+    /// [`JournalError::Exists`] when anything is there already, and whatever the disk does.
+    pub fn create(path: &Path, at: Moment, id: JournalId) -> Result<Self, JournalError> {
+        Self::found(path, at, Genesis { journal: id, adopted: None })
+    }
+
+    /// Creates the journal `id` in place of a lost one: every rolling window of every scope counts as fully spent until
+    /// it has passed since `held_until`, and so does every lifetime. `held_until` is when the last signature the lost
+    /// journal may have permitted is dead: now, the longest validity and the skew.
+    ///
+    /// # Errors
+    /// As for [`SqliteJournal::create`].
+    pub fn create_adopting(
+        path: &Path,
+        at: Moment,
+        id: JournalId,
+        held_until: UnixSeconds,
+    ) -> Result<Self, JournalError> {
+        Self::found(path, at, Genesis { journal: id, adopted: Some(held_until.max(at.unix_seconds())) })
+    }
+
+    /// Opens the journal at `path`. It is never created, and must be the `expected` one.
+    ///
+    /// # Errors
+    /// [`JournalError::Absent`], [`JournalError::OtherJournal`], [`JournalError::Foreign`], [`JournalError::Newer`],
+    /// [`JournalError::InUse`], [`JournalError::Damaged`], and whatever the disk does.
+    pub fn open(path: &Path, expected: JournalId) -> Result<Self, JournalError> {
+        let path = file::locate(path)?;
+        let lock = Lock::take(&path)?;
+        Self::open_locked(&path, expected, lock)
+    }
+
+    fn found(path: &Path, at: Moment, genesis: Genesis) -> Result<Self, JournalError> {
+        let path = file::locate_new(path)?;
+        let lock = Lock::take(&path)?;
+        file::create(&path, |connection| {
+            let meta =
+                "INSERT INTO meta (one, journal, created_unix_ms, adopted_held_until) VALUES (1, ?1, ?2, ?3)";
+            let adopted = genesis.adopted.map(|until| store::integer(until.0)).transpose()?;
+            connection.execute(meta, params![genesis.journal.0, store::integer(at.unix_ms)?, adopted])?;
+            let body = Record::genesis(at, genesis).to_bytes()?;
+            let chain = chain_next(chain_start(genesis.journal), leaf_hash(&body));
+            store::insert_record(connection, &Tip { seq: 1, chain, high_water_ms: at.unix_ms }, &body)
+        })?;
+        Self::open_locked(&path, genesis.journal, lock)
+    }
+
+    fn open_locked(path: &Path, expected: JournalId, lock: Lock) -> Result<Self, JournalError> {
+        let (connection, meta) = file::open(path, Access::Write)?;
+        if meta.id != expected {
+            return Err(JournalError::OtherJournal { expected, found: meta.id });
+        }
+        file::prepare_writer(&connection, path)?;
+        let state = load(&connection, meta)?;
+        let health = Health::Sound;
+        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, _lock: lock })
+    }
+
+    /// Which journal this is.
+    #[must_use]
+    pub fn id(&self) -> JournalId {
+        self.id
+    }
+
+    /// The last durable record, from 1.
+    #[must_use]
+    pub fn last_seq(&self) -> u64 {
+        self.state.tip.seq
+    }
+
+    /// The latest wall clock of any record, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn high_water_unix_ms(&self) -> u64 {
+        self.state.tip.high_water_ms
+    }
+
+    /// What operators decided about a subject; active when they decided nothing.
+    #[must_use]
+    pub fn status(&self, subject: &Subject) -> Status {
+        self.state.statuses.get(subject).copied().unwrap_or_default()
+    }
+
+    /// How much of each window a scope has used at `now`.
+    #[must_use]
+    pub fn usage(&self, scope: &Scope, now: UnixSeconds) -> Usage {
+        Usage::of(&self.state, scope, now)
+    }
+
+    /// Whether a decision could be recorded now. It costs nothing while writes succeed; after a failure it tries a
+    /// small durable write.
+    ///
+    /// # Errors
+    /// Why nothing can be written.
+    pub fn writable_probe(&mut self) -> Result<(), JournalError> {
+        match self.health {
+            Health::Sound => Ok(()),
+            Health::Broken => Err(JournalError::Broken),
+            Health::Stuck => match store::probe(&self.connection) {
+                Ok(()) => {
+                    self.health = Health::Sound;
+                    Ok(())
+                }
+                Err(error) => Err(self.fail(error)),
+            },
+        }
+    }
+
+    /// Moves what it can from the write-ahead log into the database: upkeep for a quiet moment. A
+    /// [`crate::Checkpointer`] does the same beside the writer.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] after a failure; otherwise whatever the disk does. A fatal one breaks the journal.
+    pub fn checkpoint(&mut self) -> Result<(), JournalError> {
+        if self.health == Health::Broken {
+            return Err(JournalError::Broken);
+        }
+        self.since_checkpoint = 0;
+        file::checkpoint(&self.connection).map_err(|error| self.fail(error))
+    }
+
+    /// Decides and records a batch inside a transaction that is begun and committed here.
+    fn record_batch<A>(
+        &mut self,
+        changes: &mut Changes,
+        at: Moment,
+        asks: &[A],
+        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+    ) -> Result<Written, JournalError> {
+        let asked = RefCell::default();
+        let now = at.unix_seconds().max(self.state.high_water());
+        let mut recorded = Vec::with_capacity(asks.len());
+        store::run(&self.connection, "BEGIN IMMEDIATE")?;
+        for ask in asks {
+            let view = View { connection: &self.connection, state: &self.state, now, asked: &asked };
+            let entry = decide(ask, &view)?;
+            let seq = self.append(changes, &entry)?;
+            recorded.push(Recorded { decision_id: DecisionId::new(self.id, seq), entry });
+        }
+        let folds = self.write_totals(changes)?;
+        store::run(&self.connection, "COMMIT")?;
+        Ok(Written { recorded, asked: asked.into_inner(), folds })
+    }
+
+    /// Writes one record and what follows from it, except for totals, which are written once per batch.
+    fn append(&mut self, changes: &mut Changes, entry: &Entry) -> Result<u64, JournalError> {
+        let Tip { seq, chain, high_water_ms } = self.state.tip;
+        let seq = seq.checked_add(1).ok_or(JournalError::TotalTooLarge)?;
+        let body = Record::of(seq, entry).to_bytes()?;
+        let chain = chain_next(chain, leaf_hash(&body));
+        let high_water_ms = high_water_ms.max(entry.at().unix_ms);
+        self.state.tip = Tip { seq, chain, high_water_ms };
+        store::insert_record(&self.connection, &self.state.tip, &body)?;
+        match entry {
+            Entry::Payment(decision) => {
+                if let Some(permit) = entry.binding_permit() {
+                    store::insert_request(&self.connection, seq, decision, permit)?;
+                    store::insert_hold(&self.connection, seq, permit)?;
+                    self.state.hold(changes, seq, permit)?;
+                }
+            }
+            Entry::Lifecycle(lifecycle) if lifecycle.denial.is_none() => {
+                let (subject, status) = (lifecycle.act.subject.clone(), lifecycle.act.verb.status());
+                store::put_status(&self.connection, seq, &subject, status)?;
+                self.state.set_status(changes, subject, status);
+            }
+            Entry::Lifecycle(_) | Entry::Reissue(_) => {}
+        }
+        Ok(seq)
+    }
+
+    /// Writes each bucket the batch touched once, and folds some that no window counts any more.
+    fn write_totals(&self, changes: &Changes) -> Result<Vec<Fold>, JournalError> {
+        let mut touched: Vec<(i64, u64, &Scope)> = Vec::new();
+        for change in changes.log() {
+            let Change::Bucket { scope, bucket, created } = change else { continue };
+            let Some(account) = self.state.accounts.get(scope) else { continue };
+            if *created {
+                store::put_scope(&self.connection, account.row, scope, Default::default())?;
+            }
+            touched.push((account.row, bucket.minute, scope));
+        }
+        touched.sort_unstable_by_key(|(row, minute, _)| (*row, *minute));
+        touched.dedup_by_key(|(row, minute, _)| (*row, *minute));
+        for (row, minute, scope) in &touched {
+            let Some(account) = self.state.accounts.get(*scope) else { continue };
+            store::put_bucket(
+                &self.connection,
+                *row,
+                Bucket { minute: *minute, sum: account.bucket(*minute) },
+            )?;
+        }
+        touched.dedup_by_key(|(row, _, _)| *row);
+        self.write_folds(&touched)
+    }
+
+    fn write_folds(&self, touched: &[(i64, u64, &Scope)]) -> Result<Vec<Fold>, JournalError> {
+        let horizon = horizon(self.state.high_water());
+        let mut folds = Vec::new();
+        for (row, _, scope) in touched.iter().take(FOLDS_PER_BATCH_MAX.div_euclid(FOLDS_PER_SCOPE_MAX)) {
+            let Some(account) = self.state.accounts.get(*scope) else { continue };
+            let stale = account.stale(horizon, FOLDS_PER_SCOPE_MAX);
+            if stale.is_empty() {
+                continue;
+            }
+            let folded = account.folded_with(&stale).ok_or(JournalError::TotalTooLarge)?;
+            store::put_scope(&self.connection, *row, scope, folded)?;
+            for bucket in &stale {
+                store::delete_bucket(&self.connection, *row, bucket.minute)?;
+            }
+            folds.push(Fold { scope: (*scope).clone(), stale });
+        }
+        Ok(folds)
+    }
+
+    /// Brings memory up to what is on disk now.
+    fn settle(&mut self, asked: Vec<Scope>, folds: Vec<Fold>) {
+        let now = self.state.high_water();
+        self.state.outstanding.advance(now);
+        let folded = folds.iter().map(|fold| &fold.scope);
+        for scope in asked.iter().chain(folded) {
+            if let Some(account) = self.state.accounts.get_mut(scope) {
+                account.advance(now);
+            }
+        }
+        for Fold { scope, stale } in folds {
+            if let Some(account) = self.state.accounts.get_mut(&scope) {
+                account.fold(&stale);
+            }
+        }
+    }
+
+    /// Takes note of a failure, and makes sure that no transaction stays open.
+    fn fail(&mut self, error: JournalError) -> JournalError {
+        let mut fatal = error.is_fatal();
+        if !self.connection.is_autocommit() {
+            fatal |= store::run(&self.connection, "ROLLBACK").is_err();
+        }
+        if fatal {
+            self.health = Health::Broken;
+        } else if matches!(error, JournalError::Full(_) | JournalError::Busy(_)) {
+            self.health = Health::Stuck;
+        }
+        error
+    }
+}
+
+/// A batch that is on disk.
+struct Written {
+    recorded: Vec<Recorded>,
+    asked: Vec<Scope>,
+    folds: Vec<Fold>,
+}
+
+/// Stale buckets of one scope whose rows are gone once the batch is durable.
+struct Fold {
+    scope: Scope,
+    stale: Vec<Bucket>,
+}
+
+impl Journal for SqliteJournal {
+    type Error = JournalError;
+
+    fn commit<A>(
+        &mut self,
+        at: Moment,
+        asks: &[A],
+        decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+    ) -> Result<Vec<Recorded>, JournalError> {
+        if self.health == Health::Broken {
+            return Err(JournalError::Broken);
+        }
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut changes = self.state.begin();
+        match self.record_batch(&mut changes, at, asks, decide) {
+            Ok(Written { recorded, asked, folds }) => {
+                self.settle(asked, folds);
+                self.health = Health::Sound;
+                self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);
+                if self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
+                    // The batch is durable whatever becomes of this; a fatal failure refuses the next one.
+                    let _ = self.checkpoint();
+                }
+                Ok(recorded)
+            }
+            Err(error) => {
+                self.state.take_back(changes);
+                Err(self.fail(error))
+            }
+        }
+    }
+}

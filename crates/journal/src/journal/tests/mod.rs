@@ -1,0 +1,7 @@
+//! The journal as a whole, in a directory of its own.
+
+mod commit;
+mod files;
+mod speed;
+mod tampering;
+mod windows;

@@ -1,0 +1,195 @@
+//! Whoever changes the file is found out.
+
+use pursekeeper_core::{ActVerb, Subject, UnixSeconds};
+
+use crate::fixtures::{Home, ID, NOW, Pay, act, evm, moment, record};
+use crate::hash::{chain_next, chain_start, leaf_hash};
+use crate::{Fault, Reader, VerifyError};
+
+/// Seven records: genesis, two permits, a denial, a suspension, a permit, a reissue.
+fn journal() -> Home {
+    let home = Home::new();
+    let mut journal = home.create();
+    let entries = [
+        Pay::new(1, NOW).permit(),
+        Pay::new(2, NOW).permit(),
+        Pay::new(3, NOW + 1).denied(),
+        act(ActVerb::Suspend, Subject::Wallet(evm(1)), NOW + 2),
+        Pay { payee: 8, ..Pay::new(4, NOW + 3) }.permit(),
+        Pay::new(1, NOW).reissued(2, NOW + 4),
+    ];
+    record(&mut journal, &entries).unwrap();
+    home
+}
+
+fn verdict(home: &Home) -> Result<u64, VerifyError> {
+    home.reader().verify(|_, _| {}).map(|verified| verified.records)
+}
+
+/// Computes every hash again, as somebody who knows the format would.
+fn rehash(home: &Home) {
+    let connection = rusqlite::Connection::open(home.path()).unwrap();
+    let mut statement = connection.prepare("SELECT seq, body FROM record ORDER BY seq").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let rows: Vec<(i64, Vec<u8>)> = rows.map(Result::unwrap).collect();
+    let mut chain = chain_start(ID);
+    for (seq, body) in rows {
+        chain = chain_next(chain, leaf_hash(&body));
+        connection.execute("UPDATE record SET chain = ?1 WHERE seq = ?2", (chain.0, seq)).unwrap();
+    }
+}
+
+#[test]
+fn a_changed_record_is_named() {
+    let replace = |from: &str, to: &str| {
+        format!(
+            "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), '{from}', '{to}') AS BLOB) WHERE seq = 3"
+        )
+    };
+    let swap = "UPDATE record SET seq = 99 WHERE seq = 2; UPDATE record SET seq = 2 WHERE seq = 3;
+                UPDATE record SET seq = 3 WHERE seq = 99;";
+    let undecodable: fn(&Fault) -> bool = |fault| matches!(fault, Fault::Undecodable(_));
+    let is = |wanted: Fault| -> Box<dyn Fn(&Fault) -> bool> { Box::new(move |fault| *fault == wanted) };
+    // what was done, whether the hashes were computed again, which record is named, and how
+    let table = [
+        (replace("researcher", "researchers"), false, 3, is(Fault::Chain)),
+        (replace("\"seq\":3", "\"seq\": 3"), false, 3, is(Fault::Chain)),
+        ("UPDATE record SET chain = zeroblob(32) WHERE seq = 4".to_owned(), false, 4, is(Fault::Chain)),
+        ("DELETE FROM record WHERE seq = 4".to_owned(), false, 4, is(Fault::Gap)),
+        ("DELETE FROM record WHERE seq = 1".to_owned(), false, 1, is(Fault::Gap)),
+        ("DELETE FROM record".to_owned(), false, 1, is(Fault::Gap)),
+        (swap.to_owned(), false, 2, is(Fault::Chain)),
+        (swap.to_owned(), true, 2, is(Fault::Misplaced(3))),
+        (replace("\"seq\":3", "\"seq\": 3"), true, 3, is(Fault::NotCanonical)),
+        (replace("\"v\":1", "\"v\":2"), true, 3, Box::new(undecodable)),
+        (replace("permit", "deny"), true, 3, Box::new(undecodable)),
+        ("UPDATE record SET body = x''00'' WHERE seq = 5".replace("''", "'"), true, 5, Box::new(undecodable)),
+        (replace("\"unix_ms\":1795305600000", "\"unix_ms\":1795305600009"), true, 3, is(Fault::HighWater)),
+        ("UPDATE record SET high_water_ms = 0 WHERE seq = 7".to_owned(), false, 7, is(Fault::HighWater)),
+        (
+            "UPDATE record SET body = (SELECT body FROM record WHERE seq = 2) WHERE seq = 1".to_owned(),
+            true,
+            1,
+            is(Fault::Misplaced(2)),
+        ),
+    ];
+    assert_eq!(verdict(&journal()).unwrap(), 7);
+    for (sql, again, expected, how) in table {
+        let home = journal();
+        home.tamper(&sql);
+        if again {
+            rehash(&home);
+        }
+        match verdict(&home) {
+            Err(VerifyError::Record { seq, fault }) => {
+                assert!(seq == expected && how(&fault), "{sql}: record {seq} {fault}");
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_table_that_does_not_follow_from_the_records_is_named() {
+    let table = [
+        ("hold", "DELETE FROM hold WHERE seq = 2"),
+        ("hold", "UPDATE hold SET usd = zeroblob(16) WHERE seq = 3"),
+        ("hold", "UPDATE hold SET held_until = 0"),
+        ("hold", "UPDATE hold SET state = 'released' WHERE seq = 6"),
+        ("hold", "UPDATE hold SET service = NULL"),
+        ("hold", "UPDATE hold SET endpoint = 'GET https://b.example/'"),
+        (
+            "hold",
+            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, amount, usd, held_until, state FROM hold WHERE seq = 2",
+        ),
+        ("request", "DELETE FROM request"),
+        ("request", "UPDATE request SET seq = 3 WHERE seq = 2"),
+        ("request", "UPDATE request SET request_id = 'again' WHERE seq = 2"),
+        ("request", "UPDATE request SET fingerprint = zeroblob(32) WHERE seq = 2"),
+        ("request", "INSERT INTO request VALUES ('researcher', 'x', 4, zeroblob(32))"),
+        ("status", "DELETE FROM status"),
+        ("status", "UPDATE status SET status = 'active'"),
+        ("status", "UPDATE status SET seq = 4"),
+        ("status", "INSERT INTO status VALUES ('agent', 'researcher', 'suspended', 4)"),
+        ("bucket", "UPDATE bucket SET usd = zeroblob(16)"),
+        ("bucket", "UPDATE bucket SET payments = payments - 1 WHERE scope = 1"),
+        ("bucket", "DELETE FROM bucket WHERE scope = 2"),
+        ("bucket", "UPDATE bucket SET minute = minute - 1 WHERE scope = 3"),
+        ("bucket", "INSERT INTO bucket VALUES (1, 5, zeroblob(16), 0), (77, 5, zeroblob(16), 0)"),
+        ("bucket", "UPDATE scope SET payments = 1 WHERE scope = 1"),
+        ("bucket", "DELETE FROM scope WHERE scope = 1"),
+        ("bucket", "INSERT INTO scope VALUES (50, 'agent', 'ghost', zeroblob(16), 0)"),
+        ("meta", "UPDATE meta SET created_unix_ms = 1"),
+        ("meta", "UPDATE meta SET adopted_held_until = 1"),
+        // The end was cut off: the records that are left are whole, the tables know of more.
+        ("hold", "DELETE FROM record WHERE seq >= 6"),
+        (
+            "status",
+            "DELETE FROM record WHERE seq >= 5; DELETE FROM hold WHERE seq >= 5; DELETE FROM request WHERE seq >= 5",
+        ),
+    ];
+    for (expected, sql) in table {
+        let home = journal();
+        home.tamper(sql);
+        match verdict(&home) {
+            Err(VerifyError::Table { table, .. }) => assert_eq!(table, expected, "{sql}"),
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn another_name_in_the_file_is_found() {
+    let home = journal();
+    home.tamper("UPDATE meta SET journal = zeroblob(16)");
+    assert!(matches!(verdict(&home), Err(VerifyError::Record { seq: 1, fault: Fault::Chain })));
+}
+
+#[test]
+fn a_journal_that_is_written_to_is_read_and_verified_beside() {
+    let home = Home::new();
+    let mut journal = home.create();
+    let reader = home.reader();
+    assert_eq!((reader.id(), reader.last_seq().unwrap()), (ID, 1));
+    for id in 1..=1_200 {
+        record(&mut journal, &[Pay::new(id, NOW + id).denied()]).unwrap();
+    }
+    record(&mut journal, &[Pay::new(0, NOW).permit()]).unwrap();
+    assert_eq!(reader.records(0, usize::MAX).unwrap().len(), crate::RECORDS_PER_READ_MAX);
+    let seqs: Vec<u64> = reader.records(1_200, 5).unwrap().iter().map(|record| record.seq).collect();
+    assert_eq!(seqs, [1_200, 1_201, 1_202]);
+    assert!(reader.record(0).unwrap().is_none() && reader.record(1_203).unwrap().is_none());
+    let mut progress = Vec::new();
+    let verified = reader.verify(|done, total| progress.push((done, total))).unwrap();
+    assert_eq!((verified.records, verified.holds, verified.scopes), (1_202, 1, 5));
+    assert_eq!(progress, [(1_024, 1_202), (1_202, 1_202)]);
+    let last = reader.record(1_202).unwrap().unwrap();
+    assert_eq!((last.chain, last.leaf), (verified.last_chain, leaf_hash(&last.body)));
+    let mut beside = crate::Checkpointer::open(&home.path()).unwrap();
+    beside.run().unwrap();
+    record(&mut journal, &[Pay::new(5_000, NOW).permit()]).unwrap();
+    assert_eq!(reader.verify(|_, _| {}).unwrap().records, 1_203);
+}
+
+#[test]
+fn summaries_say_what_happened() {
+    let home = journal();
+    let reader = Reader::open(&home.path()).unwrap();
+    let table = [
+        (1, "genesis", "", "", "journal `abababab"),
+        (2, "payment", "permit", "", ""),
+        (4, "payment", "deny", "CEILING_EXCEEDED", "because of \"ceilings\""),
+        (5, "lifecycle", "permit", "", "operator `olivia` suspended wallet `0x0101"),
+        (7, "reissue", "permit", "", "the payment of record 2, handed out again"),
+    ];
+    for (seq, kind, verdict, code, message) in table {
+        let summary = reader.summary(&reader.record(seq).unwrap().unwrap()).unwrap();
+        assert_eq!((summary.seq, summary.kind, summary.verdict, summary.code), (seq, kind, verdict, code));
+        assert!(summary.message.starts_with(message), "{}", summary.message);
+        assert_eq!(summary.decision_id, format!("abababab-{seq}"));
+    }
+    let permit = reader.summary(&reader.record(2).unwrap().unwrap()).unwrap();
+    let told = (permit.agent.as_str(), permit.wallet.as_str(), permit.network.as_str(), permit.usd.as_str());
+    assert_eq!(told, ("researcher", "research", "eip155:84532", "0.001"));
+    assert_eq!((permit.time_unix_ms, permit.valid_before), (moment(NOW).unix_ms, UnixSeconds(NOW + 300).0));
+}

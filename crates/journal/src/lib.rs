@@ -1,0 +1,37 @@
+//! The durable record of everything the gate answers: one SQLite file with decisions, holds, totals, statuses and request
+//! ids, hash-chained, written by one process.
+//!
+//! Reading order: [`SqliteJournal`] is the writer and implements the gate's port; the records it writes are described in
+//! `record`, the tables in `schema.sql`, how windows are counted in `account`. [`Reader`] serves the audit from another
+//! connection and [`Reader::verify`] checks that records, chain and tables agree.
+
+mod account;
+mod checkpointer;
+mod error;
+mod file;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+mod fixtures;
+mod hash;
+mod journal;
+mod ledger;
+mod load;
+mod lock;
+mod outstanding;
+mod reader;
+mod record;
+mod state;
+mod store;
+mod summary;
+mod usage;
+mod verify;
+
+pub use checkpointer::Checkpointer;
+pub use error::JournalError;
+pub use hash::{chain_next, chain_start, leaf_hash};
+pub use journal::SqliteJournal;
+pub use reader::{RECORDS_PER_READ_MAX, Reader, StoredRecord};
+pub use record::{Content, DecodedRecord, Genesis};
+pub use summary::Summary;
+pub use usage::{Usage, WindowUsage};
+pub use verify::{Fault, Verified, VerifyError};

@@ -1,0 +1,113 @@
+//! What is read when a journal is opened: buckets, statuses, unresolved holds and the last record, never the history.
+
+use pursekeeper_core::{AgentName, Digest, Status, UnixSeconds, Usd};
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::JournalError;
+use crate::account::{Account, Bucket, Sum};
+use crate::file::Meta;
+use crate::hash::{chain_next, chain_start, leaf_hash};
+use crate::record::{decode, parse_scope, parse_subject};
+use crate::state::{State, Tip};
+use crate::store::{integer, unsigned};
+
+/// Everything the writer keeps in memory.
+pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, JournalError> {
+    let mut state = State::empty(tip(connection, meta)?, meta.adopted);
+    load_accounts(connection, &mut state)?;
+    load_statuses(connection, &mut state)?;
+    load_outstanding(connection, &mut state)?;
+    Ok(state)
+}
+
+pub(crate) fn usd(units: [u8; 16]) -> Usd {
+    Usd::from_units(u128::from_be_bytes(units))
+}
+
+struct Row {
+    seq: u64,
+    body: Vec<u8>,
+    chain: Digest,
+    high_water_ms: u64,
+}
+
+fn record(connection: &Connection, seq: Option<u64>) -> Result<Option<Row>, JournalError> {
+    let sql = "SELECT seq, body, chain, high_water_ms FROM record
+               WHERE seq = coalesce(?1, (SELECT max(seq) FROM record))";
+    let row = connection.query_row(sql, [seq.map(integer).transpose()?], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get(1)?, Digest(row.get(2)?), row.get::<_, i64>(3)?))
+    });
+    let Some((seq, body, chain, high_water)) = row.optional()? else { return Ok(None) };
+    Ok(Some(Row { seq: unsigned(seq)?, body, chain, high_water_ms: unsigned(high_water)? }))
+}
+
+/// The end of the history. Its last link is checked; `verify` checks all of them.
+fn tip(connection: &Connection, meta: Meta) -> Result<Tip, JournalError> {
+    let last = record(connection, None)?.ok_or_else(|| JournalError::damaged("it has no first record"))?;
+    let Row { seq, body, chain, high_water_ms } = last;
+    let broken = |what: &str| JournalError::damaged(format!("record {seq}, the last one, {what}"));
+    if decode(&body)?.seq != seq {
+        return Err(broken("stands in another's place"));
+    }
+    let before = match seq.checked_sub(1) {
+        None | Some(0) => chain_start(meta.id),
+        Some(before) => record(connection, Some(before))?.ok_or_else(|| broken("follows a gap"))?.chain,
+    };
+    if chain_next(before, leaf_hash(&body)) != chain {
+        return Err(broken("does not fit the hash chain"));
+    }
+    Ok(Tip { seq, chain, high_water_ms })
+}
+
+fn load_accounts(connection: &Connection, state: &mut State) -> Result<(), JournalError> {
+    let now = state.high_water();
+    let overflow = || JournalError::damaged("a total in it does not fit");
+    let mut buckets = connection.prepare(
+        "SELECT scope.scope, kind, name, scope.usd, scope.payments, minute, bucket.usd, bucket.payments
+         FROM scope LEFT JOIN bucket USING (scope) ORDER BY scope.scope, minute",
+    )?;
+    let mut rows = buckets.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, kind, name): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let scope = parse_scope(&kind, &name).map_err(JournalError::damaged)?;
+        let folded = Sum { usd: usd(row.get(3)?), payments: unsigned(row.get(4)?)? };
+        let account = state.accounts.entry(scope).or_insert_with(|| Account::new(id, folded, now));
+        if account.row != id {
+            return Err(JournalError::damaged(format!("the {kind} `{name}` is in it twice")));
+        }
+        state.next_row = state.next_row.max(id.saturating_add(1));
+        if let Some(minute) = row.get::<_, Option<i64>>(5)? {
+            let sum = Sum { usd: usd(row.get(6)?), payments: unsigned(row.get(7)?)? };
+            account.add(Bucket { minute: unsigned(minute)?, sum }).ok_or_else(overflow)?;
+        }
+    }
+    Ok(())
+}
+
+fn load_statuses(connection: &Connection, state: &mut State) -> Result<(), JournalError> {
+    let mut statuses = connection.prepare("SELECT kind, name, status FROM status")?;
+    let mut rows = statuses.query([])?;
+    while let Some(row) = rows.next()? {
+        let (kind, name, status): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let subject = parse_subject(&kind, &name).map_err(JournalError::damaged)?;
+        let unknown =
+            || JournalError::damaged(format!("the {kind} `{name}` has the unknown status `{status}`"));
+        state.statuses.insert(subject, Status::parse(&status).ok_or_else(unknown)?);
+    }
+    Ok(())
+}
+
+fn load_outstanding(connection: &Connection, state: &mut State) -> Result<(), JournalError> {
+    let mut holds = connection.prepare(
+        "SELECT seq, held_until, agent, endpoint FROM hold WHERE state = 'held' AND held_until >= ?1",
+    )?;
+    let mut rows = holds.query([integer(state.high_water().0)?])?;
+    while let Some(row) = rows.next()? {
+        let (seq, held_until) = (unsigned(row.get(0)?)?, UnixSeconds(unsigned(row.get(1)?)?));
+        let agent: String = row.get(2)?;
+        let unknown = |_| JournalError::damaged(format!("hold {seq} is of no agent"));
+        let agent = AgentName::parse(&agent).map_err(unknown)?;
+        state.outstanding.add(seq, held_until, (agent, row.get(3)?));
+    }
+    Ok(())
+}

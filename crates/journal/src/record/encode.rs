@@ -1,0 +1,271 @@
+//! From what was decided to the record of it.
+
+use std::borrow::Cow;
+
+use pursekeeper_core as core;
+use pursekeeper_core::x402;
+
+use super::{
+    Act, Adopted, Asked, Asset, Caller, Denial, Endpoint, Genesis, Hex, Int, Intent, Kind, Labels, Offer,
+    Policy, Record, Source, Subject, Terms, Time, VERSION, Verdict,
+};
+
+impl<'a> Record<'a> {
+    /// The record of an entry.
+    pub(crate) fn of(seq: u64, entry: &'a core::Entry) -> Self {
+        match entry {
+            core::Entry::Payment(decision) => Self::of_decision(seq, decision),
+            core::Entry::Reissue(reissue) => Self::of_reissue(seq, reissue),
+            core::Entry::Lifecycle(lifecycle) => Self::of_lifecycle(seq, lifecycle),
+        }
+    }
+
+    /// The first record of a journal.
+    pub(crate) fn genesis(at: core::Moment, genesis: Genesis) -> Self {
+        let Genesis { journal, adopted } = genesis;
+        Self {
+            adopted: adopted.map(|until| Adopted { held_until: Int(until.0) }),
+            journal: Some(Hex(journal.0)),
+            ..Self::empty(1, Kind::Genesis, at)
+        }
+    }
+
+    fn empty(seq: u64, kind: Kind, at: core::Moment) -> Self {
+        let core::Moment { unix_ms, boot_ms, boot_id } = at;
+        Self {
+            act: None,
+            adopted: None,
+            asked: None,
+            bundle: None,
+            denial: None,
+            fingerprint: None,
+            held_until: None,
+            intent: None,
+            journal: None,
+            kind,
+            offers: None,
+            original_seq: None,
+            policies: None,
+            seq: Int(seq),
+            time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
+            v: Int(VERSION),
+            verdict: None,
+        }
+    }
+
+    fn of_decision(seq: u64, decision: &'a core::Decision) -> Self {
+        let core::Decision { at, mode, asked, fingerprint, offers, outcome, bundle } = decision;
+        let kind = match mode {
+            core::Mode::Enforce => Kind::Payment,
+            core::Mode::Preview => Kind::Preview,
+        };
+        let base = Self {
+            asked: Some(Asked::of(asked)),
+            bundle: Some(Hex(bundle.0)),
+            fingerprint: Some(Hex(fingerprint.0)),
+            offers: Some(offers.iter().map(Offer::of).collect()),
+            ..Self::empty(seq, kind, *at)
+        };
+        match outcome {
+            core::Outcome::Permit(permit) => {
+                let core::Permit { intent, policies: permitting, held_until } = &**permit;
+                Self {
+                    held_until: Some(Int(held_until.0)),
+                    intent: Some(Intent::of(intent)),
+                    policies: Some(policies(permitting)),
+                    verdict: Some(Verdict::Permit),
+                    ..base
+                }
+            }
+            core::Outcome::Deny { denial, intent } => Self {
+                denial: Some(Denial::of(denial)),
+                intent: intent.as_deref().map(Intent::of),
+                verdict: Some(Verdict::Deny),
+                ..base
+            },
+        }
+    }
+
+    fn of_reissue(seq: u64, reissue: &'a core::Reissue) -> Self {
+        let core::Reissue { at, asked, original_seq, intent, bundle } = reissue;
+        Self {
+            asked: Some(Asked::of(asked)),
+            bundle: Some(Hex(bundle.0)),
+            intent: Some(Intent::of(intent)),
+            original_seq: Some(Int(*original_seq)),
+            verdict: Some(Verdict::Permit),
+            ..Self::empty(seq, Kind::Reissue, *at)
+        }
+    }
+
+    fn of_lifecycle(seq: u64, lifecycle: &'a core::LifecycleDecision) -> Self {
+        let core::LifecycleDecision { at, act, denial, policies: permitting, bundle } = lifecycle;
+        Self {
+            act: Some(Act::of(act)),
+            bundle: Some(Hex(bundle.0)),
+            denial: denial.as_ref().map(Denial::of),
+            policies: Some(policies(permitting)),
+            verdict: Some(if denial.is_some() { Verdict::Deny } else { Verdict::Permit }),
+            ..Self::empty(seq, Kind::Lifecycle, *at)
+        }
+    }
+}
+
+/// How records and tables write an address: one spelling, whatever people are shown.
+pub(crate) fn address_text(address: core::Address) -> String {
+    match address {
+        core::Address::Evm(evm) => {
+            let mut text = vec![b'0'; 42];
+            if let [_, x, digits @ ..] = text.as_mut_slice() {
+                *x = b'x';
+                // Forty digits for twenty bytes: it fits.
+                let _ = hex::encode_to_slice(evm.to_bytes(), digits);
+            }
+            String::from_utf8(text).unwrap_or_default()
+        }
+    }
+}
+
+/// The name of a subject as records and tables write it.
+pub(crate) fn subject_name(subject: &core::Subject) -> Cow<'_, str> {
+    match subject {
+        core::Subject::Agent(name) => name.as_str().into(),
+        core::Subject::Workflow(name) => name.as_str().into(),
+        core::Subject::Service(name) => name.as_str().into(),
+        core::Subject::Wallet(wallet) => address_text(*wallet).into(),
+    }
+}
+
+/// The name of a scope as tables write it.
+pub(crate) fn scope_name(scope: &core::Scope) -> Cow<'_, str> {
+    match scope {
+        core::Scope::Agent(name) => name.as_str().into(),
+        core::Scope::Workflow(name) => name.as_str().into(),
+        core::Scope::Service(name) => name.as_str().into(),
+        core::Scope::Wallet(subject) | core::Scope::Payee(subject) => address_text(*subject).into(),
+    }
+}
+
+fn policies(policies: &[core::PolicyRef]) -> Vec<Policy<'_>> {
+    policies
+        .iter()
+        .map(|core::PolicyRef { id, reason }| Policy { id: (&**id).into(), reason: (&**reason).into() })
+        .collect()
+}
+
+impl Source {
+    fn of(source: core::IdentitySource) -> Self {
+        match source {
+            core::IdentitySource::UnixPeer { uid } => Self::UnixPeer { uid },
+        }
+    }
+}
+
+impl<'a> Act<'a> {
+    fn of(act: &'a core::Act) -> Self {
+        let core::Act { operator, source, verb, subject, reason } = act;
+        Self {
+            operator: operator.as_str().into(),
+            reason: reason.as_str().into(),
+            source: Source::of(*source),
+            subject: Subject { kind: subject.kind().into(), name: subject_name(subject) },
+            verb: verb.as_str().into(),
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn of(asked: &'a core::Asked) -> Self {
+        let core::Asked { caller, request_id, endpoint, workflow, wallet, labels } = asked;
+        let core::Caller { agent, source } = caller;
+        Self {
+            caller: Caller { agent: agent.as_str().into(), source: Source::of(*source) },
+            endpoint: Endpoint::of(endpoint),
+            labels: Labels::of(labels),
+            request_id: request_id.as_str().into(),
+            wallet: wallet.as_ref().map(|name| name.as_str().into()),
+            workflow: workflow.as_ref().map(|name| name.as_str().into()),
+        }
+    }
+}
+
+impl<'a> Endpoint<'a> {
+    fn of(endpoint: &'a core::Endpoint) -> Self {
+        Self { method: endpoint.method().into(), url: endpoint.url().into() }
+    }
+}
+
+impl<'a> Denial<'a> {
+    fn of(denial: &'a core::Denial) -> Self {
+        let core::Denial { code, message, policies: determining } = denial;
+        Self { code: code.as_str().into(), message: message.as_str().into(), policies: policies(determining) }
+    }
+}
+
+impl<'a> Offer<'a> {
+    fn of(verdict: &'a core::OfferVerdict) -> Self {
+        let core::OfferVerdict { index, denial } = verdict;
+        Self { denial: denial.as_ref().map(Denial::of), index: *index }
+    }
+}
+
+impl<'a> Intent<'a> {
+    fn of(intent: &'a core::Intent) -> Self {
+        let core::Intent {
+            request_id,
+            agent,
+            workflow,
+            wallet,
+            wallet_address,
+            service,
+            endpoint,
+            origin,
+            protocol,
+            offer_index,
+            accepted,
+            resource,
+            extensions,
+            terms,
+            domain,
+            usd,
+            valid_after,
+            valid_before,
+            nonce,
+        } = intent;
+        Self {
+            accepted: (&**accepted).into(),
+            agent: agent.as_str().into(),
+            domain: Hex(domain.0),
+            endpoint: Endpoint::of(endpoint),
+            extensions: extensions.as_deref().map(Into::into),
+            nonce: Hex(*nonce),
+            offer_index: *offer_index,
+            origin: origin.as_str().into(),
+            protocol: protocol.number(),
+            request_id: request_id.as_str().into(),
+            resource: resource.as_deref().map(Into::into),
+            service: service.as_ref().map(|name| name.as_str().into()),
+            terms: Terms::of(terms),
+            usd: usd.to_string().into(),
+            valid_after: Int(valid_after.0),
+            valid_before: Int(valid_before.0),
+            wallet: wallet.as_str().into(),
+            wallet_address: address_text(*wallet_address).into(),
+            workflow: workflow.as_str().into(),
+        }
+    }
+}
+
+impl<'a> Terms<'a> {
+    fn of(terms: &'a x402::Terms) -> Self {
+        let x402::Terms { scheme, method, asset, payee, amount } = terms;
+        let core::AssetId { network, address: token } = asset;
+        Self {
+            amount: amount.to_string().into(),
+            asset: Asset { address: address_text(*token).into(), network: network.to_string().into() },
+            method: method.as_str().into(),
+            payee: address_text(*payee).into(),
+            scheme: scheme.as_str().into(),
+        }
+    }
+}

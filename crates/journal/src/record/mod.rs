@@ -1,0 +1,279 @@
+//! The record: what is hashed, stored and exported. **Final from version 1 on**: a record that was written once is
+//! read, hashed and exported in the same bytes for ever. New kinds of records and new optional members may come; what is
+//! here does not change its name, its place or its meaning.
+//!
+//! The bytes are the canonical JSON of RFC 8785 (JCS): UTF-8, members sorted, no white space, strings, integers below
+//! 2⁵³, booleans, arrays and objects only. Money is a decimal string (`usd` in dollars, `amount` in atomic units), bytes
+//! and addresses are lower-case hexadecimal (addresses after `0x`), what is absent is left out, arrays and maps are never
+//! left out where they belong. What the seller wrote (`accepted`, `resource`, `extensions`) is a string that holds its
+//! JSON byte for byte.
+//!
+//! | Member | Kinds | Meaning |
+//! |---|---|---|
+//! | `act` | lifecycle | what an operator wanted done |
+//! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
+//! | `asked` | payment, preview, reissue | who asked for what |
+//! | `bundle` | all but genesis | SHA-256 of the governance bundle |
+//! | `denial` | refused | code, message and policies |
+//! | `fingerprint` | payment, preview | what makes a retry the same request |
+//! | `held_until` | permits | the signature cannot be settled after this |
+//! | `intent` | payments made out | all that is judged and signed |
+//! | `journal` | genesis | the id of the journal |
+//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue` or `lifecycle` |
+//! | `offers` | payment, preview | each offer's index and its denial, if any |
+//! | `original_seq` | reissue | the record of the permit |
+//! | `policies` | permits, lifecycle | the policies that permit |
+//! | `seq` | all | position in the journal, from 1 |
+//! | `time` | all | wall clock and boot clock |
+//! | `v` | all | 1 |
+//! | `verdict` | all but genesis | `permit` or `deny` |
+//!
+//! The structs below declare their members in sorted order; a test compares the bytes with an independent canonicaliser.
+
+mod decode;
+mod encode;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Content, DecodedRecord, Genesis};
+pub(crate) use decode::{RecordFlaw, decode, examine, parse_scope, parse_subject};
+pub(crate) use encode::{address_text, scope_name, subject_name};
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::JournalError;
+use scalar::{Hex, Int, Labels};
+
+/// The version of the format.
+const VERSION: u64 = 1;
+
+/// One record as stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    act: Option<Act<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adopted: Option<Adopted>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    asked: Option<Asked<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle: Option<Hex<32>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    denial: Option<Denial<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Hex<32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_until: Option<Int>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    intent: Option<Intent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<Hex<16>>,
+    kind: Kind,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    offers: Option<Vec<Offer<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_seq: Option<Int>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    policies: Option<Vec<Policy<'a>>>,
+    seq: Int,
+    time: Time,
+    v: Int,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Genesis,
+    Payment,
+    Preview,
+    Reissue,
+    Lifecycle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Permit,
+    Deny,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Act<'a> {
+    #[serde(borrow)]
+    operator: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    source: Source,
+    #[serde(borrow)]
+    subject: Subject<'a>,
+    #[serde(borrow)]
+    verb: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Adopted {
+    held_until: Int,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    caller: Caller<'a>,
+    #[serde(borrow)]
+    endpoint: Endpoint<'a>,
+    labels: Labels<'a>,
+    #[serde(borrow)]
+    request_id: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    wallet: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    workflow: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Caller<'a> {
+    #[serde(borrow)]
+    agent: Cow<'a, str>,
+    source: Source,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", deny_unknown_fields)]
+enum Source {
+    #[serde(rename = "unix-peer")]
+    UnixPeer { uid: u32 },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subject<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Endpoint<'a> {
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Denial<'a> {
+    #[serde(borrow)]
+    code: Cow<'a, str>,
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+    #[serde(borrow)]
+    policies: Vec<Policy<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Offer<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    denial: Option<Denial<'a>>,
+    index: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Policy<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Time {
+    boot_id: Hex<16>,
+    boot_ms: Int,
+    unix_ms: Int,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Intent<'a> {
+    #[serde(borrow)]
+    accepted: Cow<'a, str>,
+    #[serde(borrow)]
+    agent: Cow<'a, str>,
+    domain: Hex<32>,
+    #[serde(borrow)]
+    endpoint: Endpoint<'a>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    extensions: Option<Cow<'a, str>>,
+    nonce: Hex<32>,
+    offer_index: u32,
+    #[serde(borrow)]
+    origin: Cow<'a, str>,
+    protocol: u8,
+    #[serde(borrow)]
+    request_id: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    resource: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    service: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    terms: Terms<'a>,
+    #[serde(borrow)]
+    usd: Cow<'a, str>,
+    valid_after: Int,
+    valid_before: Int,
+    #[serde(borrow)]
+    wallet: Cow<'a, str>,
+    #[serde(borrow)]
+    wallet_address: Cow<'a, str>,
+    #[serde(borrow)]
+    workflow: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Terms<'a> {
+    #[serde(borrow)]
+    amount: Cow<'a, str>,
+    #[serde(borrow)]
+    asset: Asset<'a>,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    payee: Cow<'a, str>,
+    #[serde(borrow)]
+    scheme: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asset<'a> {
+    #[serde(borrow)]
+    address: Cow<'a, str>,
+    #[serde(borrow)]
+    network: Cow<'a, str>,
+}
+
+impl Record<'_> {
+    /// The canonical bytes.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, JournalError> {
+        let mut bytes = Vec::with_capacity(2_560);
+        serde_json::to_writer(&mut bytes, self).map_err(JournalError::Unrecordable)?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,257 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use pursekeeper_core::{
+    ActVerb, Address, AgentName, Amount, Asked, ChainId, Denial, DenyCode, Digest, Endpoint, Entry,
+    EvmAddress, IdentitySource, Intent, LifecycleDecision, Mode, Moment, OfferVerdict, OperatorName,
+    OriginMatch, Outcome, Permit, PolicyRef, Reissue, RequestId, ServiceName, Subject, UnixSeconds, Usd,
+    WalletName, WorkflowName, x402,
+};
+
+use super::*;
+use crate::fixtures::{ID, NOW, Pay, act, moment};
+
+fn body(entry: &Entry) -> Vec<u8> {
+    Record::of(7, entry).to_bytes().unwrap()
+}
+
+#[test]
+fn what_is_not_exactly_a_record_is_refused() {
+    let good = String::from_utf8(body(&Pay::new(1, NOW).permit())).unwrap();
+    let table = [
+        ("", "", "no text"),
+        ("{\"asked\"", "{ \"asked\"", "white space"),
+        ("\"verdict\":\"permit\"", "\"verdict\":\"deny\"", "a verdict that contradicts the rest"),
+        ("\"v\":1", "\"v\":2", "a newer version"),
+        ("\"v\":1", "\"v\":1.0", "a float"),
+        ("\"v\":1,", "\"v\":1,\"w\":1,", "an unknown member"),
+        ("\"seq\":7", "\"seq\":9007199254740992", "an integer of 2^53"),
+        ("\"kind\":\"payment\"", "\"kind\":\"pavement\"", "an unknown kind"),
+        ("\"kind\":\"payment\"", "\"kind\":\"reissue\"", "another kind"),
+        ("\"held_until\":1795305960,", "", "a permit without its end"),
+        ("\"intent\":{", "\"act\":null,\"intent\":{", "a null"),
+        ("d0d0d0", "D0D0D0", "upper-case digits"),
+        ("\"agent\":\"researcher\"", "\"agent\":\"Researcher\"", "a name that is none"),
+        ("\"1000\"", "\"01000\"", "an amount that is not canonical"),
+        ("because", "bec\\u0061use", "a needless escape"),
+    ];
+    assert!(examine(good.as_bytes()).is_ok());
+    for (from, to, what) in table {
+        let text = if from.is_empty() { String::new() } else { good.replacen(from, to, 1) };
+        assert_ne!(text, good, "{what}");
+        assert!(examine(text.as_bytes()).is_err(), "{what}: {text}");
+    }
+}
+
+#[test]
+fn an_integer_beyond_json_is_not_recorded() {
+    let pay = Pay { held_until: 1 << 53, ..Pay::new(1, NOW) };
+    assert!(matches!(Record::of(2, &pay.permit()).to_bytes(), Err(JournalError::Unrecordable(_))));
+}
+
+/// The format is final: these bytes are read and hashed for ever.
+#[test]
+fn the_bytes_of_version_1_are_pinned() {
+    let genesis = Genesis { journal: ID, adopted: Some(UnixSeconds(NOW + 360)) };
+    let genesis = Record::genesis(moment(NOW), genesis).to_bytes().unwrap();
+    let suspended =
+        act(ActVerb::Suspend, Subject::Wallet(Address::Evm(EvmAddress::from_bytes([1; 20]))), NOW);
+    let pay = Pay::new(1, NOW);
+    let all = [
+        genesis,
+        body(&pay.permit()),
+        body(&pay.denied()),
+        body(&pay.permitted(Mode::Preview)),
+        body(&pay.reissued(2, NOW)),
+        body(&suspended),
+    ];
+    let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
+    let written: Vec<String> = all.into_iter().map(|body| String::from_utf8(body).unwrap()).collect();
+    assert_eq!(written, pinned);
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9-]{0,20}"
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    any::<[u8; 20]>().prop_map(|bytes| Address::Evm(EvmAddress::from_bytes(bytes)))
+}
+
+fn endpoint() -> impl Strategy<Value = Endpoint> {
+    ("[A-Z]{1,7}", "[a-z]{1,8}", "[a-zA-Z0-9/._~-]{0,20}", "[a-z=&0-9]{0,9}").prop_map(
+        |(method, host, path, query)| {
+            Endpoint::parse(&method, &format!("https://{host}.example/{path}?{query}")).unwrap()
+        },
+    )
+}
+
+fn instant() -> impl Strategy<Value = UnixSeconds> {
+    (0u64..1 << 53).prop_map(UnixSeconds)
+}
+
+fn at() -> impl Strategy<Value = Moment> {
+    (0u64..1 << 53, 0u64..1 << 53, any::<[u8; 16]>()).prop_map(|(unix_ms, boot_ms, boot_id)| Moment {
+        unix_ms,
+        boot_ms,
+        boot_id,
+    })
+}
+
+fn policies() -> impl Strategy<Value = Vec<PolicyRef>> {
+    let policy = (any::<String>(), any::<String>())
+        .prop_map(|(id, reason)| PolicyRef { id: id.into(), reason: reason.into() });
+    prop::collection::vec(policy, 0..3)
+}
+
+fn denial() -> impl Strategy<Value = Denial> {
+    (prop::sample::select(DenyCode::ALL), any::<String>(), policies())
+        .prop_map(|(code, message, policies)| Denial { code, message, policies })
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..4);
+    let names = (name(), prop::option::of(name()), prop::option::of(name()));
+    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, any::<u32>()).prop_map(
+        |((agent, workflow, wallet), id, endpoint, labels, uid)| Asked {
+            caller: pursekeeper_core::Caller {
+                agent: AgentName::parse(&agent).unwrap(),
+                source: IdentitySource::UnixPeer { uid },
+            },
+            request_id: RequestId::parse(&id).unwrap(),
+            endpoint,
+            workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
+            wallet: wallet.map(|name| WalletName::parse(&name).unwrap()),
+            labels,
+        },
+    )
+}
+
+fn terms() -> impl Strategy<Value = x402::Terms> {
+    (address(), address(), "[1-9][0-9]{0,76}", 1..=u64::MAX).prop_map(|(token, payee, amount, chain)| {
+        x402::Terms {
+            scheme: x402::Scheme::Exact,
+            method: pursekeeper_core::TransferMethod::Eip3009,
+            asset: pursekeeper_core::AssetId { network: ChainId::Eip155(chain), address: token },
+            payee,
+            amount: Amount::parse(&amount).unwrap(),
+        }
+    })
+}
+
+fn intent() -> impl Strategy<Value = Intent> {
+    let names = (name(), name(), name(), prop::option::of(name()), "[A-Za-z0-9._:-]{1,128}");
+    let texts = (any::<String>(), prop::option::of(any::<String>()), prop::option::of(any::<String>()));
+    const ORIGINS: [OriginMatch; 3] = [OriginMatch::Match, OriginMatch::Absent, OriginMatch::Differs];
+    const PROTOCOLS: [x402::Protocol; 2] = [x402::Protocol::V1, x402::Protocol::V2];
+    let words = (prop::sample::select(&ORIGINS), prop::sample::select(&PROTOCOLS), any::<u32>());
+    let bytes = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<u128>());
+    (names, address(), endpoint(), words, texts, terms(), bytes, (instant(), instant())).prop_map(
+        |(names, wallet_address, endpoint, words, texts, terms, (domain, nonce, usd), valid)| Intent {
+            request_id: RequestId::parse(&names.4).unwrap(),
+            agent: AgentName::parse(&names.0).unwrap(),
+            workflow: WorkflowName::parse(&names.1).unwrap(),
+            wallet: WalletName::parse(&names.2).unwrap(),
+            wallet_address,
+            service: names.3.map(|name| ServiceName::parse(&name).unwrap()),
+            endpoint,
+            origin: words.0,
+            protocol: words.1,
+            offer_index: words.2,
+            accepted: texts.0.into(),
+            resource: texts.1.map(Into::into),
+            extensions: texts.2.map(Into::into),
+            terms,
+            domain: Digest(domain),
+            usd: Usd::from_units(usd),
+            valid_after: valid.0,
+            valid_before: valid.1,
+            nonce,
+        },
+    )
+}
+
+fn payment() -> impl Strategy<Value = Entry> {
+    let permit = (intent(), policies(), instant()).prop_map(|(intent, policies, held_until)| {
+        Outcome::Permit(Box::new(Permit { intent, policies, held_until }))
+    });
+    let deny = (denial(), prop::option::of(intent()))
+        .prop_map(|(denial, intent)| Outcome::Deny { denial, intent: intent.map(Box::new) });
+    let offer =
+        (any::<u32>(), prop::option::of(denial())).prop_map(|(index, denial)| OfferVerdict { index, denial });
+    let mode = prop_oneof![Just(Mode::Enforce), Just(Mode::Preview)];
+    let digests = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    let offers = prop::collection::vec(offer, 0..3);
+    (at(), mode, asked(), digests, offers, prop_oneof![permit, deny]).prop_map(
+        |(at, mode, asked, (fingerprint, bundle), offers, outcome)| {
+            let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
+            let decision =
+                pursekeeper_core::Decision { at, mode, asked, fingerprint, offers, outcome, bundle };
+            Entry::Payment(Box::new(decision))
+        },
+    )
+}
+
+fn reissue() -> impl Strategy<Value = Entry> {
+    (at(), asked(), 1u64..1 << 53, intent(), any::<[u8; 32]>()).prop_map(
+        |(at, asked, original_seq, intent, bundle)| {
+            Entry::Reissue(Box::new(Reissue { at, asked, original_seq, intent, bundle: Digest(bundle) }))
+        },
+    )
+}
+
+fn lifecycle() -> impl Strategy<Value = Entry> {
+    let subject = prop_oneof![
+        name().prop_map(|name| Subject::Agent(AgentName::parse(&name).unwrap())),
+        name().prop_map(|name| Subject::Workflow(WorkflowName::parse(&name).unwrap())),
+        name().prop_map(|name| Subject::Service(ServiceName::parse(&name).unwrap())),
+        address().prop_map(Subject::Wallet),
+    ];
+    let verb = prop_oneof![Just(ActVerb::Suspend), Just(ActVerb::Resume)];
+    let act = (name(), any::<u32>(), verb, subject, any::<String>()).prop_map(
+        |(operator, uid, verb, subject, reason)| pursekeeper_core::Act {
+            operator: OperatorName::parse(&operator).unwrap(),
+            source: IdentitySource::UnixPeer { uid },
+            verb,
+            subject,
+            reason,
+        },
+    );
+    (at(), act, prop::option::of(denial()), policies(), any::<[u8; 32]>()).prop_map(
+        |(at, act, denial, policies, bundle)| {
+            let bundle = Digest(bundle);
+            Entry::Lifecycle(Box::new(LifecycleDecision { at, act, denial, policies, bundle }))
+        },
+    )
+}
+
+proptest! {
+    /// Every entry comes back exactly, and its bytes are what an independent canonicaliser (RFC 8785) makes of them.
+    #[test]
+    fn records_are_canonical_and_come_back_exactly(
+        seq in 1u64..1 << 53,
+        entry in prop_oneof![3 => payment(), 1 => reissue(), 1 => lifecycle()],
+    ) {
+        let body = Record::of(seq, &entry).to_bytes().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let canonical = serde_json_canonicalizer::to_vec(&value).unwrap();
+        prop_assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(&canonical));
+        let decoded = decode(&body).unwrap();
+        prop_assert_eq!((decoded.seq, decoded.time), (seq, entry.at()));
+        prop_assert_eq!(decoded.content, Content::Entry(entry));
+    }
+
+    #[test]
+    fn reading_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = examine(&bytes);
+    }
+}
+
+#[test]
+fn labels_are_sorted_by_utf16_code_units() {
+    // U+FFFF sorts after U+10000 in UTF-16, before it in UTF-8.
+    let labels =
+        BTreeMap::from([("\u{ffff}".to_owned(), "a".to_owned()), ("\u{10000}".to_owned(), "b".to_owned())]);
+    let text = serde_json::to_string(&Labels::of(&labels)).unwrap();
+    assert_eq!(text, "{\"\u{10000}\":\"b\",\"\u{ffff}\":\"a\"}");
+}

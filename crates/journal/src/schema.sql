@@ -1,0 +1,77 @@
+-- Dollars (`usd`) are 16-byte big-endian integers in units of 10^-12 dollars: they do not fit an SQLite integer.
+-- Times are Unix seconds unless the name says `_ms`. Everything but `meta` and `record` follows from the records.
+
+CREATE TABLE meta (
+    one                INTEGER PRIMARY KEY CHECK (one = 1),
+    journal            BLOB    NOT NULL CHECK (length(journal) = 16),
+    created_unix_ms    INTEGER NOT NULL,
+    adopted_held_until INTEGER            -- set when this journal replaces a lost one
+) STRICT;
+
+-- The history. `chain` is the hash chain after the record, `high_water_ms` the latest wall clock up to it.
+CREATE TABLE record (
+    seq           INTEGER PRIMARY KEY,
+    body          BLOB    NOT NULL,
+    chain         BLOB    NOT NULL CHECK (length(chain) = 32),
+    high_water_ms INTEGER NOT NULL
+) STRICT;
+
+-- The permit a request id was used for: one id, one hold.
+CREATE TABLE request (
+    agent       TEXT    NOT NULL,
+    request_id  TEXT    NOT NULL,
+    seq         INTEGER NOT NULL,
+    fingerprint BLOB    NOT NULL CHECK (length(fingerprint) = 32),
+    PRIMARY KEY (agent, request_id)
+) STRICT, WITHOUT ROWID;
+
+-- Money bound by a signature. Its scopes are agent, workflow, wallet, service and payee; its bucket is the minute
+-- `held_until` rounded up.
+CREATE TABLE hold (
+    seq        INTEGER PRIMARY KEY,
+    agent      TEXT    NOT NULL,
+    request_id TEXT    NOT NULL,
+    endpoint   TEXT    NOT NULL,
+    workflow   TEXT    NOT NULL,
+    wallet     TEXT    NOT NULL,          -- address
+    service    TEXT,
+    payee      TEXT    NOT NULL,          -- address
+    amount     TEXT    NOT NULL,          -- atomic units, decimal
+    usd        BLOB    NOT NULL CHECK (length(usd) = 16),
+    held_until INTEGER NOT NULL,
+    state      TEXT    NOT NULL CHECK (state IN ('held', 'settled', 'released'))
+) STRICT;
+CREATE INDEX hold_unresolved ON hold (held_until) WHERE state = 'held';
+
+-- What a total is kept about, with the sum of its buckets that are older than every rolling window.
+CREATE TABLE scope (
+    scope    INTEGER PRIMARY KEY,
+    kind     TEXT    NOT NULL,
+    name     TEXT    NOT NULL,            -- or address
+    usd      BLOB    NOT NULL CHECK (length(usd) = 16),
+    payments INTEGER NOT NULL,
+    UNIQUE (kind, name)
+) STRICT;
+
+-- Dollars and payments of a scope whose holds end within the minute that ends at `minute` * 60.
+CREATE TABLE bucket (
+    scope    INTEGER NOT NULL,
+    minute   INTEGER NOT NULL,
+    usd      BLOB    NOT NULL CHECK (length(usd) = 16),
+    payments INTEGER NOT NULL,
+    PRIMARY KEY (scope, minute)
+) STRICT, WITHOUT ROWID;
+
+-- What operators decided last about a subject, and in which record.
+CREATE TABLE status (
+    kind   TEXT    NOT NULL,
+    name   TEXT    NOT NULL,              -- or address
+    status TEXT    NOT NULL,
+    seq    INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- Written and emptied again to find out whether a full disk has space by now.
+CREATE TABLE probe (
+    filler BLOB NOT NULL
+) STRICT;

@@ -1,0 +1,179 @@
+//! What the journal knows without reading: totals, statuses, outstanding signatures and where the chain ends. All of it
+//! follows from the records; a batch that fails takes back every change it made.
+
+use std::collections::HashMap;
+
+use pursekeeper_core::{Digest, Permit, Scope, Status, Subject, Totals, UnixSeconds, Usd, Window};
+
+use crate::JournalError;
+use crate::account::{Account, Bucket, Sum, first_minute, minute_of};
+use crate::outstanding::{Outstanding, endpoint_key};
+
+/// The end of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tip {
+    /// The last record.
+    pub(crate) seq: u64,
+    /// The chain after it.
+    pub(crate) chain: Digest,
+    /// The latest wall clock of any record, in milliseconds.
+    pub(crate) high_water_ms: u64,
+}
+
+/// Everything in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) accounts: HashMap<Scope, Account>,
+    pub(crate) next_row: i64,
+    pub(crate) statuses: HashMap<Subject, Status>,
+    pub(crate) outstanding: Outstanding,
+    pub(crate) tip: Tip,
+    /// Until when signatures of the lost journal this one replaces could be settled.
+    pub(crate) adopted: Option<UnixSeconds>,
+}
+
+/// What one batch changed, and how it was before.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    tip: Tip,
+    next_row: i64,
+    log: Vec<Change>,
+}
+
+/// One change, with what is needed to take it back and to write it down.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// A payment was added to a bucket of a scope, which may have been unknown before.
+    Bucket { scope: Scope, bucket: Bucket, created: bool },
+    /// A signature may be settled.
+    Hold { seq: u64, held_until: UnixSeconds },
+    /// An operator's act changed a status.
+    Status { subject: Subject, before: Option<Status> },
+}
+
+/// The subjects a permit is counted for.
+pub(crate) fn scopes_of(permit: &Permit) -> impl Iterator<Item = Scope> {
+    let intent = &permit.intent;
+    let service = intent.service.clone().map(Scope::Service);
+    [
+        Scope::Agent(intent.agent.clone()),
+        Scope::Workflow(intent.workflow.clone()),
+        Scope::Wallet(intent.wallet_address),
+        Scope::Payee(intent.terms.payee),
+    ]
+    .into_iter()
+    .chain(service)
+}
+
+impl State {
+    /// The state of a journal that holds nothing.
+    pub(crate) fn empty(tip: Tip, adopted: Option<UnixSeconds>) -> Self {
+        Self {
+            accounts: HashMap::new(),
+            next_row: 1,
+            statuses: HashMap::new(),
+            outstanding: Outstanding::default(),
+            tip,
+            adopted,
+        }
+    }
+
+    /// The high-water mark in seconds: totals are never those of an earlier time.
+    pub(crate) fn high_water(&self) -> UnixSeconds {
+        UnixSeconds(self.tip.high_water_ms.div_euclid(1000))
+    }
+
+    /// What counts for a scope, from the high-water mark on.
+    pub(crate) fn totals(&self, scope: &Scope, now: UnixSeconds) -> Totals {
+        let now = now.max(self.high_water());
+        let mut totals = self.accounts.get(scope).map(|account| account.totals(now)).unwrap_or_default();
+        for ((usd, payments), window) in totals.usd.iter_mut().zip(&mut totals.payments).zip(Window::TOTALLED)
+        {
+            if self.exhausted(window, now) {
+                (*usd, *payments) = (Usd::MAX, u64::MAX);
+            }
+        }
+        totals
+    }
+
+    /// Whether a window counts as fully spent because a journal was lost: that journal is one hold of unknown size.
+    pub(crate) fn exhausted(&self, window: Window, now: UnixSeconds) -> bool {
+        let Some(adopted) = self.adopted else { return false };
+        let rolling = Window::ROLLING.iter().find(|(rolling, _)| *rolling == window);
+        rolling.is_none_or(|(_, secs)| minute_of(adopted) >= first_minute(now, *secs))
+    }
+
+    /// Begins a batch.
+    pub(crate) fn begin(&self) -> Changes {
+        Changes { tip: self.tip, next_row: self.next_row, log: Vec::new() }
+    }
+
+    /// Binds the money of a permit.
+    pub(crate) fn hold(
+        &mut self,
+        changes: &mut Changes,
+        seq: u64,
+        permit: &Permit,
+    ) -> Result<(), JournalError> {
+        let Permit { intent, policies: _, held_until } = permit;
+        let bucket = Bucket { minute: minute_of(*held_until), sum: Sum::one(intent.usd) };
+        let now = self.high_water();
+        for scope in scopes_of(permit) {
+            let created = !self.accounts.contains_key(&scope);
+            let row = self.next_row;
+            let account = self.accounts.entry(scope.clone());
+            let account = account.or_insert_with(|| Account::new(row, Sum::default(), now));
+            if created {
+                self.next_row = self.next_row.saturating_add(1);
+            }
+            let added = account.add(bucket);
+            let sum = if added.is_some() { bucket.sum } else { Sum::default() };
+            changes.log.push(Change::Bucket { scope, bucket: Bucket { sum, ..bucket }, created });
+            added.ok_or(JournalError::TotalTooLarge)?;
+        }
+        let key = (intent.agent.clone(), endpoint_key(&intent.endpoint));
+        self.outstanding.add(seq, *held_until, key);
+        changes.log.push(Change::Hold { seq, held_until: *held_until });
+        Ok(())
+    }
+
+    /// Takes note of what an operator decided.
+    pub(crate) fn set_status(&mut self, changes: &mut Changes, subject: Subject, status: Status) {
+        let before = self.statuses.insert(subject.clone(), status);
+        changes.log.push(Change::Status { subject, before });
+    }
+
+    /// Makes everything as it was before the batch.
+    pub(crate) fn take_back(&mut self, changes: Changes) {
+        let Changes { tip, next_row, log } = changes;
+        for change in log.into_iter().rev() {
+            match change {
+                Change::Bucket { scope, bucket, created } => {
+                    if let Some(account) = self.accounts.get_mut(&scope) {
+                        // It was added to this account in this batch, so it can be taken out again.
+                        let _ = account.remove(bucket);
+                    }
+                    if created {
+                        self.accounts.remove(&scope);
+                    }
+                }
+                Change::Hold { seq, held_until } => self.outstanding.remove(seq, held_until),
+                Change::Status { subject, before: Some(before) } => {
+                    self.statuses.insert(subject, before);
+                }
+                Change::Status { subject, before: None } => {
+                    self.statuses.remove(&subject);
+                }
+            }
+        }
+        self.tip = tip;
+        self.next_row = next_row;
+    }
+}
+
+impl Changes {
+    /// What was changed, in order.
+    pub(crate) fn log(&self) -> &[Change] {
+        &self.log
+    }
+}

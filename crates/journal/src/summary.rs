@@ -1,0 +1,169 @@
+//! A record in flat words, for answers and logs.
+
+use pursekeeper_core::{
+    ActVerb, Decision, DecisionId, Denial, Endpoint, Entry, Intent, LifecycleDecision, Mode, Outcome, Permit,
+    PolicyRef, Reissue, Subject, UnixSeconds, Usd,
+};
+
+use crate::record::{Content, DecodedRecord, Genesis};
+
+/// A record with everything in words; what a record does not have is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Position in the journal, from 1.
+    pub seq: u64,
+    /// Its name.
+    pub decision_id: String,
+    /// Wall clock, milliseconds since the Unix epoch.
+    pub time_unix_ms: u64,
+    /// `genesis`, `payment`, `preview`, `reissue` or `lifecycle`.
+    pub kind: &'static str,
+    /// `permit` or `deny`; empty for records that are not judged.
+    pub verdict: &'static str,
+    /// The code of a denial.
+    pub code: &'static str,
+    /// A sentence for a person: the denial's, or what an operator did.
+    pub message: String,
+    /// The policies that determined the answer.
+    pub policies: Vec<PolicyRef>,
+    /// Who asked.
+    pub agent: String,
+    /// For which task.
+    pub workflow: String,
+    /// The wallet, by name; by address when an operator acted on it.
+    pub wallet: String,
+    /// The service the payment is booked under.
+    pub service: String,
+    /// The call to be paid for.
+    pub endpoint: Option<Endpoint>,
+    /// CAIP-2 network.
+    pub network: String,
+    /// Address of the asset.
+    pub asset: String,
+    /// Address of the payee.
+    pub payee: String,
+    /// Atomic units of the asset.
+    pub amount: String,
+    /// Dollars.
+    pub usd: String,
+    /// When the signature dies, in Unix seconds.
+    pub valid_before: u64,
+    /// The agent's own id.
+    pub request_id: String,
+    /// SHA-256 of the governance bundle, hex.
+    pub bundle_digest: String,
+}
+
+impl Summary {
+    pub(crate) fn of(id: DecisionId, record: &DecodedRecord) -> Self {
+        let DecodedRecord { seq, time, content } = record;
+        let base =
+            Self { seq: *seq, decision_id: id.to_string(), time_unix_ms: time.unix_ms, ..Self::default() };
+        match content {
+            Content::Genesis(genesis) => base.genesis(*genesis),
+            Content::Entry(Entry::Payment(decision)) => base.decision(decision),
+            Content::Entry(Entry::Reissue(reissue)) => base.reissue(reissue),
+            Content::Entry(Entry::Lifecycle(lifecycle)) => base.lifecycle(lifecycle),
+        }
+    }
+
+    fn genesis(self, genesis: Genesis) -> Self {
+        let Genesis { journal, adopted } = genesis;
+        let message = match adopted {
+            None => format!("journal `{journal}` begins"),
+            Some(until) => format!(
+                "journal `{journal}` begins in place of a lost one: every window counts as spent until it has passed since {until}"
+            ),
+        };
+        Self { kind: "genesis", message, ..self }
+    }
+
+    fn decision(self, decision: &Decision) -> Self {
+        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, bundle } = decision;
+        let kind = match mode {
+            Mode::Enforce => "payment",
+            Mode::Preview => "preview",
+        };
+        let name = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        let base = Self {
+            kind,
+            agent: asked.caller.agent.to_string(),
+            workflow: name(asked.workflow.as_ref().map(|workflow| workflow.as_str())),
+            wallet: name(asked.wallet.as_ref().map(|wallet| wallet.as_str())),
+            endpoint: Some(asked.endpoint.clone()),
+            request_id: asked.request_id.to_string(),
+            bundle_digest: bundle.to_string(),
+            ..self
+        };
+        match outcome {
+            Outcome::Permit(permit) => {
+                let Permit { intent, policies, held_until: _ } = &**permit;
+                Self { verdict: "permit", policies: policies.clone(), ..base.intent(intent) }
+            }
+            Outcome::Deny { denial, intent: Some(intent) } => base.intent(intent).denied(denial),
+            Outcome::Deny { denial, intent: None } => base.denied(denial),
+        }
+    }
+
+    fn reissue(self, reissue: &Reissue) -> Self {
+        let Reissue { at: _, asked: _, original_seq, intent, bundle } = reissue;
+        Self {
+            kind: "reissue",
+            verdict: "permit",
+            message: format!("the payment of record {original_seq}, handed out again"),
+            bundle_digest: bundle.to_string(),
+            ..self.intent(intent)
+        }
+    }
+
+    fn lifecycle(self, lifecycle: &LifecycleDecision) -> Self {
+        let LifecycleDecision { at: _, act, denial, policies, bundle } = lifecycle;
+        let verb = match act.verb {
+            ActVerb::Suspend => "suspended",
+            ActVerb::Resume => "resumed",
+        };
+        let (kind, subject) = (act.subject.kind(), act.subject.to_string());
+        let message = format!("operator `{}` {verb} {kind} `{subject}`: {}", act.operator, act.reason);
+        let base = Self { kind: "lifecycle", bundle_digest: bundle.to_string(), ..self };
+        let base = match &act.subject {
+            Subject::Agent(_) => Self { agent: subject, ..base },
+            Subject::Workflow(_) => Self { workflow: subject, ..base },
+            Subject::Wallet(_) => Self { wallet: subject, ..base },
+            Subject::Service(_) => Self { service: subject, ..base },
+        };
+        match denial {
+            Some(denial) => base.denied(denial),
+            None => Self { verdict: "permit", policies: policies.clone(), message, ..base },
+        }
+    }
+
+    fn denied(self, denial: &Denial) -> Self {
+        let Denial { code, message, policies } = denial;
+        Self {
+            verdict: "deny",
+            code: code.as_str(),
+            message: message.clone(),
+            policies: policies.clone(),
+            ..self
+        }
+    }
+
+    fn intent(self, intent: &Intent) -> Self {
+        let UnixSeconds(valid_before) = intent.valid_before;
+        Self {
+            agent: intent.agent.to_string(),
+            workflow: intent.workflow.to_string(),
+            wallet: intent.wallet.to_string(),
+            service: intent.service.as_ref().map(ToString::to_string).unwrap_or_default(),
+            endpoint: Some(intent.endpoint.clone()),
+            network: intent.terms.asset.network.to_string(),
+            asset: intent.terms.asset.address.to_string(),
+            payee: intent.terms.payee.to_string(),
+            amount: intent.terms.amount.to_string(),
+            usd: Usd::to_string(&intent.usd),
+            valid_before,
+            request_id: intent.request_id.to_string(),
+            ..self
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The tables that follow from the records, computed again.
+
+use std::collections::{BTreeMap, HashMap};
+
+use pursekeeper_core::{Act, Decision, Moment, Permit, Scope, Status, Subject, UnixSeconds};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
+
+use super::VerifyError;
+use crate::JournalError;
+use crate::account::{Sum, horizon, minute_of};
+use crate::file::{Meta, read_meta};
+use crate::load::usd;
+use crate::outstanding::endpoint_key;
+use crate::record::{Genesis, address_text, parse_scope, parse_subject};
+use crate::state::scopes_of;
+use crate::store::{integer, unsigned, usd_bytes};
+
+/// What the tables must say, as far as the records have been read.
+pub(super) struct Tables<'c> {
+    connection: &'c Connection,
+    meta: Meta,
+    /// The first minute whose buckets are compared one by one: older ones may have been folded.
+    horizon: u64,
+    holds: u64,
+    totals: HashMap<Scope, Total>,
+    statuses: HashMap<Subject, (Status, u64)>,
+    hold: CachedStatement<'c>,
+    request: CachedStatement<'c>,
+}
+
+#[derive(Default)]
+struct Total {
+    /// All payments; while the tables are compared, those that are not accounted for yet.
+    lifetime: Sum,
+    folded_seen: bool,
+    recent: BTreeMap<u64, Sum>,
+}
+
+fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<String>) -> VerifyError {
+    VerifyError::Table { table, seq, what: what.into() }
+}
+
+impl<'c> Tables<'c> {
+    pub(super) fn read(connection: &'c Connection) -> Result<Self, VerifyError> {
+        let sql = "SELECT coalesce(max(high_water_ms), 0) FROM record";
+        let high_water_ms = unsigned(connection.query_row(sql, [], |row| row.get(0))?)?;
+        Ok(Self {
+            connection,
+            meta: read_meta(connection)?,
+            horizon: horizon(UnixSeconds(high_water_ms.div_euclid(1000))),
+            holds: 0,
+            totals: HashMap::new(),
+            statuses: HashMap::new(),
+            hold: connection.prepare_cached(
+                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, state
+                 FROM hold WHERE seq = ?1",
+            )?,
+            request: connection.prepare_cached(
+                "SELECT seq, fingerprint FROM request WHERE agent = ?1 AND request_id = ?2",
+            )?,
+        })
+    }
+
+    pub(super) fn meta(&self) -> Meta {
+        self.meta
+    }
+
+    /// The row that identifies the journal says what its first record says.
+    pub(super) fn genesis(&self, at: Moment, genesis: Genesis) -> Result<(), VerifyError> {
+        let sql = "SELECT created_unix_ms FROM meta";
+        let created = unsigned(self.connection.query_row(sql, [], |row| row.get(0))?)?;
+        if created == at.unix_ms && self.meta.adopted == genesis.adopted {
+            return Ok(());
+        }
+        Err(wrong("meta", Some(1), "it says otherwise when and in place of what the journal began"))
+    }
+
+    /// A permit has one hold and one request, and counts for its scopes.
+    pub(super) fn permit(
+        &mut self,
+        seq: u64,
+        decision: &Decision,
+        permit: &Permit,
+    ) -> Result<(), VerifyError> {
+        let held = self.hold.query_row([integer(seq)?], |row| same_hold(row, permit)).optional()?;
+        match held {
+            Some(true) => {}
+            Some(false) => return Err(wrong("hold", Some(seq), format!("the hold of record {seq} differs"))),
+            None => return Err(wrong("hold", Some(seq), format!("record {seq} has no hold"))),
+        }
+        let intent = &permit.intent;
+        let request = self.request.query_row([intent.agent.as_str(), intent.request_id.as_str()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
+        });
+        if request.optional()? != Some((integer(seq)?, decision.fingerprint.0)) {
+            let what = format!("the request id of record {seq} is missing or differs");
+            return Err(wrong("request", Some(seq), what));
+        }
+        let (minute, one) = (minute_of(permit.held_until), Sum::one(intent.usd));
+        for scope in scopes_of(permit) {
+            let total = self.totals.entry(scope).or_default();
+            total.lifetime = total.lifetime.plus(one).ok_or(JournalError::TotalTooLarge)?;
+            if minute >= self.horizon {
+                let bucket = total.recent.entry(minute).or_default();
+                *bucket = bucket.plus(one).ok_or(JournalError::TotalTooLarge)?;
+            }
+        }
+        self.holds = self.holds.saturating_add(1);
+        Ok(())
+    }
+
+    /// The last act decides a status.
+    pub(super) fn act(&mut self, seq: u64, act: &Act) {
+        self.statuses.insert(act.subject.clone(), (act.verb.status(), seq));
+    }
+
+    /// Compares what follows from all records together. Gives the numbers of holds and scopes.
+    pub(super) fn finish(mut self) -> Result<(u64, u64), VerifyError> {
+        for (table, sql) in
+            [("hold", "SELECT count(*) FROM hold"), ("request", "SELECT count(*) FROM request")]
+        {
+            let rows = unsigned(self.connection.query_row(sql, [], |row| row.get(0))?)?;
+            // Every permit was found, so more rows than permits are rows without a record.
+            if rows != self.holds {
+                let what = format!("{rows} rows for {} permits", self.holds);
+                return Err(wrong(table, self.orphan(table)?, what));
+            }
+        }
+        self.compare_statuses()?;
+        let scopes = self.totals.len() as u64;
+        self.compare_totals()?;
+        Ok((self.holds, scopes))
+    }
+
+    /// The first row of a table that names a record which is not there.
+    fn orphan(&self, table: &'static str) -> Result<Option<u64>, VerifyError> {
+        let sql = format!("SELECT min(seq) FROM {table} WHERE seq NOT IN (SELECT seq FROM record)");
+        let seq: Option<i64> = self.connection.query_row(&sql, [], |row| row.get(0))?;
+        Ok(seq.map(unsigned).transpose()?)
+    }
+
+    fn compare_statuses(&mut self) -> Result<(), VerifyError> {
+        let mut statuses = self.connection.prepare("SELECT kind, name, status, seq FROM status")?;
+        let mut rows = statuses.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
+            let (status, seq): (String, u64) = (row.get(2)?, unsigned(row.get(3)?)?);
+            let subject = parse_subject(&kind, &name).map_err(|what| wrong("status", Some(seq), what))?;
+            let expected = self.statuses.remove(&subject);
+            if expected.is_none_or(|(expected, at)| (expected.as_str(), at) != (status.as_str(), seq)) {
+                let what = format!("the {kind} `{name}` is not `{status}` since record {seq}");
+                return Err(wrong("status", Some(seq), what));
+            }
+        }
+        match self.statuses.iter().next() {
+            None => Ok(()),
+            Some((subject, (_, seq))) => {
+                Err(wrong("status", Some(*seq), format!("the {} `{subject}` is missing", subject.kind())))
+            }
+        }
+    }
+
+    fn compare_totals(&mut self) -> Result<(), VerifyError> {
+        let mut totals = self.connection.prepare(
+            "SELECT scope.scope, kind, name, scope.usd, scope.payments, minute, bucket.usd, bucket.payments
+             FROM scope LEFT JOIN bucket USING (scope) ORDER BY scope.scope, minute",
+        )?;
+        let mut rows = totals.query([])?;
+        while let Some(row) = rows.next()? {
+            let (kind, name): (String, String) = (row.get(1)?, row.get(2)?);
+            let scope = parse_scope(&kind, &name).map_err(|what| wrong("scope", None, what))?;
+            let differs = || wrong("bucket", None, format!("the totals of {kind} `{name}` differ"));
+            let total = self.totals.get_mut(&scope).ok_or_else(differs)?;
+            let minute: Option<i64> = row.get(5)?;
+            // Folded sums stand in every row of their scope; they are taken off with the first.
+            if !std::mem::replace(&mut total.folded_seen, true) {
+                let folded = Sum { usd: usd(row.get(3)?), payments: unsigned(row.get(4)?)? };
+                total.lifetime = total.lifetime.minus(folded).ok_or_else(differs)?;
+            }
+            let Some(minute) = minute else { continue };
+            let (minute, sum) =
+                (unsigned(minute)?, Sum { usd: usd(row.get(6)?), payments: unsigned(row.get(7)?)? });
+            total.lifetime = total.lifetime.minus(sum).ok_or_else(differs)?;
+            if minute >= self.horizon && total.recent.remove(&minute) != Some(sum) {
+                return Err(differs());
+            }
+        }
+        let orphans = "SELECT count(*) FROM bucket WHERE scope NOT IN (SELECT scope FROM scope)";
+        if self.connection.query_row(orphans, [], |row| row.get::<_, i64>(0))? != 0 {
+            return Err(wrong("bucket", None, "buckets of no scope"));
+        }
+        let left =
+            |(_, total): &(&Scope, &Total)| total.lifetime != Sum::default() || !total.recent.is_empty();
+        match self.totals.iter().find(left) {
+            None => Ok(()),
+            Some((scope, _)) => {
+                let what = format!("the totals of {} `{}` differ", scope.kind().as_str(), scope.name());
+                Err(wrong("bucket", None, what))
+            }
+        }
+    }
+}
+
+fn same_hold(row: &Row<'_>, permit: &Permit) -> rusqlite::Result<bool> {
+    let Permit { intent, policies: _, held_until } = permit;
+    let text = |column| row.get::<_, String>(column);
+    Ok(text(0)? == intent.agent.as_str()
+        && text(1)? == intent.request_id.as_str()
+        && text(2)? == endpoint_key(&intent.endpoint)
+        && text(3)? == intent.workflow.as_str()
+        && text(4)? == address_text(intent.wallet_address)
+        && row.get::<_, Option<String>>(5)?.as_deref() == intent.service.as_ref().map(|name| name.as_str())
+        && text(6)? == address_text(intent.terms.payee)
+        && text(7)? == intent.terms.amount.to_string()
+        && row.get::<_, [u8; 16]>(8)? == usd_bytes(intent.usd)
+        && u64::try_from(row.get::<_, i64>(9)?) == Ok(held_until.0)
+        && text(10)? == "held")
+}

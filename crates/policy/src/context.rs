@@ -1,0 +1,129 @@
+//! The context of a payment: facts in the schema's words, only those that are read.
+
+use cedar_policy::{Context, RestrictedExpression};
+use pursekeeper_core::x402::{Protocol, Scheme};
+use pursekeeper_core::{DenyCode, Facts, Intent, ScopeKind, Usd, Window};
+
+use crate::entities::identity;
+use crate::needs::{Leaf, Needs, One};
+use crate::vocabulary::{Pairs, Vocabulary, datetime, dollars, long, pair, record, text, uid, unjudgeable};
+
+/// The largest sum Cedar's `decimal` can show, in units of 10⁻¹² dollars.
+const USD_MAX: Usd = Usd::from_units((i64::MAX as u128).saturating_mul(100_000_000));
+
+/// Builds the context `needs` asks for. A sum that Cedar cannot show is refused whether or not it is read, so that an
+/// answer does not depend on which policies happen to look.
+pub(crate) fn payment(
+    words: &Vocabulary,
+    (intent, asset): (&Intent, &str),
+    facts: &Facts,
+    needs: Needs,
+) -> Result<Context, DenyCode> {
+    let sums = ScopeKind::ALL.into_iter().flat_map(|kind| facts.after.get(kind).usd);
+    if sums.chain([intent.usd]).any(|usd| usd > USD_MAX) {
+        return Err(DenyCode::AmountTooLarge);
+    }
+    let mut pairs = Pairs::new();
+    if needs.one(One::Now) {
+        pairs.push(pair("now", datetime(facts.now.unix_ms)?));
+    }
+    pairs.extend(identity(facts.caller.source, needs)?);
+    if needs.one(One::Workflow) {
+        pairs.push(pair("workflow", uid(words.workflow(intent.workflow.as_str()))));
+    }
+    if needs.one(One::Wallet) {
+        pairs.push(pair("wallet", uid(words.wallet(intent.wallet.as_str()))));
+    }
+    if let Some(service) = intent.service.as_ref().filter(|_| needs.one(One::Service)) {
+        pairs.push(pair("service", uid(words.service(service.as_str()))));
+    }
+    if needs.one(One::Origin) {
+        pairs.push(pair("origin", text(intent.origin.as_str())));
+    }
+    if needs.one(One::Outstanding) {
+        pairs.push(pair("outstanding", long(facts.outstanding)));
+    }
+    let terms = terms(words, (intent, asset), facts, needs)?;
+    for (name, record_pairs) in
+        [("payment", terms), ("after", after(intent, facts, needs)?), ("count", count(facts, needs)?)]
+    {
+        if !record_pairs.is_empty() {
+            pairs.push(pair(name, record(record_pairs)?));
+        }
+    }
+    Context::from_pairs(pairs).map_err(unjudgeable)
+}
+
+fn terms(
+    words: &Vocabulary,
+    (intent, asset): (&Intent, &str),
+    facts: &Facts,
+    needs: Needs,
+) -> Result<Pairs, DenyCode> {
+    let mut pairs = Pairs::new();
+    if needs.one(One::Scheme) {
+        let scheme = match intent.terms.scheme {
+            Scheme::Exact => "exact",
+        };
+        pairs.push(pair("scheme", text(scheme)));
+    }
+    if needs.one(One::Protocol) {
+        let version = match intent.protocol {
+            Protocol::V1 => 1,
+            Protocol::V2 => 2,
+        };
+        pairs.push(pair("protocol", long(version)));
+    }
+    if needs.one(One::Network) {
+        pairs.push(pair("network", text(&intent.terms.asset.network.to_string())));
+    }
+    if needs.one(One::Asset) {
+        pairs.push(pair("asset", uid(words.asset(asset))));
+    }
+    if needs.one(One::Payee) {
+        pairs.push(pair("payee", uid(words.payee(intent.terms.payee.to_string()))));
+    }
+    if needs.one(One::PayeeAccepted) {
+        pairs.push(pair("payee_accepted", RestrictedExpression::new_bool(facts.payee_accepted)));
+    }
+    if needs.one(One::Usd) {
+        pairs.push(pair("usd", dollars(intent.usd)?));
+    }
+    if needs.one(One::ValidSecs) {
+        pairs.push(pair("valid_secs", long(intent.valid_secs(facts.now.unix_seconds()))));
+    }
+    Ok(pairs)
+}
+
+fn after(intent: &Intent, facts: &Facts, needs: Needs) -> Result<Pairs, DenyCode> {
+    let mut scopes = Pairs::new();
+    for kind in ScopeKind::ALL {
+        let totals = facts.after.get(kind);
+        let mut windows = Pairs::new();
+        for window in Window::ALL.into_iter().filter(|window| needs.reads(Leaf::After(kind, *window))) {
+            // What keeps no total is this payment alone.
+            let usd = totals.usd_in(window).unwrap_or(intent.usd);
+            windows.push(pair(window.as_str(), dollars(usd)?));
+        }
+        if !windows.is_empty() {
+            scopes.push(pair(kind.as_str(), record(windows)?));
+        }
+    }
+    Ok(scopes)
+}
+
+fn count(facts: &Facts, needs: Needs) -> Result<Pairs, DenyCode> {
+    let mut scopes = Pairs::new();
+    for kind in ScopeKind::ALL {
+        let totals = facts.after.get(kind);
+        let read = Window::TOTALLED.into_iter().filter(|window| needs.reads(Leaf::Count(kind, *window)));
+        let windows = read.filter_map(|window| {
+            totals.payments_in(window).map(|payments| pair(window.as_str(), long(payments)))
+        });
+        let windows: Pairs = windows.collect();
+        if !windows.is_empty() {
+            scopes.push(pair(kind.as_str(), record(windows)?));
+        }
+    }
+    Ok(scopes)
+}

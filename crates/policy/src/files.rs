@@ -1,0 +1,129 @@
+//! A bundle's files: found, limited and read.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::REGISTRY_FILE;
+use crate::error::{BundleError, BundleErrors, BundleWarning, Place};
+
+/// Largest file, in bytes.
+pub const BUNDLE_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Most policy files.
+pub const BUNDLE_FILES_MAX: usize = 1_000;
+/// Largest bundle, in bytes.
+pub const BUNDLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// What Kubernetes renames when a mounted ConfigMap changes.
+const KUBERNETES_DATA: &str = "..data";
+
+/// What was read.
+pub(crate) struct Files {
+    pub(crate) registry: String,
+    pub(crate) policies: Vec<(String, String)>,
+    pub(crate) warnings: Vec<BundleWarning>,
+}
+
+/// What is in the directory.
+struct Listing {
+    /// `registry.yaml` and the policy files, sorted by name.
+    paths: Vec<(String, PathBuf)>,
+    warnings: Vec<BundleWarning>,
+}
+
+/// Reads all files through one resolved path.
+pub(crate) fn read(dir: &Path) -> Result<Files, BundleErrors> {
+    let data = dir.join(KUBERNETES_DATA);
+    let dir = if data.is_dir() { data } else { dir.to_owned() };
+    let dir = fs::canonicalize(&dir).map_err(|source| unreadable(&dir, source))?;
+    let Listing { paths, warnings } = list(&dir)?;
+    let mut errors = Vec::new();
+    let mut left = BUNDLE_BYTES_MAX;
+    let mut registry = String::new();
+    let mut policies = Vec::new();
+    for (name, path) in paths {
+        match read_file(&path, &mut left) {
+            Ok(text) if name == REGISTRY_FILE => registry = text,
+            Ok(text) => policies.push((name, text)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(Files { registry, policies, warnings }) } else { Err(BundleErrors(errors)) }
+}
+
+fn list(dir: &Path) -> Result<Listing, BundleErrors> {
+    let mut found = vec![(REGISTRY_FILE.to_owned(), dir.join(REGISTRY_FILE))];
+    let mut warnings = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|source| unreadable(dir, source))? {
+        let entry = entry.map_err(|source| unreadable(dir, source))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            let path = entry.path().display().to_string();
+            return Err(
+                BundleError::Refused { path, what: "the name is not UTF-8: rename it".to_owned() }.into()
+            );
+        };
+        let hidden = name.starts_with('.');
+        if name.ends_with(".cedar") && !hidden {
+            found.push((name.to_owned(), entry.path()));
+        } else if !hidden && entry.path().is_dir() {
+            let place = Place { file: name.into(), line: 1, column: 1 };
+            let what = "a directory: policies in it are not read: move them next to registry.yaml";
+            warnings.push(BundleWarning { place, what: what.to_owned() });
+        }
+    }
+    if found.len() > BUNDLE_FILES_MAX {
+        let what = format!("more than {BUNDLE_FILES_MAX} files: put several policies into one");
+        return Err(BundleError::Refused { path: dir.display().to_string(), what }.into());
+    }
+    found.sort();
+    Ok(Listing { paths: found, warnings })
+}
+
+fn read_file(path: &Path, left: &mut u64) -> Result<String, BundleError> {
+    let io = |source| unreadable(path, source);
+    let refused = |what: String| BundleError::Refused { path: path.display().to_string(), what };
+    // A link could lead out of the revision that is being read, and a pipe would never end.
+    let meta = fs::symlink_metadata(path).map_err(io)?;
+    if !meta.is_file() {
+        return Err(refused("not a regular file: put the file itself here, not a link".to_owned()));
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(io)?;
+    let length = file.take(BUNDLE_FILE_BYTES_MAX.saturating_add(1)).read_to_string(&mut text).map_err(io)?;
+    let length = u64::try_from(length).unwrap_or(u64::MAX);
+    if length > BUNDLE_FILE_BYTES_MAX {
+        return Err(refused(format!("larger than {BUNDLE_FILE_BYTES_MAX} bytes: split it")));
+    }
+    match left.checked_sub(length) {
+        Some(rest) => *left = rest,
+        None => {
+            return Err(refused(format!(
+                "the bundle is larger than {BUNDLE_BYTES_MAX} bytes: make it smaller"
+            )));
+        }
+    }
+    Ok(text)
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> BundleError {
+    BundleError::Unreadable { path: path.display().to_string(), source }
+}
+
+/// Names of policy files, for bundles that come from memory.
+pub(crate) fn check_names(sorted: &[(&str, &str)]) -> Vec<BundleError> {
+    let mut errors = Vec::new();
+    let mut before = None;
+    for (name, _) in sorted {
+        let mut refuse = |what: &str| {
+            errors.push(BundleError::Refused { path: (*name).to_owned(), what: what.to_owned() });
+        };
+        if !name.ends_with(".cedar") || name.contains('/') {
+            refuse("not the name of a policy file: end it in `.cedar`");
+        }
+        if before == Some(name) {
+            refuse("two files of one name: rename one");
+        }
+        before = Some(name);
+    }
+    errors
+}

@@ -1,0 +1,68 @@
+//! `ceilings` of any subject.
+
+use std::collections::BTreeMap;
+
+use pursekeeper_core::registry::Ceilings;
+use pursekeeper_core::{Usd, Window};
+
+use super::fields::{Field, Fields, Findings, entries, words};
+use crate::yaml::Entry;
+
+/// The resolution of a ceiling: Cedar's `decimal` has four digits. A sum is rounded up to it before it is compared, so
+/// that a ceiling on this grid is exact.
+const CEILING_GRID_UNITS: u128 = 100_000_000;
+/// Most payments a ceiling can say: one less than Cedar's largest number, so that a count can be above it.
+const PAYMENTS_MAX: u64 = i64::MAX.unsigned_abs().saturating_sub(1);
+
+/// Reads `ceilings` of a subject; none when it is not given.
+pub(super) fn read(fields: &Fields<'_>, findings: &mut Findings) -> Ceilings {
+    let Some(field) = fields.get("ceilings") else { return Ceilings::default() };
+    read_field(&field, findings)
+}
+
+fn read_field(field: &Field<'_>, findings: &mut Findings) -> Ceilings {
+    let subject = format!("{}: ceilings", field.subject);
+    let opened = Fields::open(field.node, field.node.at, subject, &["usd", "payments"], findings);
+    let Some(fields) = opened else { return Ceilings::default() };
+    let usd = fields.get("usd").map(|field| windows(&field, &Window::ALL, findings, dollars));
+    let payments = fields.get("payments").map(|field| {
+        windows(&field, &Window::TOTALLED, findings, |field, findings| field.whole(PAYMENTS_MAX, findings))
+    });
+    Ceilings { usd: usd.unwrap_or_default(), payments: payments.unwrap_or_default() }
+}
+
+fn windows<T>(
+    field: &Field<'_>,
+    known: &[Window],
+    findings: &mut Findings,
+    read: impl Fn(&Field<'_>, &mut Findings) -> Option<T>,
+) -> BTreeMap<Window, T> {
+    let subject = format!("{}: `{}`", field.subject, field.key);
+    let mut found = BTreeMap::new();
+    for Entry { key, at, value } in entries(field.node, field.node.at, &subject, findings).unwrap_or_default()
+    {
+        let window = Window::parse(key).filter(|window| known.contains(window));
+        let Some(window) = window else {
+            let known: Vec<&str> = known.iter().map(|window| window.as_str()).collect();
+            findings.error(*at, format!("{subject}: no window `{key}` here: use {}", words(&known)));
+            continue;
+        };
+        if let Some(limit) = read(&Field { key: window.as_str(), subject: &subject, node: value }, findings) {
+            found.insert(window, limit);
+        }
+    }
+    found
+}
+
+fn dollars(field: &Field<'_>, findings: &mut Findings) -> Option<Usd> {
+    let usd = field.money(findings)?;
+    if !usd.units().is_multiple_of(CEILING_GRID_UNITS) {
+        field.error(findings, format!("`{usd}`: a ceiling has at most four decimals: round it"));
+        return None;
+    }
+    if usd.ten_thousandths_up().is_none() {
+        field.error(findings, format!("`{usd}`: too large to compare with: leave the ceiling out"));
+        return None;
+    }
+    Some(usd)
+}

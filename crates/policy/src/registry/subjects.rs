@@ -1,0 +1,204 @@
+//! `services`, `workflows`, `agents` and `wallets`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pursekeeper_core::registry::{Agent, PathPattern, Service, Wallet, Workflow};
+use pursekeeper_core::{
+    Address, AgentName, METHOD_LEN_MAX, Origin, ServiceName, TeamName, WalletName, WorkflowName,
+};
+
+use super::fields::{Field, Fields, Findings, entries};
+use super::uids::Uids;
+use super::{Declared, ceilings};
+use crate::yaml::Entry;
+
+const SERVICE: [&str; 7] =
+    ["origin", "methods", "paths", "payees", "resource_optional", "ceilings", "status"];
+const WORKFLOW: [&str; 5] = ["owner", "expires", "services", "ceilings", "status"];
+const AGENT: [&str; 5] = ["uids", "workflows", "labels", "ceilings", "status"];
+const WALLET: [&str; 9] =
+    ["address", "owner", "recovery", "revokers", "workflows", "networks", "shared", "ceilings", "status"];
+
+/// One service.
+pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings) -> Option<Service> {
+    let fields = Fields::open(&entry.value, entry.at, format!("service `{name}`"), &SERVICE, findings)?;
+    let origin = fields
+        .require("origin", "write scheme and host, `https://api.example.com`", findings)
+        .and_then(|field| origin(&field, findings));
+    let mut methods = BTreeSet::new();
+    let why = "name the HTTP methods, `[GET, POST]`";
+    if let Some(field) = fields.require("methods", why, findings) {
+        for node in field.some_items(why, findings).unwrap_or_default() {
+            let item = field.item(node);
+            let Some(text) = item.text(findings) else { continue };
+            if (1..=METHOD_LEN_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase()) {
+                methods.insert(text.to_owned());
+            } else {
+                item.error(findings, format!("`{text}` is no HTTP method: use upper-case letters, `GET`"));
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    let why = "name the paths, `[\"/v1/**\"]`";
+    if let Some(field) = fields.require("paths", why, findings) {
+        for node in field.some_items(why, findings).unwrap_or_default() {
+            paths.extend(field.item(node).parsed(PathPattern::parse, findings));
+        }
+    }
+    let mut payees = BTreeSet::new();
+    if let Some(field) = fields.get("payees") {
+        for node in field.items(findings).unwrap_or_default() {
+            payees.extend(field.item(node).address(findings).map(Address::from));
+        }
+    }
+    if payees.is_empty() {
+        findings.warn(entry.at, format!("service `{name}` accepts no payee: every payment there is refused"));
+    }
+    let resource_optional =
+        fields.get("resource_optional").is_some_and(|field| field.flag(findings) == Some(true));
+    let ceilings = ceilings::read(&fields, findings);
+    let status = fields.status(findings);
+    Some(Service { origin: origin?, methods, paths, payees, resource_optional, ceilings, status })
+}
+
+fn origin(field: &Field<'_>, findings: &mut Findings) -> Option<Origin> {
+    let origin = field.parsed(Origin::parse, findings)?;
+    let text = field.text(findings)?;
+    let after_scheme = text.split_once("//").map_or("", |(_, rest)| rest);
+    if after_scheme.contains(['/', '?', '#']) {
+        field.error(findings, format!("`{text}`: no path here: write `{origin}` and use `paths`"));
+        return None;
+    }
+    Some(origin)
+}
+
+/// One workflow.
+pub(super) fn workflow(
+    name: &WorkflowName,
+    entry: &Entry,
+    declared: &Declared,
+    findings: &mut Findings,
+) -> Option<Workflow> {
+    let fields = Fields::open(&entry.value, entry.at, format!("workflow `{name}`"), &WORKFLOW, findings)?;
+    let owner = fields
+        .require("owner", "name the team that answers for it", findings)
+        .and_then(|field| field.reference("team", TeamName::parse, &declared.teams, findings));
+    let expires = fields.get("expires").map(|field| field.moment(findings));
+    let services = fields
+        .require("services", "name where it may spend, `[weather]`", findings)
+        .map(|field| field.references("service", ServiceName::parse, &declared.services, findings));
+    let ceilings = ceilings::read(&fields, findings);
+    let status = fields.status(findings);
+    // What cannot be read must not become "never".
+    let expires = match expires {
+        Some(read) => Some(read?),
+        None => None,
+    };
+    Some(Workflow { owner: owner?, expires, services: services?, ceilings, status })
+}
+
+/// One agent.
+pub(super) fn agent(
+    name: &AgentName,
+    entry: &Entry,
+    declared: &Declared,
+    uids: &mut Uids,
+    findings: &mut Findings,
+) -> Option<Agent> {
+    let fields = Fields::open(&entry.value, entry.at, format!("agent `{name}`"), &AGENT, findings)?;
+    let uids = uids.read(&fields, false, findings);
+    let workflows = workflows(&fields, "name the workflow(s) it works for", declared, findings);
+    let labels = match fields.get("labels") {
+        Some(field) => labels(&field, findings),
+        None => BTreeMap::new(),
+    };
+    let ceilings = ceilings::read(&fields, findings);
+    Some(Agent { uids, workflows, labels, ceilings, status: fields.status(findings) })
+}
+
+fn labels(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, String> {
+    let subject = format!("{}: labels", field.subject);
+    let mut found = BTreeMap::new();
+    for entry in entries(field.node, field.node.at, &subject, findings).unwrap_or_default() {
+        let value = Field { key: "labels", subject: field.subject, node: &entry.value };
+        if let Some(text) = value.text(findings) {
+            found.insert(entry.key.clone(), text.to_owned());
+        }
+    }
+    found
+}
+
+fn workflows(
+    fields: &Fields<'_>,
+    why: &str,
+    declared: &Declared,
+    findings: &mut Findings,
+) -> BTreeSet<WorkflowName> {
+    let Some(field) = fields.require("workflows", why, findings) else { return BTreeSet::new() };
+    // Emptiness is reported here, wrong items below.
+    if field.some_items(why, findings).is_none() {
+        return BTreeSet::new();
+    }
+    field.references("workflow", WorkflowName::parse, &declared.workflows, findings)
+}
+
+/// One wallet.
+pub(super) fn wallet(
+    name: &WalletName,
+    entry: &Entry,
+    declared: &Declared,
+    findings: &mut Findings,
+) -> Option<Wallet> {
+    let fields = Fields::open(&entry.value, entry.at, format!("wallet `{name}`"), &WALLET, findings)?;
+    let address = fields
+        .require("address", "write the wallet's address (`pursekeeper wallet create` prints it)", findings)
+        .and_then(|field| field.address(findings));
+    let owner = fields
+        .require("owner", "name the team that answers for it", findings)
+        .and_then(|field| field.reference("team", TeamName::parse, &declared.teams, findings));
+    let recovery = team_set(&fields, "recovery", "name the team(s) that may recover it", declared, findings);
+    let revokers = team_set(&fields, "revokers", "name the team(s) that may suspend it", declared, findings);
+    let workflows = workflows(&fields, "name the workflow it pays for", declared, findings);
+    let shared = fields.get("shared").is_some_and(|field| field.flag(findings) == Some(true));
+    if workflows.len() > 1 && !shared {
+        let what = format!(
+            "wallet `{name}` serves several workflows: give each its own wallet, or say `shared: true`"
+        );
+        findings.error(entry.at, what);
+    } else if workflows.len() > 1 {
+        findings.warn(entry.at, format!("wallet `{name}` is shared by {} workflows", workflows.len()));
+    }
+    let mut networks = BTreeSet::new();
+    let why = "name the networks it may spend on, `[\"eip155:8453\"]`";
+    if let Some(field) = fields.require("networks", why, findings) {
+        for node in field.some_items(why, findings).unwrap_or_default() {
+            networks.extend(field.item(node).network(findings));
+        }
+    }
+    let ceilings = ceilings::read(&fields, findings);
+    let status = fields.status(findings);
+    Some(Wallet {
+        address: address?.into(),
+        owner: owner?,
+        recovery,
+        revokers,
+        workflows,
+        networks,
+        ceilings,
+        status,
+    })
+}
+
+fn team_set(
+    fields: &Fields<'_>,
+    key: &'static str,
+    why: &str,
+    declared: &Declared,
+    findings: &mut Findings,
+) -> BTreeSet<TeamName> {
+    let Some(field) = fields.require(key, why, findings) else { return BTreeSet::new() };
+    if field.some_items(why, findings).is_none() {
+        return BTreeSet::new();
+    }
+    field.references("team", TeamName::parse, &declared.teams, findings)
+}

@@ -1,0 +1,59 @@
+use cedar_policy::{ActionConstraint, Policy};
+use pursekeeper_core::{ActVerb, DenyCode, PolicyRef};
+
+use crate::needs::Needs;
+
+/// A policy that can be selected for a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// Its `@id` and `@reason`.
+    pub(crate) reference: PolicyRef,
+    /// A guardrail's `@code`; none for permits and for policies of a team.
+    pub(crate) code: Option<DenyCode>,
+    /// What it reads.
+    pub(crate) needs: Needs,
+    /// The policy, with its `@id` as Cedar's id.
+    pub(crate) policy: Policy,
+}
+
+/// What is asked for, as an action of the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// A payment.
+    Pay,
+    /// An operator's act.
+    Act(ActVerb),
+}
+
+impl Asking {
+    /// The action's name in the schema.
+    pub(crate) const fn action(self) -> &'static str {
+        match self {
+            Self::Pay => "Pay",
+            Self::Act(ActVerb::Suspend) => "Suspend",
+            Self::Act(ActVerb::Resume) => "Resume",
+        }
+    }
+
+    /// The group the action is in.
+    pub(crate) const fn group(self) -> &'static str {
+        match self {
+            Self::Pay => "Sign",
+            Self::Act(ActVerb::Suspend | ActVerb::Resume) => "Govern",
+        }
+    }
+}
+
+impl Rule {
+    /// Whether the policy's head lets it say anything about this action.
+    pub(crate) fn is_about(&self, asking: Asking) -> bool {
+        let named = |uid: &cedar_policy::EntityUid| uid.id().unescaped().to_owned();
+        match self.policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::Eq(uid) => named(&uid) == asking.action(),
+            ActionConstraint::In(uids) => {
+                uids.iter().map(named).any(|name| name == asking.action() || name == asking.group())
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+use pursekeeper_core::ports::Policy;
+use pursekeeper_core::*;
+
+use super::fixture::{MAIN, NOON, act, answer, bundle, evm};
+use crate::Bundle;
+
+fn check(
+    bundle: &Bundle,
+    verb: ActVerb,
+    operator: &str,
+    subject: &Subject,
+    denied: Option<DenyCode>,
+    id: &str,
+) {
+    let verdict = bundle.decide_act(&act(verb, operator, subject.clone()), UnixSeconds(NOON));
+    let (code, ids) = answer(&verdict);
+    let expected: Vec<&str> = Some(id).into_iter().filter(|id| !id.is_empty()).collect();
+    assert_eq!((code, ids), (denied, expected), "{verb:?} {operator} {subject:?}: {verdict:?}");
+}
+
+fn workflow(name: &str) -> Subject {
+    Subject::Workflow(WorkflowName::parse(name).unwrap())
+}
+
+#[test]
+fn only_those_who_answer_for_a_subject_act_on_it() {
+    use DenyCode::{OperatorNotAllowed, SubjectUnknown};
+    let wallet = Subject::Wallet(evm(MAIN));
+    let crawler = Subject::Agent(AgentName::parse("crawler").unwrap());
+    let seller = Subject::Agent(AgentName::parse("seller").unwrap());
+    let weather = Subject::Service(ServiceName::parse("weather").unwrap());
+    let (no, gone) = (Some(OperatorNotAllowed), Some(SubjectUnknown));
+    let table = [
+        ("alice", &wallet, None, "base.govern"),
+        ("bob", &wallet, None, "base.govern"),
+        ("carol", &wallet, no, "revocation.operator.wallet"),
+        ("bob", &workflow("research"), None, "base.govern"),
+        ("alice", &workflow("research"), no, "revocation.operator.workflow"),
+        ("bob", &crawler, None, "base.govern"),
+        ("carol", &crawler, no, "revocation.operator.agent"),
+        ("carol", &seller, None, "base.govern"),
+        ("alice", &seller, no, "revocation.operator.agent"),
+        ("bob", &weather, None, "base.govern"),
+        ("carol", &weather, no, "revocation.operator.service"),
+        ("mallory", &wallet, no, ""),
+        ("alice", &Subject::Wallet(evm("0x5555555555555555555555555555555555555555")), gone, ""),
+        ("alice", &workflow("nothing"), gone, ""),
+        ("alice", &Subject::Agent(AgentName::parse("nobody").unwrap()), gone, ""),
+        ("alice", &Subject::Service(ServiceName::parse("nowhere").unwrap()), gone, ""),
+    ];
+    let bundle = bundle(&[]);
+    for (operator, subject, denied, id) in table {
+        for verb in [ActVerb::Suspend, ActVerb::Resume] {
+            check(&bundle, verb, operator, subject, denied, id);
+        }
+    }
+}
+
+#[test]
+fn a_team_narrows_who_resumes_and_never_who_suspends() {
+    let text = r#"
+        @id("treasury.only") @reason("only treasury resumes")
+        forbid (principal, action == Pursekeeper::Action::"Resume", resource)
+        unless { principal in Pursekeeper::Team::"treasury" };
+        @id("stop.all") @reason("nothing goes")
+        forbid (principal, action, resource);
+        @id("broken.all") @reason("cannot be evaluated")
+        forbid (principal, action in [Pursekeeper::Action::"Govern"], resource)
+        when { 9223372036854775807 + context.identity.assurance > 0 };"#;
+    let wallet = Subject::Wallet(evm(MAIN));
+    let bundle = bundle(&[("t.cedar", text)]);
+    check(&bundle, ActVerb::Suspend, "bob", &wallet, None, "base.govern");
+    let verdict = bundle.decide_act(&act(ActVerb::Resume, "bob", wallet), UnixSeconds(NOON));
+    let expected = (Some(DenyCode::PolicyError), vec!["broken.all", "stop.all", "treasury.only"]);
+    assert_eq!(answer(&verdict), expected);
+}
+
+#[test]
+fn a_teams_refusal_of_a_resumption_is_its_own() {
+    let text = crate::EXAMPLES.iter().find(|(name, _)| *name == "resume-owner-only.cedar").unwrap();
+    let bundle = bundle(&[*text]);
+    let wallet = Subject::Wallet(evm(MAIN));
+    check(&bundle, ActVerb::Resume, "bob", &wallet, Some(DenyCode::PolicyDenied), "resume.owner");
+    check(&bundle, ActVerb::Resume, "alice", &wallet, None, "base.govern");
+}

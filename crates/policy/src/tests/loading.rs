@@ -1,0 +1,63 @@
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use pursekeeper_core::ports::Policy;
+
+use super::fixture::{REGISTRY, bundle};
+use crate::{BUNDLE_FILE_BYTES_MAX, Bundle, BundleOptions};
+
+const RULE: &str = "@id(\"a.b\") permit (principal, action, resource);";
+
+fn load(dir: &std::path::Path) -> Result<Bundle, String> {
+    Bundle::load(dir, BundleOptions::default()).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn a_directory_is_the_same_bundle_as_its_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("registry.yaml"), REGISTRY).unwrap();
+    fs::write(dir.path().join("rule.cedar"), RULE).unwrap();
+    fs::write(dir.path().join("README.md"), "not a policy").unwrap();
+    fs::write(dir.path().join(".hidden.cedar"), "not read").unwrap();
+    fs::create_dir(dir.path().join("sub")).unwrap();
+    let loaded = load(dir.path()).unwrap();
+    assert_eq!(loaded.digest(), bundle(&[("rule.cedar", RULE)]).digest());
+    assert!(loaded.warnings().iter().any(|warning| &*warning.place.file == "sub"));
+}
+
+#[test]
+fn a_mounted_configmap_is_read_through_one_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let revision = dir.path().join("..2026_11_22");
+    fs::create_dir(&revision).unwrap();
+    fs::write(revision.join("registry.yaml"), REGISTRY).unwrap();
+    fs::write(revision.join("rule.cedar"), RULE).unwrap();
+    symlink("..2026_11_22", dir.path().join("..data")).unwrap();
+    symlink("..data/registry.yaml", dir.path().join("registry.yaml")).unwrap();
+    symlink("..data/rule.cedar", dir.path().join("rule.cedar")).unwrap();
+    assert_eq!(load(dir.path()).unwrap().digest(), bundle(&[("rule.cedar", RULE)]).digest());
+}
+
+#[test]
+fn what_is_not_a_plain_small_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    assert!(load(&path("nowhere")).unwrap_err().contains("cannot be read"));
+    assert!(load(dir.path()).unwrap_err().contains("registry.yaml` cannot be read"));
+    fs::write(path("registry.yaml"), REGISTRY).unwrap();
+    symlink("registry.yaml", path("link.cedar")).unwrap();
+    fs::create_dir(path("dir.cedar")).unwrap();
+    fs::write(path("bytes.cedar"), [0xff, 0xfe]).unwrap();
+    let length = usize::try_from(BUNDLE_FILE_BYTES_MAX).unwrap() + 1;
+    fs::write(path("large.cedar"), "/".repeat(length)).unwrap();
+    let errors = load(dir.path()).unwrap_err();
+    for (name, what) in [
+        ("link.cedar", "not a regular file"),
+        ("dir.cedar", "not a regular file"),
+        ("bytes.cedar", "UTF-8"),
+        ("large.cedar", "larger than"),
+    ] {
+        let line = errors.lines().find(|line| line.contains(name)).expect(name);
+        assert!(line.contains(what), "{line}");
+    }
+}

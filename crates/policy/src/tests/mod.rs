@@ -1,0 +1,11 @@
+//! Tests of the whole crate, through its public face.
+
+mod acts;
+mod errors;
+mod fixture;
+mod guardrails;
+mod loading;
+mod slicing;
+mod speed;
+mod starter;
+mod team;

@@ -1,0 +1,122 @@
+//! The schema's words as Cedar values.
+
+use std::collections::HashSet;
+
+use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use pursekeeper_core::registry::Ceilings;
+use pursekeeper_core::{DenyCode, UnixSeconds, Usd};
+
+use crate::rule::Asking;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $word:literal;)*) => {
+        /// The entity types of the schema.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Vocabulary { $($name: EntityTypeName,)* }
+
+        impl Vocabulary {
+            /// Parses the type names once.
+            pub(crate) fn new() -> Result<Self, String> {
+                Ok(Self { $($name: type_name($word)?,)* })
+            }
+
+            $($(#[$doc])* pub(crate) fn $name(&self, id: impl AsRef<str>) -> EntityUid {
+                EntityUid::from_type_name_and_id(self.$name.clone(), EntityId::new(id))
+            })*
+        }
+    };
+}
+
+kinds! {
+    /// An action or a group of actions.
+    action = "Action";
+    /// An agent, by name.
+    agent = "Agent";
+    /// An asset, by its name in the registry.
+    asset = "Asset";
+    /// An endpoint, by method and URL.
+    endpoint = "Endpoint";
+    /// An operator, by name.
+    operator = "Operator";
+    /// A payee, by checksummed address.
+    payee = "Payee";
+    /// A service, by name.
+    service = "Service";
+    /// A team, by name.
+    team = "Team";
+    /// A wallet, by name.
+    wallet = "Wallet";
+    /// A workflow, by name.
+    workflow = "Workflow";
+}
+
+fn type_name(word: &str) -> Result<EntityTypeName, String> {
+    format!("Pursekeeper::{word}").parse().map_err(|error| format!("{word}: {error}"))
+}
+
+/// Attributes of an entity or record.
+pub(crate) type Pairs = Vec<(String, RestrictedExpression)>;
+
+/// What cannot be put into Cedar's terms cannot be judged, and is denied.
+pub(crate) fn unjudgeable<E>(_: E) -> DenyCode {
+    DenyCode::PolicyError
+}
+
+/// The action and the group it is in.
+pub(crate) fn action(words: &Vocabulary, asking: Asking) -> Entity {
+    let group = words.action(asking.group());
+    Entity::new_no_attrs(words.action(asking.action()), HashSet::from([group]))
+}
+
+/// One attribute.
+pub(crate) fn pair(name: &str, value: RestrictedExpression) -> (String, RestrictedExpression) {
+    (name.to_owned(), value)
+}
+
+pub(crate) fn text(value: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(value.to_owned())
+}
+
+pub(crate) fn uid(value: EntityUid) -> RestrictedExpression {
+    RestrictedExpression::new_entity_uid(value)
+}
+
+pub(crate) fn uids(values: impl IntoIterator<Item = EntityUid>) -> RestrictedExpression {
+    RestrictedExpression::new_set(values.into_iter().map(uid))
+}
+
+/// A number of payments; above Cedar's largest it stays there, which no ceiling reaches.
+pub(crate) fn long(value: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+pub(crate) fn record(pairs: Pairs) -> Result<RestrictedExpression, DenyCode> {
+    RestrictedExpression::new_record(pairs).map_err(unjudgeable)
+}
+
+/// Dollars with four digits, rounded up.
+pub(crate) fn dollars(value: Usd) -> Result<RestrictedExpression, DenyCode> {
+    let units = value.ten_thousandths_up().ok_or(DenyCode::AmountTooLarge)?;
+    let text = format!("{}.{:04}", units.div_euclid(10_000), units.rem_euclid(10_000));
+    Ok(RestrictedExpression::new_decimal(text))
+}
+
+/// A moment with its milliseconds.
+pub(crate) fn datetime(unix_ms: u64) -> Result<RestrictedExpression, DenyCode> {
+    let unix_ms = i64::try_from(unix_ms).map_err(unjudgeable)?;
+    let at = jiff::Timestamp::from_millisecond(unix_ms).map_err(unjudgeable)?;
+    Ok(RestrictedExpression::new_datetime(format!("{at:.3}")))
+}
+
+/// A moment in whole seconds.
+pub(crate) fn datetime_secs(at: UnixSeconds) -> Result<RestrictedExpression, DenyCode> {
+    datetime(at.0.checked_mul(1000).ok_or(DenyCode::PolicyError)?)
+}
+
+/// The limits of a subject.
+pub(crate) fn ceilings(ceilings: &Ceilings) -> Result<RestrictedExpression, DenyCode> {
+    let usd: Result<Pairs, DenyCode> =
+        ceilings.usd.iter().map(|(window, limit)| Ok(pair(window.as_str(), dollars(*limit)?))).collect();
+    let payments = ceilings.payments.iter().map(|(window, limit)| pair(window.as_str(), long(*limit)));
+    record(vec![pair("usd", record(usd?)?), pair("payments", record(payments.collect())?)])
+}

@@ -1,0 +1,90 @@
+//! Every ceiling of the registry, next to what the journal counted.
+
+use pursekeeper_api::v1;
+use pursekeeper_core::ports::Policy as _;
+use pursekeeper_core::registry::{Ceilings, Registry};
+use pursekeeper_core::{AgentName, Scope, UnixSeconds, Usd, Window};
+use pursekeeper_journal::{SqliteJournal, WindowUsage};
+
+use crate::serve::Gatehouse;
+
+/// A subject, the name people know it by, and its limits.
+type Limited<'r> = (Scope, String, &'r Ceilings);
+
+/// What an agent may know: its own ceilings and those of its workflows.
+pub(crate) fn of_agent(gatehouse: &Gatehouse, agent: &AgentName) -> Vec<v1::Budget> {
+    let policy = gatehouse.policy();
+    let registry = policy.registry();
+    let Some(declared) = registry.agents.get(agent) else { return Vec::new() };
+    let own = (Scope::Agent(agent.clone()), agent.to_string(), &declared.ceilings);
+    let workflows = declared.workflows.iter().filter_map(|name| registry.workflows.get_key_value(name));
+    let workflows = workflows
+        .map(|(name, workflow)| (Scope::Workflow(name.clone()), name.to_string(), &workflow.ceilings));
+    rows(gatehouse, std::iter::once(own).chain(workflows).collect())
+}
+
+/// Every ceiling there is.
+pub(crate) fn all(gatehouse: &Gatehouse) -> Vec<v1::Budget> {
+    let policy = gatehouse.policy();
+    let Registry { agents, workflows, wallets, services, payees, assets: _, teams: _, operators: _ } =
+        policy.registry();
+    let mut limited: Vec<Limited<'_>> = Vec::new();
+    limited.extend(workflows.iter().map(|(name, workflow)| {
+        (Scope::Workflow(name.clone()), name.to_string(), &workflow.ceilings)
+    }));
+    limited.extend(
+        wallets.iter().map(|(name, wallet)| (Scope::Wallet(wallet.address), name.to_string(), &wallet.ceilings)),
+    );
+    limited.extend(agents.iter().map(|(name, agent)| (Scope::Agent(name.clone()), name.to_string(), &agent.ceilings)));
+    limited.extend(
+        services.iter().map(|(name, service)| (Scope::Service(name.clone()), name.to_string(), &service.ceilings)),
+    );
+    limited.extend(payees.iter().map(|(address, ceilings)| (Scope::Payee(*address), address.to_string(), ceilings)));
+    rows(gatehouse, limited)
+}
+
+fn rows(gatehouse: &Gatehouse, limited: Vec<Limited<'_>>) -> Vec<v1::Budget> {
+    let now = gatehouse.clock().now().unix_seconds();
+    gatehouse.with_journal(|journal| limited.iter().flat_map(|limited| of(journal, limited, now)).collect())
+}
+
+/// The ceilings of one subject: dollars first, then numbers of payments, shortest window first.
+fn of(journal: &SqliteJournal, (scope, name, ceilings): &Limited<'_>, now: UnixSeconds) -> Vec<v1::Budget> {
+    let usage = journal.usage(scope, now);
+    let used = |window: Window| usage.windows.iter().find(|used| used.window == window);
+    let blank = |window: Window, unit: &str| v1::Budget {
+        scope: scope.kind().as_str().to_owned(),
+        name: name.clone(),
+        window: window.to_string(),
+        unit: unit.to_owned(),
+        ..v1::Budget::default()
+    };
+    let usd = ceilings.usd.iter().map(|(window, limit)| {
+        let (settled, held, frees_at) = match used(*window) {
+            Some(WindowUsage { settled, held, frees_at, window: _, payments: _ }) => (*settled, *held, *frees_at),
+            // One payment at a time: nothing is ever used of it.
+            None => (Usd::ZERO, Usd::ZERO, None),
+        };
+        let spent = settled.checked_add(held).unwrap_or(Usd::MAX);
+        v1::Budget {
+            limit: limit.to_string(),
+            settled: settled.to_string(),
+            held: held.to_string(),
+            free: limit.checked_sub(spent).unwrap_or(Usd::ZERO).to_string(),
+            frees_at: frees_at.map_or(0, |at| at.0),
+            ..blank(*window, "usd")
+        }
+    });
+    let payments = ceilings.payments.iter().map(|(window, limit)| {
+        let (count, frees_at) = used(*window).map_or((0, None), |used| (used.payments, used.frees_at));
+        v1::Budget {
+            limit: limit.to_string(),
+            settled: "0".to_owned(),
+            held: count.to_string(),
+            free: limit.saturating_sub(count).to_string(),
+            frees_at: frees_at.map_or(0, |at| at.0),
+            ..blank(*window, "payments")
+        }
+    });
+    usd.chain(payments).collect()
+}

@@ -1,0 +1,89 @@
+use clap::Subcommand;
+use pursekeeper_api::{Governance, v1};
+use serde_json::json;
+
+use super::{ConfigArg, Exit, block_on, client};
+use crate::output::Output;
+
+/// Width of a bar, in characters.
+const BAR_LEN: u64 = 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BudgetCommand {
+    /// Show every ceiling: its limit, what is settled, held and free, and when it next frees money.
+    Show(ConfigArg),
+}
+
+pub(super) fn run(command: BudgetCommand, output: Output) -> anyhow::Result<Exit> {
+    let BudgetCommand::Show(args) = command;
+    let budgets = block_on(async {
+        let mut governance = Governance::new(client::operators(&args.config).await?);
+        Ok(client::answer(governance.list_budgets(v1::ListBudgetsRequest {}).await)?.budgets)
+    })?;
+    if output.is_json() {
+        output.json(&budgets.iter().map(as_json).collect())?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = budgets.iter().map(row).collect();
+    output.table(&["SCOPE", "NAME", "WINDOW", "LIMIT", "SETTLED", "HELD", "FREE", "USED", "FREES MONEY"], &rows)?;
+    Ok(Exit::Done)
+}
+
+fn as_json(budget: &v1::Budget) -> serde_json::Value {
+    let v1::Budget { scope, name, window, unit, limit, settled, held, free, frees_at } = budget;
+    json!({
+        "scope": scope, "name": name, "window": window, "unit": unit, "limit": limit,
+        "settled": settled, "held": held, "free": free, "frees_at": frees_at,
+    })
+}
+
+fn row(budget: &v1::Budget) -> Vec<String> {
+    let v1::Budget { scope, name, window, unit, limit, settled, held, free, frees_at } = budget;
+    let money = |amount: &String| if unit == "usd" { format!("${amount}") } else { amount.clone() };
+    let frees = match frees_at {
+        0 => String::new(),
+        at => i64::try_from(*at)
+            .ok()
+            .and_then(|at| jiff::Timestamp::from_second(at).ok())
+            .map(|at| at.to_string())
+            .unwrap_or_default(),
+    };
+    let limit_text = if unit == "usd" { money(limit) } else { format!("{limit} {unit}") };
+    vec![
+        scope.clone(),
+        name.clone(),
+        window.clone(),
+        limit_text,
+        money(settled),
+        money(held),
+        money(free),
+        bar(limit, free),
+        frees,
+    ]
+}
+
+/// How much of a limit is used, as a bar: `####----------------  20%`.
+fn bar(limit: &str, free: &str) -> String {
+    let parse = |text: &str| pursekeeper_core::Usd::parse(text).ok().map(pursekeeper_core::Usd::units);
+    let (Some(limit), Some(free)) = (parse(limit), parse(free)) else { return String::new() };
+    let used = limit.saturating_sub(free);
+    let of = |parts: u64| used.checked_mul(parts.into()).and_then(|scaled| scaled.checked_div(limit));
+    let (Some(filled), Some(percent)) = (of(BAR_LEN), of(100)) else { return String::new() };
+    let filled = usize::try_from(filled).unwrap_or(0);
+    let empty = (BAR_LEN as usize).saturating_sub(filled);
+    format!("{}{} {percent:>3}%", "#".repeat(filled), "-".repeat(empty))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_shows_what_is_used() {
+        assert_eq!(bar("5.00", "5.00"), "--------------------   0%");
+        assert_eq!(bar("5.00", "2.50"), "##########----------  50%");
+        assert_eq!(bar("5.00", "0.00"), "#################### 100%");
+        assert_eq!(bar("0.00", "0.00"), "");
+        assert_eq!(bar("", ""), "");
+    }
+}

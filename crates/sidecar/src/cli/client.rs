@@ -1,0 +1,58 @@
+//! Talking to a running sidecar.
+
+use std::path::{Path, PathBuf};
+
+use pursekeeper_api::{Channel, v1};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::output::Output;
+
+/// The sidecar does not answer, or cannot now.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Unavailable(String);
+
+/// Connects to the operators' socket of a configuration.
+pub(super) async fn operators(config: &Path) -> anyhow::Result<Channel> {
+    connect(Config::load(config)?.listeners.operators.path).await
+}
+
+/// Connects to the agents' socket of a configuration.
+pub(super) async fn agents(config: &Path) -> anyhow::Result<Channel> {
+    connect(Config::load(config)?.listeners.agents.path).await
+}
+
+async fn connect(socket: PathBuf) -> anyhow::Result<Channel> {
+    let connected = pursekeeper_api::connect(&socket).await;
+    let advice = "start it with `pursekeeper serve --config FILE`";
+    connected.map_err(|error| Unavailable(format!("{error}: {advice}")).into())
+}
+
+/// A gRPC status as an error: unreachable or overloaded sidecars have an exit code of their own.
+pub(super) fn answer<T>(result: Result<tonic::Response<T>, tonic::Status>) -> anyhow::Result<T> {
+    match result {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) if matches!(status.code(), tonic::Code::Unavailable | tonic::Code::ResourceExhausted) => {
+            Err(Unavailable(status.message().to_owned()).into())
+        }
+        Err(status) => Err(anyhow::anyhow!("{}", status.message().to_owned())),
+    }
+}
+
+/// Says why something was refused: on standard error for people, as JSON for programs.
+pub(super) fn show_refusal(denied: &v1::Denied, output: Output) -> anyhow::Result<()> {
+    let v1::Denied { code, message, policies, decision_id, offers: _ } = denied;
+    if output.is_json() {
+        let policies: Vec<_> = policies.iter().map(|policy| json!({ "id": policy.id, "reason": policy.reason })).collect();
+        let denied = json!({ "code": code, "message": message, "decision_id": decision_id, "policies": policies });
+        output.json(&json!({ "denied": denied }))?;
+        return Ok(());
+    }
+    eprintln!("denied {code}: {message}");
+    for policy in policies {
+        eprintln!("  by {}: {}", policy.id, policy.reason);
+    }
+    eprintln!("  decision {decision_id}");
+    Ok(())
+}

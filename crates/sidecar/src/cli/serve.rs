@@ -1,0 +1,48 @@
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{ConfigArg, Exit};
+use crate::config::{Config, LogConfig, LogFormat};
+use crate::serve::Sidecar;
+
+/// Fewest runtime workers: while one is inside the gate, another goes on reading.
+const WORKERS_MIN: usize = 2;
+
+/// Runs until SIGTERM or SIGINT, then lets calls under way finish.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pursekeeper serve --config purse/pursekeeper.yaml")]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    let config = Config::load(&args.config.config)?;
+    log_to_stderr(&config.log)?;
+    let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(WORKERS_MIN))
+        .enable_all()
+        .build()?;
+    let sidecar = Sidecar::open(config)?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        sidecar.run(stop).await?;
+        Ok(Exit::Done)
+    })
+}
+
+fn log_to_stderr(log: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|error| anyhow::anyhow!("`log.level` is `{}`: {error}; write a level such as `info`", log.level))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! `pursekeeper.yaml`: where things are, who listens where, and what bounds everything.
+
+use std::path::{Path, PathBuf};
+
+use pursekeeper_core::gate::Settings;
+use serde::Deserialize;
+
+/// The sidecar's configuration. Relative paths are relative to the file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this file's format: 1.
+    pub version: u32,
+    /// Whether one user id may be sidecar, agent and operator at once. For trying things out only.
+    #[serde(default)]
+    pub dev: bool,
+    /// The directory of the governance bundle.
+    pub policies: PathBuf,
+    /// The journal file.
+    pub journal: PathBuf,
+    /// The keys.
+    pub keystore: KeystoreConfig,
+    /// The sockets.
+    pub listeners: Listeners,
+    /// What bounds signatures and load.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How to log.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// Where the keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeystoreConfig {
+    /// The directory of encrypted key files.
+    pub dir: PathBuf,
+    /// The file that holds their passphrase; readable by its owner only.
+    pub passphrase_file: PathBuf,
+}
+
+/// The two sockets: agents never reach the operators' one.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listeners {
+    /// Where agents ask.
+    pub agents: Listener,
+    /// Where operators govern and audit.
+    pub operators: Listener,
+}
+
+/// One Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its permission bits, octal, such as "0660".
+    pub mode: String,
+}
+
+/// Every limit, each with its unit last.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Longest life of a signature, in seconds.
+    pub validity_secs_max: u64,
+    /// How far other clocks may be off, in seconds.
+    pub skew_secs: u64,
+    /// How far our own clock may go back, in milliseconds.
+    pub clock_back_ms_max: u64,
+    /// Most requests waiting for the gate.
+    pub queue_len_max: usize,
+    /// Most requests judged in one transaction.
+    pub batch_len_max: usize,
+    /// Longest time for one call, in milliseconds.
+    pub deadline_ms_max: u64,
+    /// Most connections per socket.
+    pub connections_max: usize,
+    /// Most calls under way per connection.
+    pub streams_per_connection_max: u32,
+    /// Most calls of one agent per second, with bursts of as many.
+    pub agent_calls_per_sec_max: u32,
+    /// Longest wait for calls under way after SIGTERM, in seconds.
+    pub drain_secs_max: u64,
+}
+
+/// How to log. The journal is the record; the log is a hint.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// A filter such as `info` or `pursekeeper=debug`.
+    pub level: String,
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Why there is no configuration. Every problem is listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`: create one with `pursekeeper init DIR`, or name another with --config", path = path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not YAML of this form.
+    #[error("{path}: {source}", path = path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// Why, with line and column.
+        #[source]
+        source: serde_yaml::Error,
+    },
+    /// Values that cannot work.
+    #[error("{}", .0.join("\n"))]
+    Invalid(Vec<String>),
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let Settings { validity_secs_max, skew_secs, clock_back_ms_max } = Settings::default();
+        Self {
+            validity_secs_max,
+            skew_secs,
+            clock_back_ms_max,
+            queue_len_max: 1024,
+            batch_len_max: 256,
+            deadline_ms_max: 10_000,
+            connections_max: 256,
+            streams_per_connection_max: 128,
+            agent_calls_per_sec_max: 500,
+            drain_secs_max: 10,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+impl Listener {
+    /// The permission bits as a number.
+    #[must_use]
+    pub fn mode_bits(&self) -> Option<u32> {
+        u32::from_str_radix(&self.mode, 8).ok().filter(|bits| *bits <= 0o777)
+    }
+}
+
+impl Limits {
+    /// The part the gate enforces.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            validity_secs_max: self.validity_secs_max,
+            skew_secs: self.skew_secs,
+            clock_back_ms_max: self.clock_back_ms_max,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with every problem of the values at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let mut config: Self = serde_yaml::from_str(&text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source })?;
+        let problems = config.problems();
+        if !problems.is_empty() {
+            let named = problems.into_iter().map(|problem| format!("{}: {problem}", path.display()));
+            return Err(ConfigError::Invalid(named.collect()));
+        }
+        config.rebase(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.version != 1 {
+            problems.push(format!("`version` is {}: this release reads version 1", self.version));
+        }
+        for (name, listener) in [("agents", &self.listeners.agents), ("operators", &self.listeners.operators)] {
+            if listener.mode_bits().is_none() {
+                let mode = &listener.mode;
+                problems.push(format!("`listeners.{name}.mode` is `{mode}`: write octal digits in quotes, such as \"0660\""));
+            }
+        }
+        if self.listeners.agents.path == self.listeners.operators.path {
+            problems.push("`listeners` share a path: agents must not reach the operators' socket".to_owned());
+        }
+        let limits = &self.limits;
+        let positive = [
+            ("validity_secs_max", limits.validity_secs_max),
+            ("queue_len_max", limits.queue_len_max as u64),
+            ("batch_len_max", limits.batch_len_max as u64),
+            ("deadline_ms_max", limits.deadline_ms_max),
+            ("connections_max", limits.connections_max as u64),
+            ("streams_per_connection_max", limits.streams_per_connection_max.into()),
+            ("agent_calls_per_sec_max", limits.agent_calls_per_sec_max.into()),
+        ];
+        problems.extend(
+            (positive.iter().filter(|(_, value)| *value == 0))
+                .map(|(name, _)| format!("`limits.{name}` is 0: nothing could ever be done; write at least 1")),
+        );
+        problems
+    }
+
+    fn rebase(&mut self, base: &Path) {
+        let Self { policies, journal, keystore, listeners, version: _, dev: _, limits: _, log: _ } = self;
+        let paths = [
+            policies,
+            journal,
+            &mut keystore.dir,
+            &mut keystore.passphrase_file,
+            &mut listeners.agents.path,
+            &mut listeners.operators.path,
+        ];
+        for path in paths {
+            *path = base.join(&*path);
+        }
+    }
+}

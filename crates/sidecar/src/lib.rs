@@ -1,0 +1,17 @@
+//! Everything asynchronous and everything a person touches: listeners, identity, the CLI.
+//!
+//! [`serve`] wires the four pure or synchronous crates together; [`turnstile`] is the queue in front of the gate;
+//! [`cli`] is the `pursekeeper` command.
+
+mod budget;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod demo;
+mod http;
+pub mod identity;
+mod output;
+mod record;
+pub mod serve;
+pub mod standing;
+pub mod turnstile;

@@ -1,0 +1,7 @@
+//! The `pursekeeper` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pursekeeper::cli::main()
+}

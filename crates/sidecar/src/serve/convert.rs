@@ -1,0 +1,131 @@
+//! Between the wire and the domain. The only place that knows both.
+
+use std::sync::Arc;
+
+use pursekeeper_api::v1;
+use pursekeeper_core::gate::{Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX};
+use pursekeeper_core::registry::Registry;
+use pursekeeper_core::x402::Challenge;
+use pursekeeper_core::{
+    AgentName, Asked, Caller, DecisionId, Denial, Endpoint, Mode, OfferVerdict, PolicyRef, RequestId, ServiceName,
+    Subject, WalletName, WorkflowName,
+};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::identity::IdentityError;
+use crate::turnstile::Fault;
+
+/// The domain of the reasons in error details.
+const ERROR_DOMAIN: &str = "pursekeeper";
+
+/// A fault with a reason a program can match on.
+pub(super) fn fault(code: Code, reason: &str, message: impl std::fmt::Display) -> Status {
+    let details = ErrorDetails::with_error_info(reason, ERROR_DOMAIN, []);
+    Status::with_error_details(code, message.to_string(), details)
+}
+
+fn malformed(reason: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Status {
+    move |error| fault(Code::InvalidArgument, reason, error)
+}
+
+pub(super) fn unauthenticated(error: IdentityError) -> Status {
+    match error {
+        IdentityError::NoCredentials => fault(Code::Unauthenticated, "NO_CREDENTIALS", error),
+        IdentityError::Unmapped(_) => fault(Code::PermissionDenied, "UID_UNMAPPED", error),
+        IdentityError::OwnUid(_) => fault(Code::PermissionDenied, "UID_IS_SIDECAR", error),
+        IdentityError::Both(_) => fault(Code::PermissionDenied, "UID_AMBIGUOUS", error),
+    }
+}
+
+pub(super) fn unanswered(fault_: &Fault) -> Status {
+    match fault_ {
+        Fault::Exhausted => fault(Code::ResourceExhausted, "QUEUE_FULL", fault_),
+        Fault::Unavailable(_) | Fault::NotDurable => fault(Code::Unavailable, "JOURNAL_UNWRITABLE", fault_),
+    }
+}
+
+/// Reads a request for a payment. Nothing is looked up yet.
+pub(super) fn payment_ask(
+    request: v1::SignPaymentRequest,
+    caller: Caller,
+    mode: Mode,
+    nonce: [u8; 32],
+) -> Result<PaymentAsk, Status> {
+    let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
+    let request_id = RequestId::parse(&request_id).map_err(|e| malformed("MALFORMED_REQUEST_ID")(&e))?;
+    let endpoint = endpoint.unwrap_or_default();
+    let endpoint = Endpoint::parse(&endpoint.method, &endpoint.url).map_err(|e| malformed("MALFORMED_ENDPOINT")(&e))?;
+    let workflow = workflow.map(|name| WorkflowName::parse(&name)).transpose();
+    let workflow = workflow.map_err(|e| malformed("MALFORMED_WORKFLOW")(&e))?;
+    let wallet = wallet.map(|name| WalletName::parse(&name)).transpose();
+    let wallet = wallet.map_err(|e| malformed("MALFORMED_WALLET")(&e))?;
+    let labels = labels.into_iter().collect();
+    if !Ask::labels_fit(&labels) {
+        let limits = format!("labels: at most {LABELS_MAX}, each key and value at most {LABEL_LEN_MAX} bytes");
+        return Err(fault(Code::InvalidArgument, "MALFORMED_LABELS", limits));
+    }
+    let challenge = match challenge {
+        Some(v1::sign_payment_request::Challenge::PaymentRequired(header)) => Challenge::from_header(&header),
+        Some(v1::sign_payment_request::Challenge::BodyV1(body)) => Challenge::from_body(&body),
+        None => {
+            let message = "set `payment_required` (x402 v2) or `body_v1` (x402 v1) to what the seller sent";
+            return Err(fault(Code::InvalidArgument, "MALFORMED_402", message));
+        }
+    };
+    let challenge = challenge.map_err(|e| malformed("MALFORMED_402")(&e))?;
+    Ok(PaymentAsk { mode, asked: Asked { caller, request_id, endpoint, workflow, wallet, labels }, challenge, nonce })
+}
+
+/// The subject an operator names, and why they act on it. A wallet's name becomes its address here.
+pub(super) fn lifecycle(request: v1::LifecycleRequest, registry: &Registry) -> Result<(Subject, String), Status> {
+    let v1::LifecycleRequest { subject, reason } = request;
+    let v1::Subject { kind, name } = subject.unwrap_or_default();
+    let unknown = |what: &str| fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no {what} `{name}` in registry.yaml"));
+    let bad_name = |e: pursekeeper_core::NameError| malformed("MALFORMED_SUBJECT")(&e);
+    let subject = match kind.as_str() {
+        "agent" => Subject::Agent(AgentName::parse(&name).map_err(bad_name)?),
+        "workflow" => Subject::Workflow(WorkflowName::parse(&name).map_err(bad_name)?),
+        "service" => Subject::Service(ServiceName::parse(&name).map_err(bad_name)?),
+        "wallet" => {
+            let name = WalletName::parse(&name).map_err(bad_name)?;
+            Subject::Wallet(registry.wallets.get(&name).ok_or_else(|| unknown("wallet"))?.address)
+        }
+        _ => {
+            let message = "`subject.kind` is one of wallet, workflow, agent, service";
+            return Err(fault(Code::InvalidArgument, "MALFORMED_SUBJECT", message));
+        }
+    };
+    if reason.trim().is_empty() || reason.len() > REASON_LEN_MAX {
+        let message = format!("say why in `reason`, in 1 to {REASON_LEN_MAX} bytes");
+        return Err(fault(Code::InvalidArgument, "MALFORMED_REASON", message));
+    }
+    Ok((subject, reason))
+}
+
+pub(super) fn denied(decision_id: DecisionId, denial: Denial, offers: Vec<OfferVerdict>) -> v1::Denied {
+    let Denial { code, message, policies: deciding } = denial;
+    v1::Denied {
+        code: code.as_str().to_owned(),
+        message,
+        policies: policies(&deciding),
+        decision_id: decision_id.to_string(),
+        offers: offers.into_iter().map(offer_verdict).collect(),
+    }
+}
+
+fn offer_verdict(verdict: OfferVerdict) -> v1::OfferVerdict {
+    let OfferVerdict { index, denial } = verdict;
+    match denial {
+        None => v1::OfferVerdict { index, code: "OK".to_owned(), ..Default::default() },
+        Some(Denial { code, message, policies: deciding }) => {
+            let code = code.as_str().to_owned();
+            v1::OfferVerdict { index, code, message, policies: policies(&deciding) }
+        }
+    }
+}
+
+pub(super) fn policies(deciding: &[PolicyRef]) -> Vec<v1::PolicyRef> {
+    let text = |text: &Arc<str>| text.to_string();
+    deciding.iter().map(|PolicyRef { id, reason }| v1::PolicyRef { id: text(id), reason: text(reason) }).collect()
+}

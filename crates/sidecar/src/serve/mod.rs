@@ -1,0 +1,245 @@
+//! The running sidecar: everything wired together, from sockets to the journal.
+
+mod audit;
+mod convert;
+mod governance;
+mod listener;
+mod signer;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pursekeeper_api::v1::audit_server::AuditServer;
+use pursekeeper_api::v1::governance_server::GovernanceServer;
+use pursekeeper_api::v1::signer_server::SignerServer;
+use pursekeeper_core::ports::Policy as _;
+use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
+use pursekeeper_journal::{JournalError, SqliteJournal};
+use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
+use tokio::sync::watch;
+use tonic::transport::Server;
+use tonic_health::server::HealthReporter;
+use tracing::{error, info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, Limits};
+use crate::identity::Identities;
+use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
+
+/// Largest gRPC message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// How often a journal that cannot be written is tried again.
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The gate of a real sidecar.
+pub type Gatehouse = Turnstile<SqliteJournal, Bundle>;
+
+/// Why a sidecar does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The governance bundle is invalid.
+    #[error(transparent)]
+    Bundle(#[from] BundleErrors),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The keystore names no journal.
+    #[error("the keystore names no journal: create one with `pursekeeper journal init`")]
+    Unbound,
+    /// A socket cannot be opened.
+    #[error("cannot listen on `{path}`: {source}", path = path.display())]
+    Listen {
+        /// Which socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A server failed.
+    #[error("a listener failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// The journal is in a state only a restart can clear.
+    #[error("stopped, because the journal's state on disk is unknown: {0}; restart to read it afresh")]
+    Fatal(String),
+}
+
+impl Upkeep for SqliteJournal {
+    fn is_fatal(error: &JournalError) -> bool {
+        error.is_fatal()
+    }
+
+    fn probe(&mut self) -> Result<(), JournalError> {
+        self.writable_probe()
+    }
+
+    fn last_seq(&self) -> u64 {
+        Self::last_seq(self)
+    }
+}
+
+/// A sidecar that is ready to listen: bundle valid, keys loaded, journal open.
+pub struct Sidecar {
+    gatehouse: Arc<Gatehouse>,
+    custody: Arc<LocalCustody>,
+    identities: Identities,
+    config: Config,
+}
+
+impl Sidecar {
+    /// Loads everything and opens the journal. Nothing listens yet.
+    ///
+    /// # Errors
+    /// [`ServeError`] naming what is wrong; nothing was started.
+    pub fn open(config: Config) -> Result<Self, ServeError> {
+        let bundle = Bundle::load(&config.policies, BundleOptions { dev: config.dev })?;
+        for warning in bundle.warnings() {
+            warn!(%warning, "bundle");
+        }
+        let keystore = Keystore::open(&config.keystore.dir)?;
+        let passphrase = Passphrase::from_file(&config.keystore.passphrase_file)?;
+        let expected = bundle.registry().wallets.iter().map(|(name, wallet)| (name.clone(), wallet.address));
+        let custody = keystore.load_expected(&passphrase, &expected.collect())?;
+        let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
+        let journal = SqliteJournal::open(&config.journal, journal_id)?;
+        if config.dev {
+            warn!("dev: true lets one user be sidecar, agent and operator at once; never use it with real money");
+        }
+        let Limits { queue_len_max, batch_len_max, .. } = config.limits;
+        let gatehouse = Turnstile::new(
+            journal,
+            Arc::new(bundle),
+            config.limits.settings(),
+            Clock::new(),
+            Capacity { queue_len_max, batch_len_max },
+        );
+        let own_uid = rustix::process::geteuid().as_raw();
+        let identities = Identities::new(own_uid, config.dev);
+        Ok(Self { gatehouse, custody: Arc::new(custody), identities, config })
+    }
+
+    /// The gate, to look at from the same process.
+    #[must_use]
+    pub fn gatehouse(&self) -> Arc<Gatehouse> {
+        self.gatehouse.clone()
+    }
+
+    /// Listens until `stop` is done, then lets calls under way finish.
+    ///
+    /// # Errors
+    /// [`ServeError`] when a socket cannot be opened, or the journal broke.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let (stopping, stopped) = watch::channel(false);
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_serving::<SignerServer<signer::SignerService>>().await;
+        let limits = &self.config.limits;
+        let signer = signer::SignerService::new(&self);
+        let governance = governance::GovernanceService::new(&self);
+        let audit = audit::AuditService::new(&self, stopped.clone());
+        let agents = listener::bind(&self.config.listeners.agents, limits.connections_max)?;
+        let operators = listener::bind(&self.config.listeners.operators, limits.connections_max)?;
+
+        let for_agents = server(limits)
+            .add_service(health.clone())
+            .add_service(reflection())
+            .add_service(SignerServer::new(signer).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .serve_with_incoming_shutdown(agents, done(stopped.clone()));
+        let for_operators = server(limits)
+            .add_service(health)
+            .add_service(reflection())
+            .add_service(GovernanceServer::new(governance).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .add_service(AuditServer::new(audit).max_decoding_message_size(MESSAGE_BYTES_MAX))
+            .serve_with_incoming_shutdown(operators, done(stopped.clone()));
+        info!(
+            agents = %self.config.listeners.agents.path.display(),
+            operators = %self.config.listeners.operators.path.display(),
+            bundle = %self.gatehouse.policy().digest(),
+            "serving"
+        );
+        let broken = tokio::spawn(watch_journal(self.gatehouse.clone(), reporter, stopped.clone()));
+        let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
+
+        let drain_secs_max = limits.drain_secs_max;
+        let mut broken = broken;
+        let problem = tokio::select! {
+            () = stop => None,
+            problem = &mut broken => problem.ok().flatten(),
+        };
+        info!("stopping");
+        stopping.send_replace(true);
+        match tokio::time::timeout(Duration::from_secs(drain_secs_max), serving).await {
+            Ok(Ok(result)) => drop(result?),
+            Ok(Err(crashed)) => error!(%crashed, "a listener ended badly"),
+            Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
+        }
+        for listener in [&self.config.listeners.agents, &self.config.listeners.operators] {
+            // The socket of a process that is gone only confuses; failing to remove it harms nobody.
+            let _ = std::fs::remove_file(&listener.path);
+        }
+        problem.map_or(Ok(()), |problem| Err(ServeError::Fatal(problem.message)))
+    }
+}
+
+/// Follows the journal's health: says NOT_SERVING while it cannot be written, tries again, and returns when only a
+/// restart can help.
+async fn watch_journal(
+    gatehouse: Arc<Gatehouse>,
+    reporter: HealthReporter,
+    mut stopped: watch::Receiver<bool>,
+) -> Option<Problem> {
+    loop {
+        let problem = gatehouse.problem();
+        match &problem {
+            None => reporter.set_serving::<SignerServer<signer::SignerService>>().await,
+            Some(Problem { message, fatal }) => {
+                reporter.set_not_serving::<SignerServer<signer::SignerService>>().await;
+                error!(problem = %message, fatal, "the journal cannot be written: nothing is signed");
+                if *fatal {
+                    return problem;
+                }
+            }
+        }
+        let probe = async {
+            match problem {
+                None => std::future::pending().await,
+                Some(_) => tokio::time::sleep(PROBE_INTERVAL).await,
+            }
+        };
+        tokio::select! {
+            () = gatehouse.problem_changed() => {}
+            () = probe => {
+                let gatehouse = gatehouse.clone();
+                // A probe writes and may wait for the disk.
+                let _ = tokio::task::spawn_blocking(move || gatehouse.probe()).await;
+            }
+            _ = stopped.changed() => return None,
+        }
+    }
+}
+
+fn server(limits: &Limits) -> Server {
+    Server::builder()
+        .timeout(Duration::from_millis(limits.deadline_ms_max))
+        .max_concurrent_streams(limits.streams_per_connection_max)
+}
+
+fn reflection() -> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>
+{
+    let built = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pursekeeper_api::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    match built {
+        Ok(service) => service,
+        Err(error) => unreachable!("the embedded descriptors do not parse: {error}"),
+    }
+}
+
+async fn done(mut stopped: watch::Receiver<bool>) {
+    // The sender going away means the same: stop.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}

@@ -1,0 +1,174 @@
+//! What agents may ask.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use pursekeeper_api::v1;
+use pursekeeper_api::v1::signer_server::Signer;
+use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk};
+use pursekeeper_core::ports::{Custody as _, Policy as _};
+use pursekeeper_core::{AgentName, Caller, DecisionId, Mode};
+use pursekeeper_custody::LocalCustody;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Code, Request, Response, Status};
+use tracing::{info, warn};
+
+use super::convert::{self, fault};
+use super::{Gatehouse, Sidecar, audit};
+use crate::budget;
+use crate::identity::Identities;
+
+/// How often a payment whose wallet is being stopped and resumed is tried before giving up.
+const HAND_OFF_TRIES_MAX: usize = 3;
+
+/// Serves agents.
+pub(super) struct SignerService {
+    gatehouse: Arc<Gatehouse>,
+    custody: Arc<LocalCustody>,
+    identities: Identities,
+    calls: DefaultKeyedRateLimiter<AgentName>,
+    records: audit::Records,
+}
+
+impl SignerService {
+    pub(super) fn new(sidecar: &Sidecar) -> Self {
+        let per_second = NonZeroU32::new(sidecar.config.limits.agent_calls_per_sec_max).unwrap_or(NonZeroU32::MIN);
+        Self {
+            gatehouse: sidecar.gatehouse.clone(),
+            custody: sidecar.custody.clone(),
+            identities: sidecar.identities,
+            calls: RateLimiter::keyed(Quota::per_second(per_second)),
+            records: audit::Records::new(&sidecar.config.journal),
+        }
+    }
+
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let policy = self.gatehouse.policy();
+        let caller = self.identities.agent(policy.registry(), peer_uid(request)).map_err(convert::unauthenticated)?;
+        if self.calls.check_key(&caller.agent).is_err() {
+            let message = format!("agent `{}` calls too often: wait a second", caller.agent);
+            return Err(fault(Code::ResourceExhausted, "RATE_LIMITED", message));
+        }
+        Ok(caller)
+    }
+
+    async fn ask(&self, request: Request<v1::SignPaymentRequest>, mode: Mode) -> Result<(Arc<PaymentAsk>, Answer), Status> {
+        let caller = self.caller(&request)?;
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce)
+            .map_err(|error| fault(Code::Unavailable, "NO_RANDOMNESS", format!("no random numbers: {error}")))?;
+        let ask = Arc::new(convert::payment_ask(request.into_inner(), caller, mode, nonce)?);
+        let answer = self.pass(&ask).await?;
+        Ok((ask, answer))
+    }
+
+    async fn pass(&self, ask: &Arc<PaymentAsk>) -> Result<Answer, Status> {
+        self.gatehouse.pass(Ask::Payment(ask.clone())).await.map_err(|fault| convert::unanswered(&fault))
+    }
+
+    /// Signs, unless one of the subjects was stopped after the decision.
+    fn hand_off(&self, right: Authorized) -> Result<Option<v1::Signed>, Status> {
+        let Some(_clearance) = self.gatehouse.standing().clear(right.intent()) else { return Ok(None) };
+        let signed = self.custody.sign(right).map_err(|error| fault(Code::Unavailable, "SIGNING_FAILED", error))?;
+        let payload = signed.payload().map_err(|error| fault(Code::Internal, "PAYLOAD", error))?;
+        let intent = signed.intent();
+        info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
+        Ok(Some(v1::Signed {
+            header_name: payload.header_name.to_owned(),
+            header_value: payload.header_value,
+            payload: payload.json,
+            decision_id: signed.decision_id().to_string(),
+            wallet_address: intent.wallet_address.to_string(),
+            valid_before: intent.valid_before.0,
+            offer_index: intent.offer_index,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Signer for SignerService {
+    async fn sign_payment(
+        &self,
+        request: Request<v1::SignPaymentRequest>,
+    ) -> Result<Response<v1::SignPaymentResponse>, Status> {
+        use v1::sign_payment_response::Result as Outcome;
+        let (ask, mut answer) = self.ask(request, Mode::Enforce).await?;
+        for _ in 0..HAND_OFF_TRIES_MAX {
+            let outcome = match answer {
+                Answer::Authorized(right) => match self.hand_off(*right)? {
+                    Some(signed) => Outcome::Signed(signed),
+                    None => {
+                        // Stopped in between: the gate records why the payment it permitted does not leave.
+                        answer = self.pass(&ask).await?;
+                        continue;
+                    }
+                },
+                Answer::Denied { decision_id, denial, offers } => {
+                    info!(decision = %decision_id, agent = %ask.asked.caller.agent, code = %denial.code, "denied");
+                    Outcome::Denied(convert::denied(decision_id, denial, offers))
+                }
+                Answer::WouldSign { .. } | Answer::Acted { .. } => return Err(mixed_up()),
+            };
+            return Ok(Response::new(v1::SignPaymentResponse { result: Some(outcome) }));
+        }
+        Err(fault(Code::Aborted, "STATUS_CHANGING", "the wallet is being stopped and resumed: try again"))
+    }
+
+    async fn preview(
+        &self,
+        request: Request<v1::SignPaymentRequest>,
+    ) -> Result<Response<v1::PreviewResponse>, Status> {
+        use v1::preview_response::Result as Outcome;
+        let (_, answer) = self.ask(request, Mode::Preview).await?;
+        let outcome = match answer {
+            Answer::WouldSign { decision_id, intent } => Outcome::WouldSign(v1::WouldSign {
+                decision_id: decision_id.to_string(),
+                wallet_address: intent.wallet_address.to_string(),
+                offer_index: intent.offer_index,
+                usd: intent.usd.to_string(),
+            }),
+            Answer::Denied { decision_id, denial, offers } => {
+                Outcome::Denied(convert::denied(decision_id, denial, offers))
+            }
+            Answer::Authorized(_) | Answer::Acted { .. } => return Err(mixed_up()),
+        };
+        Ok(Response::new(v1::PreviewResponse { result: Some(outcome) }))
+    }
+
+    async fn get_budget(
+        &self,
+        request: Request<v1::GetBudgetRequest>,
+    ) -> Result<Response<v1::GetBudgetResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let budgets = budget::of_agent(&self.gatehouse, &caller.agent);
+        Ok(Response::new(v1::GetBudgetResponse { budgets }))
+    }
+
+    async fn get_decision(
+        &self,
+        request: Request<v1::GetDecisionRequest>,
+    ) -> Result<Response<v1::GetDecisionResponse>, Status> {
+        let caller = self.caller(&request)?;
+        // Someone else's decision and none at all look the same.
+        let unknown = || fault(Code::NotFound, "DECISION_UNKNOWN", "no such decision of this agent");
+        let id = DecisionId::parse(&request.into_inner().decision_id).map_err(|_| unknown())?;
+        let decision = self.records.get(id.seq).await?.ok_or_else(unknown)?;
+        if decision.decision_id != id.to_string() || decision.agent != caller.agent.as_str() {
+            return Err(unknown());
+        }
+        Ok(Response::new(v1::GetDecisionResponse { decision: Some(decision) }))
+    }
+}
+
+/// The user id at the other end of the socket.
+pub(super) fn peer_uid<T>(request: &Request<T>) -> Option<u32> {
+    let info = request.extensions().get::<UdsConnectInfo>()?;
+    info.peer_cred.map(|credentials| credentials.uid())
+}
+
+/// The gate answered another kind of question than was asked. Nothing is handed out.
+pub(super) fn mixed_up() -> Status {
+    warn!("the gate gave an answer of another kind than was asked for");
+    fault(Code::Internal, "MIXED_UP", "internal error: the answer does not fit the question")
+}

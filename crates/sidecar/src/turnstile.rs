@@ -1,0 +1,329 @@
+//! The bounded queue in front of the gate, and who works the gate.
+//!
+//! There is no writer thread. The request that finds the gate free leads: it has the batch judged and recorded in one
+//! transaction, hands out the answers, and hands leadership to whoever waits first. So one request alone pays for no
+//! thread hop, and many share one fsync.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Settings};
+use pursekeeper_core::ports::{Journal, Policy, Verdict};
+use pursekeeper_core::{ActVerb, Status};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::standing::Standing;
+
+/// Why there is no answer. Nothing was signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The queue is full.
+    #[error("too many requests are waiting: try again later")]
+    Exhausted,
+    /// The journal cannot be written.
+    #[error("the journal cannot be written, so nothing is signed: {0}")]
+    Unavailable(String),
+    /// A stop is in force in memory but could not be recorded.
+    #[error("in force, but not recorded yet: the journal cannot be written")]
+    NotDurable,
+}
+
+/// A journal whose state of health can be told.
+pub trait Upkeep: Journal {
+    /// Whether the process must end after this error: what is on disk is not known any more.
+    fn is_fatal(error: &Self::Error) -> bool;
+
+    /// Whether a record could be written now.
+    ///
+    /// # Errors
+    /// Why not.
+    fn probe(&mut self) -> Result<(), Self::Error>;
+
+    /// The last record on disk.
+    fn last_seq(&self) -> u64;
+}
+
+/// What keeps the gate from answering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// In words.
+    pub message: String,
+    /// Whether only a restart can help.
+    pub fatal: bool,
+}
+
+/// The longest queue and the largest batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Most payments waiting.
+    pub queue_len_max: usize,
+    /// Most asks judged in one transaction.
+    pub batch_len_max: usize,
+}
+
+/// The gate with its queue.
+pub struct Turnstile<J: Upkeep, P: Policy> {
+    gate: Mutex<Gate<J>>,
+    queue: Mutex<Queue<J, P>>,
+    policy: ArcSwap<P>,
+    standing: Standing,
+    clock: Clock,
+    problem: Mutex<Option<Problem>>,
+    problem_changed: Notify,
+    durable_seq: watch::Sender<u64>,
+    capacity: Capacity,
+}
+
+struct Queue<J: Upkeep, P: Policy> {
+    /// Operators' acts: before everything else, and never refused for load.
+    acts: VecDeque<Waiting<J, P>>,
+    payments: VecDeque<Waiting<J, P>>,
+    led: bool,
+}
+
+struct Waiting<J: Upkeep, P: Policy> {
+    ask: Ask,
+    turn: oneshot::Sender<Turn<J, P>>,
+}
+
+enum Turn<J: Upkeep, P: Policy> {
+    Answer(Result<Answer, Fault>),
+    /// Work the gate now; here is your own ask back.
+    Lead(Leadership<J, P>, Ask),
+}
+
+/// The duty to work the gate. Dropping it hands it on, also when the request that holds it is cancelled.
+struct Leadership<J: Upkeep, P: Policy>(Option<Arc<Turnstile<J, P>>>);
+
+/// What became of a request that asked for a turn.
+enum Place<J: Upkeep, P: Policy> {
+    First(Leadership<J, P>, Ask),
+    Waits(oneshot::Receiver<Turn<J, P>>),
+}
+
+impl<J: Upkeep, P: Policy> Turnstile<J, P> {
+    /// A turnstile in front of a gate over `journal`.
+    #[must_use]
+    pub fn new(journal: J, policy: Arc<P>, settings: Settings, clock: Clock, capacity: Capacity) -> Arc<Self> {
+        let durable_seq = watch::Sender::new(journal.last_seq());
+        Arc::new(Self {
+            durable_seq,
+            gate: Mutex::new(Gate::new(journal, settings)),
+            queue: Mutex::new(Queue { acts: VecDeque::new(), payments: VecDeque::new(), led: false }),
+            policy: ArcSwap::new(policy),
+            standing: Standing::default(),
+            clock,
+            problem: Mutex::default(),
+            problem_changed: Notify::new(),
+            capacity,
+        })
+    }
+
+    /// The bundle in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<P> {
+        self.policy.load_full()
+    }
+
+    /// Who may not sign at this instant.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The clock the gate judges by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Looks at the journal between two batches.
+    pub fn with_journal<R>(&self, look: impl FnOnce(&J) -> R) -> R {
+        look(lock(&self.gate).journal())
+    }
+
+    /// What keeps the gate from answering, if anything does.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        lock(&self.problem).clone()
+    }
+
+    /// Follows the last record on disk.
+    #[must_use]
+    pub fn durable_seq(&self) -> watch::Receiver<u64> {
+        self.durable_seq.subscribe()
+    }
+
+    /// Returns once [`Turnstile::problem`] has changed.
+    pub async fn problem_changed(&self) {
+        self.problem_changed.notified().await;
+    }
+
+    /// Waits for a turn and returns the gate's answer, which is on disk.
+    ///
+    /// # Errors
+    /// [`Fault`] when there is no answer.
+    pub async fn pass(self: &Arc<Self>, ask: Ask) -> Result<Answer, Fault> {
+        match self.take_place(ask)? {
+            Place::First(leadership, ask) => leadership.work(ask),
+            Place::Waits(turn) => match turn.await {
+                Ok(Turn::Answer(answer)) => answer,
+                Ok(Turn::Lead(leadership, ask)) => leadership.work(ask),
+                Err(_) => Err(Fault::Unavailable("the request was lost in the queue".to_owned())),
+            },
+        }
+    }
+
+    /// Tries whether the journal takes records again, and writes what waits to become durable.
+    pub fn probe(&self) {
+        let mut gate = lock(&self.gate);
+        if self.problem().is_some_and(|problem| problem.fatal) {
+            return;
+        }
+        let probed = match gate.journal_mut().probe() {
+            Ok(()) if gate.undurable_len() > 0 => {
+                gate.pass(&*self.policy(), self.clock.now(), Vec::new()).map(|_| ())
+            }
+            probed => probed,
+        };
+        self.note(probed.as_ref().err());
+    }
+
+    fn take_place(self: &Arc<Self>, ask: Ask) -> Result<Place<J, P>, Fault> {
+        let mut queue = lock(&self.queue);
+        if !queue.led {
+            queue.led = true;
+            return Ok(Place::First(Leadership(Some(self.clone())), ask));
+        }
+        let (turn, mine) = oneshot::channel();
+        match &ask {
+            Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
+            Ask::Payment(_) if queue.payments.len() >= self.capacity.queue_len_max => return Err(Fault::Exhausted),
+            Ask::Payment(_) => queue.payments.push_back(Waiting { ask, turn }),
+        }
+        Ok(Place::Waits(mine))
+    }
+
+    /// Judges and records a batch.
+    fn judge(&self, asks: Vec<Ask>) -> Vec<Result<Answer, Fault>> {
+        let acts: Vec<Option<LifecycleAsk>> = asks.iter().map(lifecycle).collect();
+        let mut gate = lock(&self.gate);
+        if let Some(problem) = self.problem().filter(|problem| problem.fatal) {
+            return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
+        }
+        let policy = self.policy();
+        let passed = gate.pass(&*policy, self.clock.now(), asks);
+        self.note(passed.as_ref().err());
+        self.durable_seq.send_replace(gate.journal().last_seq());
+        match passed {
+            Ok(answers) => answers.into_iter().map(|answer| Ok(self.in_force(answer))).collect(),
+            Err(error) => {
+                let message = error.to_string();
+                acts.into_iter()
+                    .map(|act| match act.and_then(|act| self.stop_in_memory(&mut gate, &*policy, act)) {
+                        Some(fault) => Err(fault),
+                        None => Err(Fault::Unavailable(message.clone())),
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// What operators decided binds signatures under way before the operator hears of it.
+    fn in_force(&self, answer: Answer) -> Answer {
+        if let Answer::Acted { subject, status, .. } = &answer {
+            self.standing.set(subject.clone(), *status);
+        }
+        answer
+    }
+
+    /// A stop that the journal cannot take is still in force at once; a resume is not.
+    fn stop_in_memory(&self, gate: &mut Gate<J>, policy: &P, ask: LifecycleAsk) -> Option<Fault> {
+        let permitted = matches!(policy.decide_act(&ask.act, self.clock.now().unix_seconds()), Verdict::Permit(_));
+        if ask.act.verb != ActVerb::Suspend || !permitted {
+            return None;
+        }
+        self.standing.set(ask.act.subject.clone(), Status::Suspended);
+        gate.remember(ask);
+        Some(Fault::NotDurable)
+    }
+
+    fn note(&self, error: Option<&J::Error>) {
+        let now = error.map(|error| Problem { message: error.to_string(), fatal: J::is_fatal(error) });
+        let mut problem = lock(&self.problem);
+        if *problem != now {
+            *problem = now;
+            self.problem_changed.notify_waiters();
+        }
+    }
+}
+
+impl<J: Upkeep, P: Policy> Leadership<J, P> {
+    /// Judges one's own ask together with whatever waits.
+    fn work(self, own: Ask) -> Result<Answer, Fault> {
+        let Some(turnstile) = &self.0 else { return Err(Fault::Unavailable("the gate is gone".to_owned())) };
+        let (mut asks, mut turns) = (vec![own], vec![None]);
+        for Waiting { ask, turn } in turnstile.drain() {
+            asks.push(ask);
+            turns.push(Some(turn));
+        }
+        let mut mine = Err(Fault::Unavailable("the gate gave no answer".to_owned()));
+        for (turn, answer) in turns.into_iter().zip(turnstile.judge(asks)) {
+            match turn {
+                None => mine = answer,
+                // A caller that gave up finds its payment again under the same request id.
+                Some(turn) => drop(turn.send(Turn::Answer(answer))),
+            }
+        }
+        mine
+    }
+}
+
+impl<J: Upkeep, P: Policy> Turnstile<J, P> {
+    /// Takes what waits, acts first, leaving out callers that gave up.
+    fn drain(&self) -> Vec<Waiting<J, P>> {
+        let mut queue = lock(&self.queue);
+        let mut batch = Vec::new();
+        while batch.len() < self.capacity.batch_len_max.saturating_sub(1) {
+            let Some(next) = queue.next() else { break };
+            if !next.turn.is_closed() {
+                batch.push(next);
+            }
+        }
+        batch
+    }
+}
+
+impl<J: Upkeep, P: Policy> Queue<J, P> {
+    fn next(&mut self) -> Option<Waiting<J, P>> {
+        self.acts.pop_front().or_else(|| self.payments.pop_front())
+    }
+}
+
+impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
+    fn drop(&mut self) {
+        let Some(turnstile) = self.0.take() else { return };
+        let mut queue = lock(&turnstile.queue);
+        while let Some(Waiting { ask, turn }) = queue.next() {
+            match turn.send(Turn::Lead(Self(Some(turnstile.clone())), ask)) {
+                Ok(()) => return,
+                Err(Turn::Lead(mut refused, _)) => drop(refused.0.take()),
+                Err(Turn::Answer(_)) => {}
+            }
+        }
+        queue.led = false;
+    }
+}
+
+fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
+    match ask {
+        Ask::Lifecycle(ask) => Some(ask.clone()),
+        Ask::Payment(_) => None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,13 @@
+//! What the tests share: 402s as sellers write them, a journal in memory, and the real sidecar as a process.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper of a test fails the test")]
+
+mod memory;
+mod payment;
+mod purse;
+mod seller;
+
+pub use memory::{MemoryError, MemoryJournal};
+pub use payment::{denied, reason, request, signed, verify};
+pub use purse::{Purse, Sidecar};
+pub use seller::{Offer, PAYEE, URL, USDC, challenge_v1, challenge_v2};

@@ -1,0 +1,112 @@
+//! The real binary on a full disk: a small file system of its own, in a mount name space of its own.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use pursekeeper_api::v1;
+use pursekeeper_api::v1::lifecycle_response::Result as Acted;
+use pursekeeper_tests::{Purse, Sidecar, denied, reason, request, signed};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Room for the journal as it is created, and little more.
+const DISK: &str = "12m";
+/// More asks than fit on the disk.
+const ASKS_MAX: usize = 20_000;
+
+/// Runs the sidecar with its journal on a small disk. Needs root, or leave to make user name spaces; without either the
+/// test fails, because nothing else proves this.
+fn serve_on_small_disk(purse: &Purse) -> Sidecar {
+    let root = rustix::process::geteuid().is_root();
+    let script = format!(
+        "set -e; cp -a '{0}' '{0}.kept'; mount -t tmpfs -o size={DISK},mode=0700 none '{0}'; cp -a '{0}.kept/.' '{0}'; exec \"$@\"",
+        purse.file("journal").display()
+    );
+    let serve = purse.command(&["serve"]);
+    let mut command = std::process::Command::new("unshare");
+    command.arg(if root { "-m" } else { "-Urm" }).args(["sh", "-c", &script, "sh"]);
+    command.arg(serve.get_program()).args(serve.get_args());
+    for (name, value) in serve.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if !root {
+        // Inside, this user is root.
+        let own = format!("uids: [{}]", rustix::process::geteuid().as_raw());
+        purse.replace("policies/registry.yaml", &own, "uids: [0]");
+    }
+    purse.serve_by(command)
+}
+
+/// Takes all the room that is left, as seen from inside.
+fn fill(purse: &Purse, sidecar: &Sidecar) -> PathBuf {
+    let inside = format!("/proc/{}/root{}/ballast", sidecar.pid(), purse.file("journal").display());
+    let mut ballast = File::create(&inside).unwrap();
+    for block in [&[0u8; 4096][..], &[0u8; 1]] {
+        while ballast.write_all(block).is_ok() {}
+    }
+    inside.into()
+}
+
+async fn health(sidecar: &Sidecar) -> ServingStatus {
+    let channel = pursekeeper_api::connect(sidecar.socket("agent")).await.unwrap();
+    let check = HealthCheckRequest { service: "pursekeeper.v1.Signer".to_owned() };
+    HealthClient::new(channel).check(check).await.unwrap().into_inner().status()
+}
+
+async fn act(sidecar: &Sidecar, reason: &str) -> v1::LifecycleDone {
+    let subject = Some(v1::Subject { kind: "wallet".to_owned(), name: "research-hot".to_owned() });
+    let request = v1::LifecycleRequest { subject, reason: reason.to_owned() };
+    let answered = sidecar.governance().await.suspend(request).await.unwrap().into_inner().result;
+    let Some(Acted::Done(done)) = answered else { panic!("{answered:?}") };
+    done
+}
+
+#[tokio::test]
+async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
+    let purse = Purse::init();
+    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 100000");
+    let sidecar = serve_on_small_disk(&purse);
+    let mut signer = sidecar.signer().await;
+    let paid = signed(signer.sign_payment(request("paid", "1000")).await);
+    let ballast = fill(&purse, &sidecar);
+
+    let mut refused = None;
+    for at in 0..ASKS_MAX {
+        // Denials are recorded too: sooner or later nothing fits.
+        if let Err(status) = signer.sign_payment(request(&format!("fill-{at}"), "60000")).await {
+            refused = Some(status);
+            break;
+        }
+    }
+    let refused = refused.expect("the disk is never full");
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "JOURNAL_UNWRITABLE"));
+    assert_eq!(health(&sidecar).await, ServingStatus::NotServing);
+    let status = sidecar.governance().await.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    assert!(!status.serving && status.problems[0].contains("full"), "{:?}", status.problems);
+    let before = status.seq;
+    let refused = signer.sign_payment(request("paid", "1000")).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "not even what was signed before: the answer could not be recorded");
+
+    let done = act(&sidecar, "in the middle of it").await;
+    assert_eq!((done.status.as_str(), done.durable, done.decision_id.as_str()), ("suspended", false, ""));
+
+    fs::remove_file(ballast).unwrap();
+    let mut watch = sidecar.audit().await.watch(v1::WatchRequest { from_seq: before + 1, until_now: false }).await.unwrap().into_inner();
+    let first = watch.message().await.unwrap().unwrap().decision.unwrap();
+    assert_eq!((first.kind.as_str(), first.seq), ("lifecycle", before + 1), "the stop is the first thing recorded");
+    for id in ["paid", "fresh"] {
+        assert_eq!(denied(signer.sign_payment(request(id, "1000")).await).code, "NOT_ACTIVE");
+    }
+    assert_eq!(health(&sidecar).await, ServingStatus::Serving);
+    let subject = Some(v1::Subject { kind: "wallet".to_owned(), name: "research-hot".to_owned() });
+    let resume = v1::LifecycleRequest { subject, reason: "there is room".to_owned() };
+    let _ = sidecar.governance().await.resume(resume).await.unwrap();
+    assert_eq!(paid, signed(signer.sign_payment(request("paid", "1000")).await));
+    assert_eq!(sidecar.stop().code(), Some(0));
+}
