@@ -14,6 +14,7 @@ import { costs, mint, peers, premium, routes } from "./client.mjs";
 // The test's own user is both the agent and the operator. Each seller is one service, with its own payee; /premium is
 // in neither.
 const registry = (wallet) => `
+version: 1
 teams: [platform]
 operators:
   tester: { uids: [${process.getuid()}], teams: [platform] }
@@ -34,17 +35,18 @@ wallets:
     networks: ["${peers.network}"]
 services:
   seller-v2:
-    origin: ${peers.v2.url}
+    origin: "${peers.v2.url}"
     methods: [GET, POST]
     paths: [/weather, /infer]
     payees: ["${peers.v2.payee}"]
   seller-v1:
-    origin: ${peers.v1.url}
+    origin: "${peers.v1.url}"
     methods: [GET]
     paths: [/v1/weather]
     payees: ["${peers.v1.payee}"]
 assets:
-  - network: "${peers.network}"
+  usdc:
+    network: "${peers.network}"
     address: "${peers.asset}"
     symbol: USDC
     name: USDC
@@ -84,6 +86,8 @@ const buyers = {
     run(process.execPath, ["--import", "tsx", "agents/agent.ts", socket, method, url, ...(body ? [body] : [])]),
   "the Python agent": ({ method, url, body }) =>
     run(".venv/bin/python", ["agents/agent.py", socket, method, url, ...(body ? [body] : [])]),
+  "the Rust agent": ({ method, url, body }) =>
+    run(process.env.RUST_AGENT, [socket, method, url, ...(body ? [body] : [])]),
   "pursekeeper pay": ({ method, url, body }) => {
     const json = body ? ["--header", "content-type: application/json", "--data", body] : [];
     return run(binary, ["pay", url, "--method", method, ...json, ...config]);
@@ -120,6 +124,18 @@ for (const [buyer, buy] of Object.entries(buyers)) {
     }),
   );
 }
+
+test("the operator sees every payment and denial in the audit trail and the budget", async () => {
+  const lines = (await succeeds("audit", "tail", "-n", "100", ...config, "--output", "json")).trim().split("\n");
+  const decisions = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "payment");
+  const permits = decisions.filter(({ outcome }) => outcome === "permit" || outcome?.permit);
+  assert.equal(decisions.length, (routes.length + 1) * Object.keys(buyers).length);
+  assert.equal(permits.length, routes.length * Object.keys(buyers).length);
+  const budgets = JSON.parse(await succeeds("budget", "show", ...config, "--output", "json"));
+  const day = budgets.find(({ scope, window }) => scope === "workflow" && window === "day");
+  const spent = routes.reduce((sum, { price }) => sum + price, 0n) * BigInt(Object.keys(buyers).length);
+  assert.equal(Number(day.held), Number(spent) / 1e6);
+});
 
 test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, async () => {
   serve.kill("SIGTERM");
