@@ -1,7 +1,5 @@
 //! What the tests share: 402s as sellers write them, a journal in memory, and the real sidecar as a process.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper of a test fails the test")]
-
 mod memory;
 mod payment;
 mod purse;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use pursekeeper_core::ports::{Journal, Ledger, LedgerError, Prior, Recorded};
 use pursekeeper_core::{
-    AgentName, DecisionId, Endpoint, Entry, JournalId, Moment, Permit, RequestId, Scope, Status, Subject, Totals,
-    UnixSeconds, Window,
+    AgentName, DecisionId, Endpoint, Entry, JournalId, Moment, Permit, RequestId, Scope, Status, Subject,
+    Totals, UnixSeconds, Window,
 };
 
 /// A journal in memory.
@@ -94,7 +94,8 @@ impl Ledger for View<'_> {
             let lengths = Window::ROLLING.iter().map(|(_, secs)| *secs).chain([u64::MAX]);
             for (at, secs) in lengths.enumerate() {
                 if self.now < permit.held_until.plus(secs) {
-                    let (usd, payments) = (totals.usd.get_mut(at).unwrap(), totals.payments.get_mut(at).unwrap());
+                    let (usd, payments) =
+                        (totals.usd.get_mut(at).unwrap(), totals.payments.get_mut(at).unwrap());
                     *usd = usd.checked_add(permit.intent.usd).unwrap();
                     *payments = payments.checked_add(1).unwrap();
                 }
@@ -126,7 +127,9 @@ impl Ledger for View<'_> {
 
     fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64 {
         let live = self.permits().filter(|permit| {
-            permit.held_until > self.now && permit.intent.agent == *agent && permit.intent.endpoint == *endpoint
+            permit.held_until > self.now
+                && permit.intent.agent == *agent
+                && permit.intent.endpoint == *endpoint
         });
         u64::try_from(live.count()).unwrap()
     }

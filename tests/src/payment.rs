@@ -8,7 +8,8 @@ use pursekeeper_api::v1;
 use pursekeeper_api::v1::sign_payment_request::Challenge;
 use pursekeeper_api::v1::sign_payment_response::Result as Answer;
 use pursekeeper_core::{
-    Address, Amount, AssetId, ChainId, EvmAddress, UnixSeconds, domain_separator, transfer_with_authorization_digest,
+    Address, Amount, AssetId, ChainId, EvmAddress, UnixSeconds, domain_separator,
+    transfer_with_authorization_digest,
 };
 use serde_json::Value;
 use tonic::{Response, Status};
@@ -54,7 +55,11 @@ pub fn reason(status: &Status) -> String {
 /// Checks a payment as a facilitator does, over 0.001 USDC unless `amount` says otherwise, and returns its payload.
 #[must_use]
 pub fn verify(signed: &v1::Signed, amount: &str, payee: &str) -> Value {
-    assert_eq!(STANDARD.decode(&signed.header_value).unwrap(), signed.payload, "the header is the payload in base64");
+    assert_eq!(
+        STANDARD.decode(&signed.header_value).unwrap(),
+        signed.payload,
+        "the header is the payload in base64"
+    );
     let payload: Value = serde_json::from_slice(&signed.payload).unwrap();
     let authorization = &payload["payload"]["authorization"];
     let text = |field: &str| authorization[field].as_str().unwrap();
@@ -62,7 +67,8 @@ pub fn verify(signed: &v1::Signed, amount: &str, payee: &str) -> Value {
     assert_eq!(text("validBefore"), signed.valid_before.to_string());
     let address = |text: &str| EvmAddress::parse(text).unwrap();
     let seconds = |field| UnixSeconds(text(field).parse().unwrap());
-    let asset = AssetId { network: ChainId::parse("eip155:84532").unwrap(), address: Address::Evm(address(USDC)) };
+    let asset =
+        AssetId { network: ChainId::parse("eip155:84532").unwrap(), address: Address::Evm(address(USDC)) };
     let digest = transfer_with_authorization_digest(
         domain_separator(&asset, "USDC", "2"),
         (address(text("from")), address(text("to"))),

@@ -36,7 +36,13 @@ impl Purse {
     /// A fresh purse that pays [`PAYEE`].
     #[must_use]
     pub fn init() -> Self {
-        let purse = Self { dir: tempfile::tempdir().unwrap() };
+        Self::init_in(&std::env::temp_dir())
+    }
+
+    /// The same below a directory, to choose the disk.
+    #[must_use]
+    pub fn init_in(parent: &Path) -> Self {
+        let purse = Self { dir: tempfile::tempdir_in(parent).unwrap() };
         let dir = purse.path("purse");
         let made = command().arg("init").arg(&dir).output().unwrap();
         assert!(made.status.success(), "{made:?}");

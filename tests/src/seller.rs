@@ -84,7 +84,8 @@ pub fn challenge_v2(resource: Option<&str>, offers: &[Offer]) -> Vec<u8> {
         "extensions": { "note": { "kept": "as it is" } },
     });
     if let Some(url) = resource {
-        required["resource"] = json!({ "url": url, "description": "a report", "mimeType": "application/json" });
+        required["resource"] =
+            json!({ "url": url, "description": "a report", "mimeType": "application/json" });
     }
     STANDARD.encode(required.to_string()).into_bytes()
 }

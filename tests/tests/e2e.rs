@@ -46,7 +46,10 @@ async fn both_versions_of_x402_are_paid() {
     let v1 = signed(signer.sign_payment(ask).await);
     let payload = verify(&v1, "2000", PAYEE);
     assert_eq!(v1.header_name, "X-PAYMENT");
-    assert_eq!((&payload["x402Version"], &payload["scheme"], &payload["network"]), (&json!(1), &json!("exact"), &json!("base-sepolia")));
+    assert_eq!(
+        (&payload["x402Version"], &payload["scheme"], &payload["network"]),
+        (&json!(1), &json!("exact"), &json!("base-sepolia"))
+    );
     assert_eq!(payload.as_object().unwrap().len(), 4, "a v1 payload has nothing else");
 }
 
@@ -69,7 +72,11 @@ async fn the_same_id_gets_the_same_bytes_also_after_a_crash() {
 #[tokio::test]
 async fn a_crash_forgets_nothing_that_was_spent() {
     let purse = Purse::init();
-    purse.replace("policies/registry.yaml", r#"ceilings: { usd: { day: "2" } }"#, r#"ceilings: { usd: { day: "0.0025" } }"#);
+    purse.replace(
+        "policies/registry.yaml",
+        r#"ceilings: { usd: { day: "2" } }"#,
+        r#"ceilings: { usd: { day: "0.0025" } }"#,
+    );
     for (id, fits) in [("a", true), ("b", true), ("c", false)] {
         let sidecar = purse.serve();
         let answered = sidecar.signer().await.sign_payment(request(id, "1000")).await;
@@ -112,7 +119,8 @@ async fn a_denial_says_what_why_and_where_it_is_recorded() {
     let mut signer = sidecar.signer().await;
     let upto = Offer { scheme: "upto".to_owned(), ..Offer::default() };
     let offers = challenge_v2(Some(URL), &[upto, Offer::of("60000")]);
-    let ask = v1::SignPaymentRequest { challenge: Some(Challenge::PaymentRequired(offers)), ..request("a", "1") };
+    let ask =
+        v1::SignPaymentRequest { challenge: Some(Challenge::PaymentRequired(offers)), ..request("a", "1") };
     let denied = denied(signer.sign_payment(ask).await);
     assert_eq!(denied.code, "CEILING_EXCEEDED");
     assert!(denied.message.contains("ceiling"), "{}", denied.message);
@@ -135,7 +143,10 @@ async fn an_agent_sees_its_own_decisions_only() {
     let id = signed(sidecar.signer().await.sign_payment(request("a", "1000")).await).decision_id;
     sidecar.kill();
     // Now this user is another agent.
-    let (own, other) = (format!("    uids: [{uid}]\n    workflows: [market-research]"), "    uids: [65000]\n    workflows: [market-research]");
+    let (own, other) = (
+        format!("    uids: [{uid}]\n    workflows: [market-research]"),
+        "    uids: [65000]\n    workflows: [market-research]",
+    );
     purse.replace("policies/registry.yaml", &own, other);
     purse.replace("policies/registry.yaml", "agents:\n", &format!("agents:\n  rival:\n{own}\n"));
     let sidecar = purse.serve();
@@ -167,7 +178,12 @@ async fn a_stop_holds_until_it_is_resumed_also_across_a_crash() {
     let purse = Purse::init();
     purse.replace("policies/registry.yaml", "teams: [treasury] }", "teams: [treasury, research] }");
     let mut sidecar = purse.serve();
-    let subjects = [("wallet", "research-hot"), ("workflow", "market-research"), ("agent", "crawler"), ("service", "weather")];
+    let subjects = [
+        ("wallet", "research-hot"),
+        ("workflow", "market-research"),
+        ("agent", "crawler"),
+        ("service", "weather"),
+    ];
     for (kind, name) in subjects {
         let (before, fresh) = (format!("{kind}-before"), format!("{kind}-fresh"));
         let paid = signed(sidecar.signer().await.sign_payment(request(&before, "1000")).await);
@@ -176,7 +192,11 @@ async fn a_stop_holds_until_it_is_resumed_also_across_a_crash() {
         for _ in 0..2 {
             let mut signer = sidecar.signer().await;
             for id in [&before, &fresh] {
-                assert_eq!(denied(signer.sign_payment(request(id, "1000")).await).code, "NOT_ACTIVE", "{kind}: {id}");
+                assert_eq!(
+                    denied(signer.sign_payment(request(id, "1000")).await).code,
+                    "NOT_ACTIVE",
+                    "{kind}: {id}"
+                );
             }
             sidecar.kill();
             sidecar = purse.serve();
@@ -213,7 +233,13 @@ async fn the_audit_stream_has_no_gaps_while_payments_go_on() {
     const PAYMENTS: u64 = 60;
     let purse = Purse::init();
     let sidecar = purse.serve();
-    let mut stream = sidecar.audit().await.watch(v1::WatchRequest { from_seq: 1, until_now: false }).await.unwrap().into_inner();
+    let mut stream = sidecar
+        .audit()
+        .await
+        .watch(v1::WatchRequest { from_seq: 1, until_now: false })
+        .await
+        .unwrap()
+        .into_inner();
     let mut payers = Vec::new();
     for payer in 0..4 {
         let mut signer = sidecar.signer().await;
@@ -236,7 +262,13 @@ async fn the_audit_stream_has_no_gaps_while_payments_go_on() {
     for payer in payers {
         payer.await.unwrap();
     }
-    let mut rest = sidecar.audit().await.watch(v1::WatchRequest { from_seq: PAYMENTS, until_now: true }).await.unwrap().into_inner();
+    let mut rest = sidecar
+        .audit()
+        .await
+        .watch(v1::WatchRequest { from_seq: PAYMENTS, until_now: true })
+        .await
+        .unwrap()
+        .into_inner();
     let mut seqs = Vec::new();
     while let Some(response) = rest.message().await.unwrap() {
         seqs.push(response.decision.unwrap().seq);
@@ -270,8 +302,17 @@ async fn a_malformed_request_is_a_fault_with_a_reason() {
         (with_url("GET", &format!("https://api.example.com/{}", "x".repeat(2048))), "MALFORMED_ENDPOINT"),
         (v1::SignPaymentRequest { workflow: Some("A B".to_owned()), ..honest() }, "MALFORMED_WORKFLOW"),
         (v1::SignPaymentRequest { wallet: Some(String::new()), ..honest() }, "MALFORMED_WALLET"),
-        (v1::SignPaymentRequest { labels: [("k".to_owned(), "v".repeat(129))].into(), ..honest() }, "MALFORMED_LABELS"),
-        (v1::SignPaymentRequest { labels: (0..17).map(|n| (n.to_string(), String::new())).collect(), ..honest() }, "MALFORMED_LABELS"),
+        (
+            v1::SignPaymentRequest { labels: [("k".to_owned(), "v".repeat(129))].into(), ..honest() },
+            "MALFORMED_LABELS",
+        ),
+        (
+            v1::SignPaymentRequest {
+                labels: (0..17).map(|n| (n.to_string(), String::new())).collect(),
+                ..honest()
+            },
+            "MALFORMED_LABELS",
+        ),
         (with_402(None), "MALFORMED_402"),
         (header(""), "MALFORMED_402"),
         (header("not base64!"), "MALFORMED_402"),
@@ -305,7 +346,11 @@ async fn a_message_beyond_the_limit_is_not_read() {
 async fn who_the_registry_does_not_know_is_nobody() {
     let purse = Purse::init();
     let own = format!("uids: [{}]", rustix::process::geteuid().as_raw());
-    purse.replace("policies/registry.yaml", &format!("    {own}\n    workflows"), "    uids: [65000]\n    workflows");
+    purse.replace(
+        "policies/registry.yaml",
+        &format!("    {own}\n    workflows"),
+        "    uids: [65000]\n    workflows",
+    );
     let sidecar = purse.serve();
     let refused = sidecar.signer().await.sign_payment(request("a", "1000")).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "UID_UNMAPPED"));

@@ -8,10 +8,10 @@ use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::registry::{Agent, Ceilings, PathPattern, Registry, Service, Wallet, Workflow};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Asked, Asset, AssetId, Caller, ChainId, DecisionId, DenyCode, Digest, Endpoint,
-    Entry, EvmAddress, Facts, IdentitySource, Intent, Mode, Moment, OperatorName, Origin, PolicyRef, RequestId,
-    ServiceName, Status, Subject, TeamName, TransferMethod, UnixSeconds, Usd, UsdRate, WalletName, Window,
-    WorkflowName,
+    Act, ActVerb, Address, AgentName, Asked, Asset, AssetId, Caller, ChainId, DecisionId, DenyCode, Digest,
+    Endpoint, Entry, EvmAddress, Facts, IdentitySource, Intent, Mode, Moment, OperatorName, Origin,
+    PolicyRef, RequestId, ServiceName, Status, Subject, TeamName, TransferMethod, UnixSeconds, Usd, UsdRate,
+    WalletName, Window, WorkflowName,
 };
 use pursekeeper_tests::{MemoryJournal, Offer, PAYEE, URL, USDC, challenge_v2};
 
@@ -36,7 +36,8 @@ impl Policy for OneCeiling {
         if self.0.teams.is_empty() {
             return Verdict::Deny(DenyCode::NoPermit, Vec::new());
         }
-        let stopped = [agent_status, workflow_status, wallet_status, service_status].contains(&&Status::Suspended);
+        let stopped =
+            [agent_status, workflow_status, wallet_status, service_status].contains(&&Status::Suspended);
         let ceiling = Usd::parse("0.01").unwrap();
         match (stopped, after.workflow.usd_in(Window::Day).unwrap() > ceiling) {
             (true, _) => Verdict::Deny(DenyCode::NotActive, vec![by("stopped")]),
@@ -170,7 +171,11 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self { gate: Gate::new(MemoryJournal::default(), Settings::default()), policy: policy(), now_ms: NOON_MS }
+        Self {
+            gate: Gate::new(MemoryJournal::default(), Settings::default()),
+            policy: policy(),
+            now_ms: NOON_MS,
+        }
     }
 
     fn pass(&mut self, asks: Vec<Ask>) -> Vec<Answer> {
@@ -198,7 +203,9 @@ fn code(answer: &Answer) -> &'static str {
 fn authorized(answer: Answer) -> Box<Authorized> {
     match answer {
         Answer::Authorized(right) => right,
-        other @ (Answer::WouldSign { .. } | Answer::Denied { .. } | Answer::Acted { .. }) => panic!("{other:?}"),
+        other @ (Answer::WouldSign { .. } | Answer::Denied { .. } | Answer::Acted { .. }) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -223,8 +230,14 @@ fn a_retry_gets_the_same_intent_and_no_second_hold() {
     assert_eq!((again.intent(), again.digest()), (first.intent(), first.digest()));
     fixture.check(vec![pay("b", "4000"), pay("c", "1")], &["OK", "CEILING_EXCEEDED"]);
     let signed = again.into_signed(pursekeeper_core::Signature::Evm([0; 65]));
-    assert_eq!(signed.decision_id(), DecisionId { journal: [0xaa; 4], seq: 1 }, "it names the permit's record");
-    assert!(matches!(&fixture.gate.journal().entries[1], Entry::Reissue(reissue) if reissue.original_seq == 1));
+    assert_eq!(
+        signed.decision_id(),
+        DecisionId { journal: [0xaa; 4], seq: 1 },
+        "it names the permit's record"
+    );
+    assert!(
+        matches!(&fixture.gate.journal().entries[1], Entry::Reissue(reissue) if reissue.original_seq == 1)
+    );
 }
 
 #[test]
@@ -247,7 +260,9 @@ fn an_id_used_for_another_request_is_refused() {
 fn past_its_window_an_id_is_expired_and_never_paid_again() {
     let mut fixture = Fixture::new();
     let until = authorized(fixture.one(pay("a", "1000"))).intent().valid_before;
-    for (now, expected) in [(until.minus(1), "OK"), (until, "REQUEST_EXPIRED"), (until.plus(90 * 86_400), "REQUEST_EXPIRED")] {
+    for (now, expected) in
+        [(until.minus(1), "OK"), (until, "REQUEST_EXPIRED"), (until.plus(90 * 86_400), "REQUEST_EXPIRED")]
+    {
         fixture.now_ms = now.0 * 1000;
         fixture.check(vec![pay("a", "1000")], &[expected]);
     }
@@ -353,12 +368,18 @@ fn validity_is_the_smaller_of_the_sellers_and_ours() {
 fn a_preview_binds_nothing_and_is_recorded() {
     let mut fixture = Fixture::new();
     let preview = || ask("a", Mode::Preview, &[Offer::of("10000")]);
-    fixture.check(vec![preview(), preview(), pay("b", "10000"), preview()], &["OK", "OK", "OK", "CEILING_EXCEEDED"]);
+    fixture.check(
+        vec![preview(), preview(), pay("b", "10000"), preview()],
+        &["OK", "OK", "OK", "CEILING_EXCEEDED"],
+    );
     assert_eq!(fixture.gate.journal().entries.len(), 4);
     // Its id is still free for the payment.
     fixture.now_ms += 2 * 86_400_000;
     let answers = fixture.pass(vec![preview(), pay("a", "10000"), preview()]);
-    assert!(matches!(answers[..], [Answer::WouldSign { .. }, Answer::Authorized(_), Answer::WouldSign { .. }]));
+    assert!(matches!(
+        answers[..],
+        [Answer::WouldSign { .. }, Answer::Authorized(_), Answer::WouldSign { .. }]
+    ));
 }
 
 #[test]
@@ -388,5 +409,7 @@ fn a_stop_that_was_not_recorded_is_recorded_before_anything_else() {
     fixture.gate.journal_mut().full = false;
     fixture.check(vec![pay("a", "1")], &["NOT_ACTIVE"]);
     assert_eq!(fixture.gate.undurable_len(), 0);
-    assert!(matches!(&fixture.gate.journal().entries[0], Entry::Lifecycle(decision) if decision.act == stop.act));
+    assert!(
+        matches!(&fixture.gate.journal().entries[0], Entry::Lifecycle(decision) if decision.act == stop.act)
+    );
 }

@@ -12,9 +12,9 @@ use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, PaymentAsk, Settin
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Asked, Caller, DenyCode, Endpoint, Entry, EvmAddress, IdentitySource, Mode,
-    Moment, OperatorName, Outcome, PolicyRef, RequestId, Scope, ServiceName, Subject, Totals, Usd, WalletName,
-    WorkflowName,
+    Act, ActVerb, Address, AgentName, Asked, Caller, DenyCode, Endpoint, Entry, EvmAddress, IdentitySource,
+    Mode, Moment, OperatorName, Outcome, PolicyRef, RequestId, Scope, ServiceName, Subject, Totals, Usd,
+    WalletName, WorkflowName,
 };
 use pursekeeper_policy::{Bundle, BundleOptions, EXAMPLES, STARTER_REGISTRY};
 use pursekeeper_tests::{MemoryJournal, Offer, challenge_v1, challenge_v2};
@@ -100,14 +100,19 @@ fn every_case_is_answered_as_it_says() {
     let mut count = 0;
     for path in fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()) {
         let text = fs::read_to_string(&path).unwrap();
-        let file: File = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file: File =
+            serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let bundle = bundle(&file).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut names = BTreeSet::new();
         for case in &file.cases {
             assert!(names.insert(&case.name), "{}: two cases are called `{}`", path.display(), case.name);
             let (expected, got) = (expected(case), answer(&bundle, &file.defaults, case));
             if expected != got {
-                wrong.push(format!("{}: {}\n    expected {expected:?}\n    got      {got:?}", path.display(), case.name));
+                wrong.push(format!(
+                    "{}: {}\n    expected {expected:?}\n    got      {got:?}",
+                    path.display(),
+                    case.name
+                ));
             }
             count += 1;
         }
@@ -121,7 +126,11 @@ fn bundle(file: &File) -> Result<Bundle, pursekeeper_policy::BundleErrors> {
         Some(_) => file.policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect(),
         None => EXAMPLES.to_vec(),
     };
-    Bundle::from_parts(file.registry.as_deref().unwrap_or(STARTER_REGISTRY), &policies, BundleOptions::default())
+    Bundle::from_parts(
+        file.registry.as_deref().unwrap_or(STARTER_REGISTRY),
+        &policies,
+        BundleOptions::default(),
+    )
 }
 
 type Verdict = (String, BTreeSet<String>);
@@ -143,7 +152,8 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     let request = case.request.clone().or(defaults);
     let at = moment(&request);
     let high_water_before_ms = at.unix_ms + case.clock_behind_ms;
-    let journal = MemoryJournal { spent_before: spent(bundle, case), high_water_before_ms, ..MemoryJournal::default() };
+    let journal =
+        MemoryJournal { spent_before: spent(bundle, case), high_water_before_ms, ..MemoryJournal::default() };
     let mut gate = Gate::new(journal, Settings::default());
     let mut batch: Vec<Ask> = (0..case.before).map(|n| payment(&request, &format!("before-{n}"))).collect();
     for stopped in &case.suspended {
@@ -207,7 +217,8 @@ fn moment(request: &Request) -> Moment {
 
 fn payment(request: &Request, id: &str) -> Ask {
     let url = request.url.as_deref().unwrap();
-    let offers: Vec<Offer> = request.offers.as_deref().unwrap_or(&[OfferPart::default()]).iter().map(offer).collect();
+    let offers: Vec<Offer> =
+        request.offers.as_deref().unwrap_or(&[OfferPart::default()]).iter().map(offer).collect();
     let resource = request.resource.as_deref().unwrap_or(url);
     let challenge = match request.x402 {
         Some(1) => Challenge::from_body(&challenge_v1(resource, &offers)),
@@ -222,7 +233,12 @@ fn payment(request: &Request, id: &str) -> Ask {
         wallet: request.wallet.as_deref().map(|name| WalletName::parse(name).unwrap()),
         labels: BTreeMap::new(),
     };
-    Ask::Payment(Arc::new(PaymentAsk { mode: Mode::Enforce, asked, challenge: challenge.unwrap(), nonce: [9; 32] }))
+    Ask::Payment(Arc::new(PaymentAsk {
+        mode: Mode::Enforce,
+        asked,
+        challenge: challenge.unwrap(),
+        nonce: [9; 32],
+    }))
 }
 
 fn offer(part: &OfferPart) -> Offer {

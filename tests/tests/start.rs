@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use pursekeeper_tests::{Purse, URL, denied, reason, request, signed};
+use pursekeeper_tests::{Purse, denied, reason, request, signed};
 use serde_json::Value;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -32,13 +32,18 @@ fn a_fresh_purse_is_valid_and_private() {
         assert_eq!(found, mode, "{file} is {found:o}");
     }
     let dir = purse.file("");
-    assert!(purse.exits(1, &["init", dir.to_str().unwrap()]).contains("not empty"), "init overwrites nothing");
+    assert!(
+        purse.exits(1, &["init", dir.to_str().unwrap()]).contains("not empty"),
+        "init overwrites nothing"
+    );
 }
 
 #[test]
 fn a_wrong_command_line_is_a_usage_error() {
     let purse = Purse::init();
-    for args in [&["sreve"][..], &["wallet", "suspend", "research-hot"], &["audit", "tail", "-n", "x"], &["--colour"]] {
+    for args in
+        [&["sreve"][..], &["wallet", "suspend", "research-hot"], &["audit", "tail", "-n", "x"], &["--colour"]]
+    {
         let _ = purse.exits(2, args);
     }
     let _ = purse.exits(2, &["pay", "ftp://api.example.com/"]);
@@ -47,7 +52,11 @@ fn a_wrong_command_line_is_a_usage_error() {
 #[test]
 fn without_a_sidecar_commands_say_it_is_unavailable() {
     let purse = Purse::init();
-    for args in [&["budget", "show"][..], &["audit", "tail"], &["wallet", "suspend", "research-hot", "--reason", "drill"]] {
+    for args in [
+        &["budget", "show"][..],
+        &["audit", "tail"],
+        &["wallet", "suspend", "research-hot", "--reason", "drill"],
+    ] {
         assert!(purse.exits(4, args).contains("serve"), "{args:?} says how to start it");
     }
 }
@@ -71,7 +80,11 @@ fn every_error_of_the_bundle_is_listed_with_its_line() {
     let purse = Purse::init();
     purse.replace("policies/registry.yaml", "owner: research", "owner: nobody");
     purse.replace("policies/registry.yaml", r#"payment: "0.05""#, "payment: 0.05");
-    fs::write(purse.file("policies/team.cedar"), "forbid (principal, action, resource) when { context.surprise };").unwrap();
+    fs::write(
+        purse.file("policies/team.cedar"),
+        "forbid (principal, action, resource) when { context.surprise };",
+    )
+    .unwrap();
     refuses(&purse, &["registry.yaml:", "nobody", "quotes", "team.cedar:1:"]);
     let bundle = purse.file("policies");
     assert!(purse.exits(1, &["policy", "check", bundle.to_str().unwrap()]).contains("nobody"));
@@ -107,7 +120,7 @@ async fn an_adopted_journal_begins_with_every_window_spent() {
     let _ = purse.exits(0, &["journal", "adopt"]);
     let sidecar = purse.serve();
     let denied = denied(sidecar.signer().await.sign_payment(request("a", "1000")).await);
-    assert!(["CEILING_EXCEEDED", "AMOUNT_TOO_LARGE"].contains(&denied.code.as_str()), "{}", denied.code);
+    assert_eq!(denied.code, "CEILING_EXCEEDED");
 }
 
 #[test]
@@ -115,7 +128,11 @@ fn keys_that_are_not_the_registrys_are_refused() {
     let purse = Purse::init();
     let text = fs::read_to_string(purse.file("policies/registry.yaml")).unwrap();
     let address = text.lines().skip_while(|line| !line.contains("research-hot:")).nth(1).unwrap().to_owned();
-    purse.replace("policies/registry.yaml", &address, "    address: \"0x1000000000000000000000000000000000000001\"");
+    purse.replace(
+        "policies/registry.yaml",
+        &address,
+        "    address: \"0x1000000000000000000000000000000000000001\"",
+    );
     refuses(&purse, &["research-hot"]);
     purse.replace("policies/registry.yaml", "research-hot:", "elsewhere:");
     refuses(&purse, &["elsewhere"]);
@@ -185,12 +202,14 @@ async fn an_operator_works_from_the_command_line() {
     let hex = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
     let key = purse.file("key.hex");
     fs::write(&key, hex).unwrap();
-    let mut import = purse.command(&["wallet", "import", "second"]);
-    let imported = import.stdin(fs::File::open(&key).unwrap()).output().unwrap();
-    let text = String::from_utf8(imported.stdout).unwrap();
-    assert!(imported.status.success() && text.to_lowercase().contains("0x008aeeda4d805471df9b2a5b0f38a0c3bcba786b"), "{text}");
+    let import = ["wallet", "import", "second", "--hex-file", key.to_str().unwrap()];
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let text = purse.exits(1, &import);
+    assert!(text.contains("key.hex") && !text.contains(hex), "others can read it: {text}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+    let text = purse.exits(0, &import);
+    assert!(text.to_lowercase().contains("0x008aeeda4d805471df9b2a5b0f38a0c3bcba786b"), "{text}");
     assert!(!text.contains(hex), "a key is never shown");
     assert_eq!(json(&["wallet", "create", "third"])[0]["name"], "third");
     assert_eq!(json(&["wallet", "list"])[0].as_array().unwrap().len(), 3);
-    assert!(URL.starts_with("https://"));
 }

@@ -41,7 +41,8 @@ const AMBIENT: [(&str, &[&str]); 5] = [
 
 const PORTS: [&str; 3] = ["Policy", "Journal", "Custody"];
 const FILE_LINES_MAX: usize = 500;
-const TEXT_EXTENSIONS: [&str; 9] = ["rs", "proto", "cedar", "cedarschema", "yaml", "toml", "sql", "mjs", "py"];
+const TEXT_EXTENSIONS: [&str; 9] =
+    ["rs", "proto", "cedar", "cedarschema", "yaml", "toml", "sql", "mjs", "py"];
 /// Directories that are made, not written.
 const MADE: [&str; 5] = ["target", "node_modules", ".venv", "generated", "__pycache__"];
 
@@ -59,7 +60,8 @@ fn crates_depend_only_along_the_arrows() {
                 "pursekeeper" => Some("sidecar"),
                 other => other.strip_prefix("pursekeeper-"),
             };
-            if ours.is_some_and(|ours| !may.contains(&ours) && !(dev && ours == name)) {
+            let its_own_test = dev && ours == Some(name.as_str());
+            if ours.is_some_and(|ours| !may.contains(&ours)) && !its_own_test {
                 wrong.push(format!("{name} depends on {dependency}"));
             }
         }
@@ -98,15 +100,18 @@ fn every_guardrail_is_embedded() {
     let mut embedded = files(&root().join("policies/guardrails"));
     assert!(embedded.len() >= 4, "the four controls have a file each");
     embedded.push(root().join("policies/schema.cedarschema"));
-    let missing = |file: &PathBuf| !policy.contains(&format!("policies/{}", relative(file, &root().join("policies"))));
+    let missing =
+        |file: &PathBuf| !policy.contains(&format!("policies/{}", relative(file, &root().join("policies"))));
     clean(&embedded.iter().filter(|file| missing(file)).map(|file| show(file)).collect::<Vec<_>>());
 }
 
 #[test]
 fn every_document_is_linked_from_another() {
-    let mut documents: Vec<PathBuf> = files(&root().join("docs")).into_iter().filter(|file| extension(file) == "md").collect();
+    let mut documents: Vec<PathBuf> =
+        files(&root().join("docs")).into_iter().filter(|file| extension(file) == "md").collect();
     documents.push(root().join("README.md"));
-    let texts: Vec<(PathBuf, String)> = documents.into_iter().map(|file| (file.clone(), read(&file))).collect();
+    let texts: Vec<(PathBuf, String)> =
+        documents.into_iter().map(|file| (file.clone(), read(&file))).collect();
     let linked = |file: &Path| {
         let name = format!("{})", file.file_name().unwrap().to_str().unwrap());
         let anchored = name.replace(')', "#");
@@ -127,7 +132,8 @@ fn every_deny_code_is_documented_and_tested() {
         if !guide.lines().any(|line| line.starts_with('|') && line.contains(&format!("`{code}`"))) {
             wrong.push(format!("{code} has no row in docs/POLICY_GUIDE.md"));
         }
-        let words: Vec<&str> = tests.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').collect();
+        let words: Vec<&str> =
+            tests.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').collect();
         let named = [code.as_str().to_owned(), format!("DenyCode::{code:?}")];
         if !named.iter().any(|name| words.contains(&name.as_str())) {
             wrong.push(format!("{code} is expected by no test"));
@@ -141,7 +147,9 @@ fn only_the_shell_asks_the_machine_for_time_and_randomness() {
     let mut wrong = Vec::new();
     for (name, path) in members().into_iter().filter(|(name, _)| name != "tests") {
         for (file, code) in shipped(&path) {
-            let asks = AMBIENT.iter().filter(|(what, homes)| mentions(&code, what) && !homes.contains(&name.as_str()));
+            let asks = AMBIENT
+                .iter()
+                .filter(|(what, homes)| mentions(&code, what) && !homes.contains(&name.as_str()));
             wrong.extend(asks.map(|(what, _)| format!("{}: {what}", show(&file))));
         }
     }
@@ -169,7 +177,9 @@ fn each_port_has_one_implementation() {
         let mut found = Vec::new();
         for (_, path) in members().into_iter().filter(|(name, _)| name != "tests") {
             for (file, code) in shipped(&path) {
-                let implements = |line: &&str| line.trim_start().starts_with("impl") && mentions(line, &format!("{port} for"));
+                let implements = |line: &&str| {
+                    line.trim_start().starts_with("impl") && mentions(line, &format!("{port} for"))
+                };
                 found.extend(code.lines().filter(implements).map(|line| format!("{}: {line}", show(&file))));
             }
         }
@@ -201,7 +211,8 @@ fn lints_are_expected_never_allowed() {
     let mut wrong = Vec::new();
     for (_, path) in members() {
         let files = sources_in(&path).into_iter();
-        let allows = |text: &str| ["#[allow", "#![allow"].iter().any(|attribute| code(text).contains(attribute));
+        let allows =
+            |text: &str| ["#[allow", "#![allow"].iter().any(|attribute| code(text).contains(attribute));
         wrong.extend(files.filter(|(_, text)| allows(text)).map(|(file, _)| show(&file)));
     }
     clean(&wrong);
@@ -210,7 +221,8 @@ fn lints_are_expected_never_allowed() {
 #[test]
 fn no_file_is_longer_than_one_can_read() {
     let top = ["crates", "tests", "proto", "policies", "deploy"].map(|dir| root().join(dir));
-    let texts = top.iter().flat_map(|dir| files(dir)).filter(|file| TEXT_EXTENSIONS.contains(&extension(file)));
+    let texts =
+        top.iter().flat_map(|dir| files(dir)).filter(|file| TEXT_EXTENSIONS.contains(&extension(file)));
     let long = |file: PathBuf| {
         let lines = read(&file).lines().count();
         (lines > FILE_LINES_MAX).then(|| format!("{}: {lines} lines", show(&file)))
@@ -246,7 +258,8 @@ fn extension(file: &Path) -> &str {
 /// The members of the workspace: the last part of the path, and the path.
 fn members() -> Vec<(String, PathBuf)> {
     let manifest: toml::Table = read(&root().join("Cargo.toml")).parse().unwrap();
-    let members = manifest["workspace"]["members"].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
+    let members =
+        manifest["workspace"]["members"].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
     members.map(|path| (path.rsplit('/').next().unwrap().to_owned(), root().join(path))).collect()
 }
 
@@ -258,7 +271,11 @@ fn dependencies(member: &Path) -> Vec<(String, bool)> {
         let table = manifest.get(table).and_then(toml::Value::as_table).into_iter();
         table.flat_map(|table| table.keys()).map(move |name| (name.clone(), dev)).collect::<Vec<_>>()
     };
-    assert!(!manifest.contains_key("target"), "{}: dependencies of one target only are not looked at", show(member));
+    assert!(
+        !manifest.contains_key("target"),
+        "{}: dependencies of one target only are not looked at",
+        show(member)
+    );
     tables.into_iter().flat_map(names).collect()
 }
 
@@ -276,7 +293,11 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn sources_in(dir: &Path) -> Vec<(PathBuf, String)> {
-    files(dir).into_iter().filter(|file| extension(file) == "rs").map(|file| (file.clone(), read(&file))).collect()
+    files(dir)
+        .into_iter()
+        .filter(|file| extension(file) == "rs")
+        .map(|file| (file.clone(), read(&file)))
+        .collect()
 }
 
 fn sources(member: &str) -> Vec<(PathBuf, String)> {
@@ -291,7 +312,8 @@ fn shipped(member: &Path) -> Vec<(PathBuf, String)> {
         let code = code(&read(&file));
         // Tests stand last in a file.
         let tests = declarations(&code).into_iter().find(|module| module.tests && module.inline);
-        let kept = code.lines().take(tests.map_or(usize::MAX, |module| module.line)).collect::<Vec<_>>().join("\n");
+        let kept =
+            code.lines().take(tests.map_or(usize::MAX, |module| module.line)).collect::<Vec<_>>().join("\n");
         (file, kept)
     };
     modules(member, false).into_iter().map(text).collect()
@@ -311,7 +333,10 @@ fn reach(file: &Path, dir: &Path, tests: bool, alive: &mut BTreeSet<PathBuf>) {
     if !file.exists() || !alive.insert(file.to_owned()) {
         return;
     }
-    for module in declarations(&code(&read(file))).into_iter().filter(|module| !module.inline && (tests || !module.tests)) {
+    for module in declarations(&code(&read(file)))
+        .into_iter()
+        .filter(|module| !module.inline && (tests || !module.tests))
+    {
         let below = dir.join(&module.name);
         reach(&dir.join(format!("{}.rs", module.name)), &below, tests, alive);
         reach(&below.join("mod.rs"), &below, tests, alive);
@@ -369,7 +394,10 @@ fn code(text: &str) -> String {
         let hashes = rest.strip_prefix('r').map_or(0, |raw| raw.len() - raw.trim_start_matches('#').len());
         let inside = if rest.starts_with("//") {
             rest.find('\n').unwrap_or(rest.len())
-        } else if first == 'r' && rest[1 + hashes..].starts_with('"') && !kept.ends_with(|c: char| c.is_alphanumeric()) {
+        } else if first == 'r'
+            && rest[1 + hashes..].starts_with('"')
+            && !kept.ends_with(|c: char| c.is_alphanumeric())
+        {
             let end = format!("\"{}", "#".repeat(hashes));
             2 + hashes + rest[2 + hashes..].find(&end).unwrap() + end.len()
         } else if first == '"' {
@@ -409,8 +437,12 @@ fn the_reader_of_code_sees_code_only() {
     for (text, expected) in table {
         assert_eq!(code(text), expected, "{text}");
     }
-    for (line, expected) in [("x = 1.5;", true), ("a.0.1", false), ("0..5", false), ("1_000.0", true), ("v1.2", false)] {
+    for (line, expected) in
+        [("x = 1.5;", true), ("a.0.1", false), ("0..5", false), ("1_000.0", true), ("v1.2", false)]
+    {
         assert_eq!(has_float_literal(line), expected, "{line}");
     }
-    assert!(mentions("use rand::x", "rand::") && !mentions("operand::x", "rand::") && !mentions("f640", "f64"));
+    assert!(
+        mentions("use rand::x", "rand::") && !mentions("operand::x", "rand::") && !mentions("f640", "f64")
+    );
 }

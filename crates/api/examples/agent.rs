@@ -78,7 +78,10 @@ async fn main() -> Fallible<()> {
         }
         Err(denied) => {
             let Denied { code, message, decision_id, .. } = denied;
-            println!("{}", serde_json::json!({ "code": code, "message": message, "decisionId": decision_id }));
+            println!(
+                "{}",
+                serde_json::json!({ "code": code, "message": message, "decisionId": decision_id })
+            );
             std::process::exit(3);
         }
     }

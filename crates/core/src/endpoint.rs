@@ -218,19 +218,21 @@ fn authority(text: &str) -> &str {
     after.split(['/', '?', '#']).next().unwrap_or("")
 }
 
-/// RFC 3986 §6.2.2.2: `%7E` and `~` are the same path. Everything else stays encoded, in upper case.
+/// RFC 3986 §6.2.2.2: `%7E` and `~` are the same path. Everything else stays encoded, in upper case, and a `%` that
+/// encodes nothing is encoded itself, so that reading the result again changes nothing.
 fn decode_unreserved(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let digits = after.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match byte {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
                 out.push(char::from(byte))
             }
             Some(byte) => out.push_str(&format!("%{byte:02X}")),
-            None => out.push('%'),
+            None => out.push_str("%25"),
         }
         rest = if byte.is_some() { after.get(2..).unwrap_or("") } else { after };
     }
@@ -282,10 +284,14 @@ mod tests {
             ("https://a.example/x/%2e%2e/y?q=%7E", "https://a.example/y?q=%7E"),
             ("http://127.0.0.1:8402/x", "http://127.0.0.1:8402/x"),
             ("http://[::1]:80/x", "http://[::1]/x"),
-            ("https://a.example/100%", "https://a.example/100%"),
+            ("https://a.example/100%", "https://a.example/100%25"),
+            ("https://a.example/%%37E", "https://a.example/%257E"),
+            ("https://a.example/%+7", "https://a.example/%25+7"),
         ];
         for (url, expected) in table {
-            assert_eq!(Endpoint::parse("GET", url).unwrap().url(), expected);
+            let once = Endpoint::parse("GET", url).unwrap();
+            assert_eq!(once.url(), expected);
+            assert_eq!(Endpoint::parse("GET", once.url()), Ok(once));
         }
     }
 

@@ -41,17 +41,13 @@ impl Totals {
     /// With every window counted as spent: what a journal that replaces a lost one begins with.
     pub const EXHAUSTED: Self = Self { usd: [Usd::MAX; 5], payments: [u64::MAX; 5] };
 
-    /// With one more payment of `usd`; nothing when a sum does not fit.
+    /// With one more payment of `usd`. A sum that does not fit stays at its maximum, which no ceiling reaches.
     #[must_use]
-    pub fn with_payment(self, usd: Usd) -> Option<Self> {
-        let mut after = self;
-        for total in &mut after.usd {
-            *total = total.checked_add(usd)?;
+    pub fn with_payment(self, usd: Usd) -> Self {
+        Self {
+            usd: self.usd.map(|total| total.checked_add(usd).unwrap_or(Usd::MAX)),
+            payments: self.payments.map(|count| count.saturating_add(1)),
         }
-        for count in &mut after.payments {
-            *count = count.checked_add(1)?;
-        }
-        Some(after)
     }
 
     /// Dollars in a window; nothing for [`Window::Payment`], which keeps no total.

@@ -8,8 +8,9 @@ use crate::embedded::Guardrails;
 use crate::entities::{Slice, identity};
 use crate::judge::Selection;
 use crate::needs::{Needs, One};
+use crate::numbers::datetime;
 use crate::rule::{Asking, Rule};
-use crate::vocabulary::{Pairs, action, datetime_secs, pair, text, unjudgeable};
+use crate::vocabulary::{Pairs, action, pair, text, unjudgeable};
 
 /// Everything an operator's act is judged with.
 pub(crate) struct Acts {
@@ -76,7 +77,7 @@ fn context(
 ) -> Result<Context, DenyCode> {
     let mut pairs = Pairs::new();
     if needs.one(One::Now) {
-        pairs.push(pair("now", datetime_secs(now)?));
+        pairs.push(pair("now", datetime(now)?));
     }
     pairs.extend(identity(source, needs)?);
     if needs.one(One::Reason) {

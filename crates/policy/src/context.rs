@@ -6,26 +6,27 @@ use pursekeeper_core::{DenyCode, Facts, Intent, ScopeKind, Usd, Window};
 
 use crate::entities::identity;
 use crate::needs::{Leaf, Needs, One};
-use crate::vocabulary::{Pairs, Vocabulary, datetime, dollars, long, pair, record, text, uid, unjudgeable};
+use crate::numbers::{datetime, dollars};
+use crate::vocabulary::{Pairs, Vocabulary, long, pair, record, text, uid, unjudgeable};
 
-/// The largest sum Cedar's `decimal` can show, in units of 10⁻¹² dollars.
+/// The largest sum Cedar's `decimal` can show, in units of 10⁻¹² dollars. A total above it is shown as this, which every
+/// ceiling is below: so an exhausted window exceeds its ceiling, and binds nobody who has none.
 const USD_MAX: Usd = Usd::from_units((i64::MAX as u128).saturating_mul(100_000_000));
 
-/// Builds the context `needs` asks for. A sum that Cedar cannot show is refused whether or not it is read, so that an
-/// answer does not depend on which policies happen to look.
+/// Builds the context `needs` asks for. A payment that Cedar cannot show is refused whether or not it is read, so that
+/// an answer does not depend on which policies happen to look.
 pub(crate) fn payment(
     words: &Vocabulary,
     (intent, asset): (&Intent, &str),
     facts: &Facts,
     needs: Needs,
 ) -> Result<Context, DenyCode> {
-    let sums = ScopeKind::ALL.into_iter().flat_map(|kind| facts.after.get(kind).usd);
-    if sums.chain([intent.usd]).any(|usd| usd > USD_MAX) {
+    if intent.usd > USD_MAX {
         return Err(DenyCode::AmountTooLarge);
     }
     let mut pairs = Pairs::new();
     if needs.one(One::Now) {
-        pairs.push(pair("now", datetime(facts.now.unix_ms)?));
+        pairs.push(pair("now", datetime(facts.now.unix_seconds())?));
     }
     pairs.extend(identity(facts.caller.source, needs)?);
     if needs.one(One::Workflow) {
@@ -102,7 +103,7 @@ fn after(intent: &Intent, facts: &Facts, needs: Needs) -> Result<Pairs, DenyCode
         let mut windows = Pairs::new();
         for window in Window::ALL.into_iter().filter(|window| needs.reads(Leaf::After(kind, *window))) {
             // What keeps no total is this payment alone.
-            let usd = totals.usd_in(window).unwrap_or(intent.usd);
+            let usd = totals.usd_in(window).unwrap_or(intent.usd).min(USD_MAX);
             windows.push(pair(window.as_str(), dollars(usd)?));
         }
         if !windows.is_empty() {

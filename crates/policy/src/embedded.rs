@@ -154,6 +154,18 @@ mod tests {
         assert_eq!(guardrails.ceilings.len(), 55);
     }
 
+    /// Which endpoint is called is no part of a request's shape, but which services it is in is.
+    #[test]
+    fn guardrails_that_settle_for_a_shape_do_not_ask_which_endpoint_it_is() {
+        let mut settled = 0;
+        for rule in Guardrails::get().unwrap().all().filter(|rule| rule.needs.within(Needs::of_a_shape())) {
+            settled += 1;
+            assert!(rule.policy.entity_literals().iter().all(|uid| uid.type_name().basename() == "Action"));
+            assert!(!rule.policy.to_string().contains("resource =="), "{}", rule.policy);
+        }
+        assert_eq!(settled, 14, "base 2, ownership 2, scope 2, revocation 4 and 4 about operators");
+    }
+
     #[test]
     fn a_guardrails_id_begins_with_its_files_name() {
         for rule in Guardrails::get().unwrap().all() {

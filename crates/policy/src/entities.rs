@@ -10,9 +10,8 @@ use pursekeeper_core::{
 };
 
 use crate::needs::{Needs, One};
-use crate::vocabulary::{
-    Pairs, Vocabulary, ceilings, datetime_secs, long, pair, record, text, uid, uids, unjudgeable,
-};
+use crate::numbers::datetime;
+use crate::vocabulary::{Pairs, Vocabulary, ceilings, long, pair, record, text, uid, uids, unjudgeable};
 
 /// Builds entities from what the registry declares.
 #[derive(Clone, Copy)]
@@ -46,7 +45,7 @@ impl Slice<'_> {
             pair("status", text(status.as_str())),
         ];
         if let Some(expires) = workflow.expires {
-            attributes.push(pair("expires", datetime_secs(expires)?));
+            attributes.push(pair("expires", datetime(expires)?));
         }
         entity(self.words.workflow(name.as_str()), attributes)
     }

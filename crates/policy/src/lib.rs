@@ -9,10 +9,12 @@
 //!
 //! Reading order: [`Bundle`], then `source` and `registry` for what is accepted, then `payments` and `acts` for how it
 //! judges. A payment is judged with the guardrails, the rules for ceilings somebody declared, and the policies whose head
-//! can match; its context and entities hold only what those policies read.
+//! can match; its context and entities hold only what those policies read. What does not differ between two requests of
+//! the same shape is built, and what cannot differ is judged, once.
 
 mod acts;
 mod bundle;
+mod complexity;
 mod context;
 mod embedded;
 mod entities;
@@ -22,6 +24,7 @@ mod index;
 mod judge;
 mod literals;
 mod needs;
+mod numbers;
 mod payments;
 mod registry;
 mod rule;

@@ -118,6 +118,17 @@ impl Needs {
         needs
     }
 
+    /// What requests of one shape have in common; see [`crate::payments`].
+    pub(crate) fn of_a_shape() -> Self {
+        let shared = [One::Workflow, One::Wallet, One::Service, One::Network, One::Asset];
+        Self(shared.into_iter().fold(0, |bits, one| bits | Leaf::One(one).bit()))
+    }
+
+    /// Whether nothing else than `other` is read.
+    pub(crate) const fn within(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
     /// Both.
     pub(crate) const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)

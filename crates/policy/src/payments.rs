@@ -16,7 +16,7 @@ use crate::embedded::{Guardrails, Measure};
 use crate::entities::Slice;
 use crate::index::Index;
 use crate::judge::Selection;
-use crate::needs::One;
+use crate::needs::{Needs, One};
 use crate::rule::{Asking, Rule};
 use crate::vocabulary::{action, unjudgeable};
 
@@ -88,7 +88,9 @@ impl Payments {
         let context: Context = context::payment(slice.words, (intent, asset), facts, needs)?;
         let endpoint = slice.endpoint(&intent.endpoint, &facts.services, needs)?;
         let (principal, resource) = (slice.words.agent(intent.agent.as_str()), endpoint.uid());
-        let payee = needs.one(One::Payee).then(|| slice.payee(intent.terms.payee)).transpose()?;
+        // A payee with ceilings is among the shared ones.
+        let unshared = needs.one(One::Payee) && !slice.registry.payees.contains_key(&intent.terms.payee);
+        let payee = unshared.then(|| slice.payee(intent.terms.payee)).transpose()?;
         let own = [Some(endpoint), payee].into_iter().flatten();
         let entities = shared.clone().add_entities(own, None).map_err(unjudgeable)?;
         // The types here are right by construction; a test builds every shape under strict validation.
@@ -103,7 +105,7 @@ impl Payments {
         if let Some(known) = known {
             return Ok(known);
         }
-        let prepared = Arc::new(self.prepare(slice, intent, &shape)?);
+        let prepared = Arc::new(self.prepare(slice, (intent, facts), &shape)?);
         let mut memory = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.len() >= SHAPES_MAX {
             memory.clear();
@@ -112,18 +114,48 @@ impl Payments {
         Ok(prepared)
     }
 
-    fn prepare(&self, slice: Slice<'_>, intent: &Intent, shape: &Shape) -> Result<Prepared, DenyCode> {
+    fn prepare(
+        &self,
+        slice: Slice<'_>,
+        (intent, facts): (&Intent, &Facts),
+        shape: &Shape,
+    ) -> Result<Prepared, DenyCode> {
         let agent = slice.registry.agents.get(&shape.agent).ok_or(DenyCode::AgentUnknown)?;
         let principals: Vec<EntityUid> = std::iter::once(slice.words.agent(shape.agent.as_str()))
             .chain(agent.workflows.iter().map(|name| slice.words.workflow(name.as_str())))
             .collect();
         let resources: Vec<EntityUid> =
             shape.services.iter().map(|name| slice.words.service(name.as_str())).collect();
-        let always = self.guardrails.always.iter().filter(|rule| rule.is_about(Asking::Pay));
-        let ceilings = self.ceilings(slice, intent);
-        let team = self.index.select(&principals, &resources);
-        let selection = Selection::new(always.chain(ceilings).chain(team))?;
-        Ok(Prepared { selection, entities: self.shared_entities(slice, shape)? })
+        let mut selected = Vec::new();
+        let entities = self.shared_entities(slice, shape)?;
+        for rule in self.guardrails.always.iter().filter(|rule| rule.is_about(Asking::Pay)) {
+            if !self.is_settled(slice, (intent, facts), rule, &entities)? {
+                selected.push(rule);
+            }
+        }
+        selected.extend(self.ceilings(slice, intent));
+        selected.extend(self.index.select(&principals, &resources));
+        Ok(Prepared { selection: Selection::new(selected)?, entities })
+    }
+
+    /// Whether a guardrail has nothing to say about any request of this shape: it reads only what they share, and Cedar
+    /// has just found that it does not forbid.
+    ///
+    /// INVARIANT: a guardrail left out for a shape is one whose answer cannot change within it. That is true of rules that
+    /// read nothing but [`Needs::of_a_shape`], the subjects, and which services the endpoint is in.
+    fn is_settled(
+        &self,
+        slice: Slice<'_>,
+        (intent, facts): (&Intent, &Facts),
+        rule: &Rule,
+        shared: &Entities,
+    ) -> Result<bool, DenyCode> {
+        if rule.code.is_none() || !rule.needs.within(Needs::of_a_shape()) {
+            return Ok(false);
+        }
+        let alone = Selection::new([rule])?;
+        let (request, entities) = self.request(slice, (intent, facts), &alone, shared)?;
+        Ok(alone.judge(&request, &entities) == Verdict::Deny(DenyCode::NoPermit, Vec::new()))
     }
 
     /// The rules for the ceilings that the subjects declare; the others could not forbid anything.
@@ -147,7 +179,7 @@ impl Payments {
     }
 
     fn shared_entities(&self, slice: Slice<'_>, shape: &Shape) -> Result<Entities, DenyCode> {
-        let Shape { agent, workflow, wallet, service, services: _, asset, payee: _, statuses } = shape;
+        let Shape { agent, workflow, wallet, service, services: _, asset, payee, statuses } = shape;
         let [agent_status, workflow_status, wallet_status, service_status] = *statuses;
         let declared = slice.registry.assets.get(asset).ok_or(DenyCode::AssetUnknown)?;
         let asset_name = self.asset_names.get(asset).ok_or(DenyCode::AssetUnknown)?;
@@ -160,6 +192,9 @@ impl Payments {
         ];
         if let Some(service) = service {
             entities.push(slice.service(service, service_status)?);
+        }
+        if let Some(payee) = payee {
+            entities.push(slice.payee(*payee)?);
         }
         Entities::from_entities(entities, None).map_err(unjudgeable)
     }
@@ -178,7 +213,7 @@ impl Payments {
         check_subjects(slice, intent, facts)?;
         let rules = self.guardrails.all().filter(|rule| rule.is_about(Asking::Pay)).chain(self.index.all());
         let mut selection = Selection::new(rules)?;
-        selection.needs = crate::needs::Needs::ALL;
+        selection.needs = Needs::ALL;
         let shared = self.shared_entities(slice, &shape(slice, intent, facts))?;
         let (request, entities) = self.request(slice, (intent, facts), &selection, &shared)?;
         let schema = &self.guardrails.schema;

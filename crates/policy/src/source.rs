@@ -8,6 +8,7 @@ use miette::Diagnostic;
 use pursekeeper_core::PolicyRef;
 
 use crate::DEREF_LEVEL;
+use crate::complexity;
 use crate::embedded::Guardrails;
 use crate::error::{BundleError, BundleWarning, Place};
 use crate::literals;
@@ -100,6 +101,10 @@ pub(crate) fn read(
 
 /// The policies of one file, in its order.
 fn parse<'s>(source: &'s Source<'s>, errors: &mut Vec<BundleError>) -> Vec<Found<'s>> {
+    if let Some(complexity::Excess { offset, what }) = complexity::excess(source.text) {
+        errors.push(BundleError::Policy { place: source.place(offset), what });
+        return Vec::new();
+    }
     let set: PolicySet = match source.text.parse() {
         Ok(set) => set,
         Err(parse_errors) => {

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
+use pursekeeper_core::DenyCode;
 use pursekeeper_core::registry::Ceilings;
-use pursekeeper_core::{DenyCode, UnixSeconds, Usd};
 
+use crate::numbers::dollars;
 use crate::rule::Asking;
 
 macro_rules! kinds {
@@ -92,25 +93,6 @@ pub(crate) fn long(value: u64) -> RestrictedExpression {
 
 pub(crate) fn record(pairs: Pairs) -> Result<RestrictedExpression, DenyCode> {
     RestrictedExpression::new_record(pairs).map_err(unjudgeable)
-}
-
-/// Dollars with four digits, rounded up.
-pub(crate) fn dollars(value: Usd) -> Result<RestrictedExpression, DenyCode> {
-    let units = value.ten_thousandths_up().ok_or(DenyCode::AmountTooLarge)?;
-    let text = format!("{}.{:04}", units.div_euclid(10_000), units.rem_euclid(10_000));
-    Ok(RestrictedExpression::new_decimal(text))
-}
-
-/// A moment with its milliseconds.
-pub(crate) fn datetime(unix_ms: u64) -> Result<RestrictedExpression, DenyCode> {
-    let unix_ms = i64::try_from(unix_ms).map_err(unjudgeable)?;
-    let at = jiff::Timestamp::from_millisecond(unix_ms).map_err(unjudgeable)?;
-    Ok(RestrictedExpression::new_datetime(format!("{at:.3}")))
-}
-
-/// A moment in whole seconds.
-pub(crate) fn datetime_secs(at: UnixSeconds) -> Result<RestrictedExpression, DenyCode> {
-    datetime(at.0.checked_mul(1000).ok_or(DenyCode::PolicyError)?)
 }
 
 /// The limits of a subject.

@@ -29,17 +29,27 @@ pub(crate) fn all(gatehouse: &Gatehouse) -> Vec<v1::Budget> {
     let Registry { agents, workflows, wallets, services, payees, assets: _, teams: _, operators: _ } =
         policy.registry();
     let mut limited: Vec<Limited<'_>> = Vec::new();
-    limited.extend(workflows.iter().map(|(name, workflow)| {
-        (Scope::Workflow(name.clone()), name.to_string(), &workflow.ceilings)
-    }));
     limited.extend(
-        wallets.iter().map(|(name, wallet)| (Scope::Wallet(wallet.address), name.to_string(), &wallet.ceilings)),
+        workflows
+            .iter()
+            .map(|(name, workflow)| (Scope::Workflow(name.clone()), name.to_string(), &workflow.ceilings)),
     );
-    limited.extend(agents.iter().map(|(name, agent)| (Scope::Agent(name.clone()), name.to_string(), &agent.ceilings)));
     limited.extend(
-        services.iter().map(|(name, service)| (Scope::Service(name.clone()), name.to_string(), &service.ceilings)),
+        wallets
+            .iter()
+            .map(|(name, wallet)| (Scope::Wallet(wallet.address), name.to_string(), &wallet.ceilings)),
     );
-    limited.extend(payees.iter().map(|(address, ceilings)| (Scope::Payee(*address), address.to_string(), ceilings)));
+    limited.extend(
+        agents.iter().map(|(name, agent)| (Scope::Agent(name.clone()), name.to_string(), &agent.ceilings)),
+    );
+    limited.extend(
+        services
+            .iter()
+            .map(|(name, service)| (Scope::Service(name.clone()), name.to_string(), &service.ceilings)),
+    );
+    limited.extend(
+        payees.iter().map(|(address, ceilings)| (Scope::Payee(*address), address.to_string(), ceilings)),
+    );
     rows(gatehouse, limited)
 }
 
@@ -61,7 +71,9 @@ fn of(journal: &SqliteJournal, (scope, name, ceilings): &Limited<'_>, now: UnixS
     };
     let usd = ceilings.usd.iter().map(|(window, limit)| {
         let (settled, held, frees_at) = match used(*window) {
-            Some(WindowUsage { settled, held, frees_at, window: _, payments: _ }) => (*settled, *held, *frees_at),
+            Some(WindowUsage { settled, held, frees_at, window: _, payments: _ }) => {
+                (*settled, *held, *frees_at)
+            }
             // One payment at a time: nothing is ever used of it.
             None => (Usd::ZERO, Usd::ZERO, None),
         };

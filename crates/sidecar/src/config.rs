@@ -200,10 +200,13 @@ impl Config {
         if self.version != 1 {
             problems.push(format!("`version` is {}: this release reads version 1", self.version));
         }
-        for (name, listener) in [("agents", &self.listeners.agents), ("operators", &self.listeners.operators)] {
+        for (name, listener) in [("agents", &self.listeners.agents), ("operators", &self.listeners.operators)]
+        {
             if listener.mode_bits().is_none() {
                 let mode = &listener.mode;
-                problems.push(format!("`listeners.{name}.mode` is `{mode}`: write octal digits in quotes, such as \"0660\""));
+                problems.push(format!(
+                    "`listeners.{name}.mode` is `{mode}`: write octal digits in quotes, such as \"0660\""
+                ));
             }
         }
         if self.listeners.agents.path == self.listeners.operators.path {
@@ -220,8 +223,9 @@ impl Config {
             ("agent_calls_per_sec_max", limits.agent_calls_per_sec_max.into()),
         ];
         problems.extend(
-            (positive.iter().filter(|(_, value)| *value == 0))
-                .map(|(name, _)| format!("`limits.{name}` is 0: nothing could ever be done; write at least 1")),
+            (positive.iter().filter(|(_, value)| *value == 0)).map(|(name, _)| {
+                format!("`limits.{name}` is 0: nothing could ever be done; write at least 1")
+            }),
         );
         problems
     }

@@ -13,10 +13,14 @@ pub enum IdentityError {
     #[error("no agent or operator has uid {0}: add it to registry.yaml")]
     Unmapped(u32),
     /// The sidecar's own user id: whoever runs as it can read the keys.
-    #[error("uid {0} runs the sidecar itself and could read its keys: run the caller as another user, or set `dev: true` to try things out")]
+    #[error(
+        "uid {0} runs the sidecar itself and could read its keys: run the caller as another user, or set `dev: true` to try things out"
+    )]
     OwnUid(u32),
     /// One user id is an agent and an operator.
-    #[error("uid {0} is both an agent and an operator: give them different users, or set `dev: true` to try things out")]
+    #[error(
+        "uid {0} is both an agent and an operator: give them different users, or set `dev: true` to try things out"
+    )]
     Both(u32),
 }
 

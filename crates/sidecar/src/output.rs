@@ -38,7 +38,8 @@ impl Output {
     /// In this format; colours only on a terminal, and not when `NO_COLOR` is set.
     #[must_use]
     pub(crate) fn new(format: Format) -> Self {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour =
+            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Self { format, colour }
     }
 

@@ -46,7 +46,9 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
 
 /// A record in one line.
 pub(crate) fn line(decision: &v1::Decision, output: Output) -> String {
-    let v1::Decision { seq, time_unix_ms, kind, verdict, code, message, agent, workflow, usd, endpoint, .. } = decision;
+    let v1::Decision {
+        seq, time_unix_ms, kind, verdict, code, message, agent, workflow, usd, endpoint, ..
+    } = decision;
     let time = i64::try_from(*time_unix_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())

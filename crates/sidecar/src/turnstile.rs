@@ -5,6 +5,7 @@
 //! thread hop, and many share one fsync.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -73,6 +74,7 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     problem: Mutex<Option<Problem>>,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
+    batches: AtomicU64,
     capacity: Capacity,
 }
 
@@ -106,10 +108,17 @@ enum Place<J: Upkeep, P: Policy> {
 impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// A turnstile in front of a gate over `journal`.
     #[must_use]
-    pub fn new(journal: J, policy: Arc<P>, settings: Settings, clock: Clock, capacity: Capacity) -> Arc<Self> {
+    pub fn new(
+        journal: J,
+        policy: Arc<P>,
+        settings: Settings,
+        clock: Clock,
+        capacity: Capacity,
+    ) -> Arc<Self> {
         let durable_seq = watch::Sender::new(journal.last_seq());
         Arc::new(Self {
             durable_seq,
+            batches: AtomicU64::new(0),
             gate: Mutex::new(Gate::new(journal, settings)),
             queue: Mutex::new(Queue { acts: VecDeque::new(), payments: VecDeque::new(), led: false }),
             policy: ArcSwap::new(policy),
@@ -148,6 +157,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         lock(&self.problem).clone()
+    }
+
+    /// Transactions made durable since start.
+    #[must_use]
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
     }
 
     /// Follows the last record on disk.
@@ -200,7 +215,9 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (turn, mine) = oneshot::channel();
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_) if queue.payments.len() >= self.capacity.queue_len_max => return Err(Fault::Exhausted),
+            Ask::Payment(_) if queue.payments.len() >= self.capacity.queue_len_max => {
+                return Err(Fault::Exhausted);
+            }
             Ask::Payment(_) => queue.payments.push_back(Waiting { ask, turn }),
         }
         Ok(Place::Waits(mine))
@@ -218,7 +235,10 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         self.note(passed.as_ref().err());
         self.durable_seq.send_replace(gate.journal().last_seq());
         match passed {
-            Ok(answers) => answers.into_iter().map(|answer| Ok(self.in_force(answer))).collect(),
+            Ok(answers) => {
+                self.batches.fetch_add(1, Ordering::Relaxed);
+                answers.into_iter().map(|answer| Ok(self.in_force(answer))).collect()
+            }
             Err(error) => {
                 let message = error.to_string();
                 acts.into_iter()
@@ -241,7 +261,8 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
 
     /// A stop that the journal cannot take is still in force at once; a resume is not.
     fn stop_in_memory(&self, gate: &mut Gate<J>, policy: &P, ask: LifecycleAsk) -> Option<Fault> {
-        let permitted = matches!(policy.decide_act(&ask.act, self.clock.now().unix_seconds()), Verdict::Permit(_));
+        let permitted =
+            matches!(policy.decide_act(&ask.act, self.clock.now().unix_seconds()), Verdict::Permit(_));
         if ask.act.verb != ActVerb::Suspend || !permitted {
             return None;
         }

@@ -80,10 +80,7 @@ impl<P: Policy> Court<'_, P> {
     }
 
     fn judge(&self, ask: &PaymentAsk, intent: Intent) -> Result<Permit, (Denial, Option<Box<Intent>>)> {
-        let Some(facts) = self.facts(ask, &intent) else {
-            let denial = Denial::rule(DenyCode::AmountTooLarge, "a total with this payment does not fit");
-            return Err((denial, Some(Box::new(intent))));
-        };
+        let facts = self.facts(ask, &intent);
         match self.policy.decide(&intent, &facts) {
             Verdict::Permit(policies) => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
@@ -95,12 +92,12 @@ impl<P: Policy> Court<'_, P> {
         }
     }
 
-    /// What is true around an intent; nothing when a sum does not fit.
-    fn facts(&self, ask: &PaymentAsk, intent: &Intent) -> Option<Facts> {
+    /// What is true around an intent.
+    fn facts(&self, ask: &PaymentAsk, intent: &Intent) -> Facts {
         let after = |scope: Scope| self.ledger.totals(&scope).with_payment(intent.usd);
         let service = intent.service.clone();
         let booked = service.as_ref().and_then(|name| self.policy.registry().services.get(name));
-        Some(Facts {
+        Facts {
             now: self.at,
             caller: ask.asked.caller.clone(),
             agent_status: self.status(Subject::Agent(intent.agent.clone())),
@@ -112,17 +109,17 @@ impl<P: Policy> Court<'_, P> {
             services: self.policy.registry().services_of(&intent.endpoint),
             payee_accepted: booked.is_some_and(|service| service.payees.contains(&intent.terms.payee)),
             after: PerScope {
-                agent: after(Scope::Agent(intent.agent.clone()))?,
-                workflow: after(Scope::Workflow(intent.workflow.clone()))?,
-                wallet: after(Scope::Wallet(intent.wallet_address))?,
+                agent: after(Scope::Agent(intent.agent.clone())),
+                workflow: after(Scope::Workflow(intent.workflow.clone())),
+                wallet: after(Scope::Wallet(intent.wallet_address)),
                 service: match service {
-                    Some(name) => after(Scope::Service(name))?,
-                    None => Totals::default().with_payment(intent.usd)?,
+                    Some(name) => after(Scope::Service(name)),
+                    None => Totals::default().with_payment(intent.usd),
                 },
-                payee: after(Scope::Payee(intent.terms.payee))?,
+                payee: after(Scope::Payee(intent.terms.payee)),
             },
             outstanding: self.ledger.outstanding(&intent.agent, &intent.endpoint),
-        })
+        }
     }
 
     /// The strictest of what the registry declares and operators decided. A subject the registry does not know is not

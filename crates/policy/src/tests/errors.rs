@@ -134,7 +134,7 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         ),
         (
             "    ceilings: { usd: { week: \"4\" }, payments: { week: 4 } }",
-            "    ceilings: { usd: { week: \"1000000000000000\" } }",
+            "    ceilings: { usd: { week: \"922337203685477.5807\" } }",
             "too large to compare",
         ),
         (
@@ -315,4 +315,38 @@ fn nonsense_is_refused_and_never_a_panic() {
         let read = Bundle::from_parts(text, &[], BundleOptions::default());
         assert_eq!(read.is_ok(), text == "version: 1", "{text:?}");
     }
+}
+
+#[test]
+fn absurdly_deep_files_are_refused_and_do_not_exhaust_the_stack() {
+    let yaml = format!("version: 1\nteams: {}", "[".repeat(200_000));
+    assert!(errors(&yaml, &[]).0.len() == 1);
+    // For each the deepest that reaches Cedar, and one that must not.
+    let levels = [
+        ("[", "]", 30),
+        ("(", ")", 30),
+        ("!(", ")", 30),
+        ("{a: ", "}.a", 30),
+        ("true || (", ")", 30),
+        ("if true then ", " else true", 12),
+        ("true && ", "", 490),
+        ("context.", "", 490),
+        ("1 + ", "", 490),
+    ];
+    for (open, close, deepest) in levels {
+        for depth in [deepest, 50_000] {
+            let condition = format!("{}true{}", open.repeat(depth), close.repeat(depth));
+            let text =
+                format!("@id(\"a.deep\") permit (principal, action, resource) when {{ {condition} }};");
+            let read = Bundle::from_parts(REGISTRY, &[("x.cedar", &text)], BundleOptions::default());
+            let refused = read.err().map(|errors| errors.to_string()).unwrap_or_default();
+            assert_eq!(refused.contains("more than"), depth > deepest, "{open}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_bundle_is_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Bundle>();
 }

@@ -119,7 +119,7 @@ pub(super) fn intent() -> Intent {
 
 /// What is true around [`intent`]: the first payment of everybody.
 pub(super) fn facts(bundle: &Bundle, intent: &Intent) -> Facts {
-    let first = Totals::default().with_payment(intent.usd).unwrap();
+    let first = Totals::default().with_payment(intent.usd);
     let source = IdentitySource::UnixPeer { uid: 1001 };
     Facts {
         now: Moment { unix_ms: NOON * 1000 + 123, boot_ms: 5, boot_id: [0; 16] },

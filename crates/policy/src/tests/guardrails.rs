@@ -115,14 +115,20 @@ fn each_ceiling_holds_to_the_last_ten_thousandth() {
 }
 
 #[test]
-fn a_sum_cedar_cannot_show_is_refused_even_when_nobody_reads_it() {
+fn a_payment_cedar_cannot_show_is_refused() {
     let bundle = bundle(&[]);
-    for window in 0..5 {
-        let spoil = |_: &mut Intent, facts: &mut Facts| facts.after.payee.usd[window] = Usd::MAX;
-        check(&bundle, &spoil, Some(DenyCode::AmountTooLarge), &[]);
-    }
     let largest = Usd::from_units(u128::from(i64::MAX.unsigned_abs()) * 100_000_000);
-    check(&bundle, &|_, facts| facts.after.payee.usd[4] = largest, None, &["base.sign"]);
+    let code = Some(DenyCode::AmountTooLarge);
+    check(&bundle, &|i, _| i.usd = largest.checked_add(Usd::from_units(1)).unwrap(), code, &[]);
+}
+
+#[test]
+fn an_exhausted_window_binds_whoever_has_a_ceiling_and_nobody_else() {
+    let bundle = bundle(&[]);
+    let lifetime = |facts: &mut Facts| facts.after.payee.usd[4] = Usd::MAX;
+    check(&bundle, &|_, facts| lifetime(facts), None, &["base.sign"]);
+    let day = |facts: &mut Facts| facts.after.workflow.usd[1] = Usd::MAX;
+    check(&bundle, &|_, facts| day(facts), Some(DenyCode::CeilingExceeded), &["ceilings.workflow.usd.day"]);
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::record;
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
     /// Show the latest decisions, one line each.
-    #[command(after_help = "Examples:\n  pursekeeper audit tail -n 50\n  pursekeeper audit tail --follow --output json")]
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit tail -n 50\n  pursekeeper audit tail --follow --output json"
+    )]
     Tail(TailArgs),
     /// Verify the journal file: every record, the hash chain, and that totals, holds and statuses follow from it.
     ///

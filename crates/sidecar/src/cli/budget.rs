@@ -25,7 +25,10 @@ pub(super) fn run(command: BudgetCommand, output: Output) -> anyhow::Result<Exit
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = budgets.iter().map(row).collect();
-    output.table(&["SCOPE", "NAME", "WINDOW", "LIMIT", "SETTLED", "HELD", "FREE", "USED", "FREES MONEY"], &rows)?;
+    output.table(
+        &["SCOPE", "NAME", "WINDOW", "LIMIT", "SETTLED", "HELD", "FREE", "USED", "FREES MONEY"],
+        &rows,
+    )?;
     Ok(Exit::Done)
 }
 

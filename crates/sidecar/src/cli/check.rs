@@ -56,7 +56,8 @@ fn key_problems(config: &Config, bundle: Option<&Bundle>) -> Vec<String> {
         Ok(passphrase) => {
             let wallets = bundle.into_iter().flat_map(|bundle| &bundle.registry().wallets);
             let expected = wallets.map(|(name, wallet)| (name.clone(), wallet.address)).collect();
-            problems.extend(keystore.load_expected(&passphrase, &expected).err().map(|error| error.to_string()));
+            problems
+                .extend(keystore.load_expected(&passphrase, &expected).err().map(|error| error.to_string()));
         }
     }
     match keystore.journal_id() {

@@ -44,8 +44,10 @@ pub(super) fn answer<T>(result: Result<tonic::Response<T>, tonic::Status>) -> an
 pub(super) fn show_refusal(denied: &v1::Denied, output: Output) -> anyhow::Result<()> {
     let v1::Denied { code, message, policies, decision_id, offers: _ } = denied;
     if output.is_json() {
-        let policies: Vec<_> = policies.iter().map(|policy| json!({ "id": policy.id, "reason": policy.reason })).collect();
-        let denied = json!({ "code": code, "message": message, "decision_id": decision_id, "policies": policies });
+        let policies: Vec<_> =
+            policies.iter().map(|policy| json!({ "id": policy.id, "reason": policy.reason })).collect();
+        let denied =
+            json!({ "code": code, "message": message, "decision_id": decision_id, "policies": policies });
         output.json(&json!({ "denied": denied }))?;
         return Ok(());
     }

@@ -4,10 +4,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use pursekeeper_core::Address;
 use pursekeeper_core::WalletName;
 use pursekeeper_custody::{Keystore, Passphrase};
 use pursekeeper_journal::SqliteJournal;
-use pursekeeper_core::Address;
 use pursekeeper_policy::{EXAMPLES, REGISTRY_FILE, STARTER_REGISTRY};
 use serde_json::json;
 
@@ -25,7 +25,9 @@ const CONFIG: &str = include_str!("init/pursekeeper.yaml");
 
 /// Makes a directory that works on this machine for this user.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pursekeeper init purse\n  pursekeeper serve --config purse/pursekeeper.yaml")]
+#[command(
+    after_help = "Example:\n  pursekeeper init purse\n  pursekeeper serve --config purse/pursekeeper.yaml"
+)]
 pub(super) struct InitArgs {
     /// The directory to make. It must not exist, or be empty.
     dir: PathBuf,
@@ -58,13 +60,21 @@ pub(super) fn run(args: &InitArgs, output: Output) -> anyhow::Result<Exit> {
 
     if output.is_json() {
         let wallet = json!({ "name": WALLET, "address": address.to_string() });
-        output.json(&json!({ "config": config_path, "wallet": wallet, "journal_id": journal_id.to_string() }))?;
+        output.json(
+            &json!({ "config": config_path, "wallet": wallet, "journal_id": journal_id.to_string() }),
+        )?;
         return Ok(Exit::Done);
     }
     output.line(&format!("{} {}", output.paint(Tone::Good, "made"), dir.display()))?;
     output.line(&format!("  wallet  {WALLET} {address}"))?;
     output.line(&format!("  policy  {}", config.policies.join("registry.yaml").display()))?;
-    output.line(&format!("  {}", output.paint(Tone::Bad, "dev: true  one user is sidecar, agent and operator; for trying things out only")))?;
+    output.line(&format!(
+        "  {}",
+        output.paint(
+            Tone::Bad,
+            "dev: true  one user is sidecar, agent and operator; for trying things out only"
+        )
+    ))?;
     output.line("\nNext:")?;
     output.line(&format!("  pursekeeper check --config {}", config_path.display()))?;
     output.line(&format!("  pursekeeper serve --config {}", config_path.display()))?;
@@ -95,7 +105,8 @@ mod tests {
     #[test]
     fn the_starter_is_valid_for_any_user_and_wallet() {
         let address = Address::from(EvmAddress::from_bytes([0xab; 20]));
-        let bundle = Bundle::from_parts(&registry(4711, address), &EXAMPLES, BundleOptions { dev: true }).unwrap();
+        let bundle =
+            Bundle::from_parts(&registry(4711, address), &EXAMPLES, BundleOptions { dev: true }).unwrap();
         let registry = bundle.registry();
         assert_eq!(registry.wallets.get(&WalletName::parse(WALLET).unwrap()).unwrap().address, address);
         assert!(registry.agent_of_uid(4711).is_some() && registry.operator_of_uid(4711).is_some());

@@ -109,7 +109,11 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit,
         Err(error) => {
             output.error(&error);
-            if error.downcast_ref::<client::Unavailable>().is_some() { Exit::Unavailable } else { Exit::Failed }
+            if error.downcast_ref::<client::Unavailable>().is_some() {
+                Exit::Unavailable
+            } else {
+                Exit::Failed
+            }
         }
     };
     ExitCode::from(exit as u8)

@@ -39,7 +39,8 @@ pub(super) fn show(bundle: &Bundle, output: Output) -> anyhow::Result<()> {
         ("assets", registry.assets.len()),
     ];
     if output.is_json() {
-        let counts: serde_json::Map<_, _> = counts.iter().map(|(noun, count)| ((*noun).to_owned(), json!(count))).collect();
+        let counts: serde_json::Map<_, _> =
+            counts.iter().map(|(noun, count)| ((*noun).to_owned(), json!(count))).collect();
         let warnings: Vec<String> = bundle.warnings().iter().map(ToString::to_string).collect();
         output.json(&json!({ "valid": true, "digest": bundle.digest().to_string(), "counts": counts, "warnings": warnings }))?;
         return Ok(());

@@ -27,7 +27,8 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         .build()?;
     let sidecar = Sidecar::open(config)?;
     runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
@@ -37,8 +38,9 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
 }
 
 fn log_to_stderr(log: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level)
-        .map_err(|error| anyhow::anyhow!("`log.level` is `{}`: {error}; write a level such as `info`", log.level))?;
+    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
+        anyhow::anyhow!("`log.level` is `{}`: {error}; write a level such as `info`", log.level)
+    })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.init(),

@@ -15,7 +15,9 @@ pub(super) enum WalletCommand {
     /// Make a new key inside the keystore and print its address and registry entry. The key is never shown.
     Create(NameArgs),
     /// Take in a key from a file: Web3 Secret Storage, or hexadecimal digits; never from an argument.
-    #[command(after_help = "Examples:\n  pursekeeper wallet import treasury --key-file UTC--2026.json --key-file-passphrase pass\n  pursekeeper wallet import treasury --hex-file key.hex")]
+    #[command(
+        after_help = "Examples:\n  pursekeeper wallet import treasury --key-file UTC--2026.json --key-file-passphrase pass\n  pursekeeper wallet import treasury --hex-file key.hex"
+    )]
     Import(ImportArgs),
     /// List the wallets of the keystore and what the sidecar says about them.
     List(ConfigArg),
@@ -89,7 +91,9 @@ fn create(args: &NameArgs, output: Output) -> anyhow::Result<Exit> {
 fn import(args: &ImportArgs, output: Output) -> anyhow::Result<Exit> {
     let (name, keystore, passphrase) = open(&args.wallet)?;
     let address = match &args.source {
-        Source { hex_file: Some(file), .. } => keystore.import_wallet(&name, Import::HexFile(file), &passphrase)?,
+        Source { hex_file: Some(file), .. } => {
+            keystore.import_wallet(&name, Import::HexFile(file), &passphrase)?
+        }
         Source { key_file: Some(file), key_file_passphrase: Some(secret), .. } => {
             let secret = Passphrase::from_file(secret)?;
             keystore.import_wallet(&name, Import::KeyFile(file, &secret), &passphrase)?
@@ -102,7 +106,11 @@ fn import(args: &ImportArgs, output: Output) -> anyhow::Result<Exit> {
 fn open(args: &NameArgs) -> anyhow::Result<(WalletName, Keystore, Passphrase)> {
     let config = Config::load(&args.config.config)?;
     let name = WalletName::parse(&args.name)?;
-    Ok((name, Keystore::open(&config.keystore.dir)?, Passphrase::from_file(&config.keystore.passphrase_file)?))
+    Ok((
+        name,
+        Keystore::open(&config.keystore.dir)?,
+        Passphrase::from_file(&config.keystore.passphrase_file)?,
+    ))
 }
 
 fn show_new(name: &WalletName, address: &str, output: Output) -> anyhow::Result<Exit> {
@@ -127,7 +135,8 @@ fn list(args: &ConfigArg, output: Output) -> anyhow::Result<Exit> {
     let mut rows = Vec::new();
     for (name, address) in keystore.list()? {
         let address = address.to_string();
-        let status = known.iter().find(|status| status.address == address).map(|status| status.status.clone());
+        let status =
+            known.iter().find(|status| status.address == address).map(|status| status.status.clone());
         rows.push((name.to_string(), address, status));
     }
     if output.is_json() {

@@ -17,6 +17,8 @@ use crate::config::Config;
 
 /// The wallet that pays.
 pub(super) const WALLET: &str = "research-main";
+/// Longest path of a Unix socket that every system takes, in bytes.
+const SOCKET_PATH_LEN_MAX: usize = 103;
 /// The registry, with places for what is only known when the demo runs.
 const REGISTRY: &str = include_str!("registry.yaml");
 /// The configuration that `pursekeeper init` writes.
@@ -80,6 +82,14 @@ impl House {
         let path = home.join("pursekeeper.yaml");
         fs::write(&path, CONFIG)?;
         let config = Config::load(&path)?;
+        for socket in [&config.listeners.agents.path, &config.listeners.operators.path] {
+            let fits = socket.as_os_str().len() <= SOCKET_PATH_LEN_MAX;
+            anyhow::ensure!(
+                fits,
+                "`{}` is too long for a socket: set TMPDIR to a shorter path",
+                socket.display()
+            );
+        }
 
         let passphrase = Passphrase::generate()?;
         passphrase.write_new(&config.keystore.passphrase_file)?;

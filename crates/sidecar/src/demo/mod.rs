@@ -107,3 +107,25 @@ async fn reach(socket: &Path, serving: &mut JoinHandle<Result<(), ServeError>>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    #[test]
+    fn every_step_comes_out_as_it_must_and_what_is_kept_can_be_used() {
+        // Another test may have installed it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let dir = tempfile::tempdir().unwrap();
+        let args = DemoArgs { keep: Some(dir.path().to_owned()) };
+        let output = Output::new(Format::Json);
+        assert_eq!(run(&args, output).unwrap(), Exit::Done);
+
+        let config = crate::config::Config::load(&dir.path().join("pursekeeper.yaml")).unwrap();
+        assert!(!config.listeners.agents.path.exists() && !config.listeners.operators.path.exists());
+        assert!(Sidecar::open(config).is_ok());
+        // It is not built over.
+        assert!(run(&args, output).is_err());
+    }
+}

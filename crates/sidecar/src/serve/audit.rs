@@ -55,7 +55,8 @@ impl Records {
             let reader = Reader::open(&path)?;
             reader.records(from_seq, limit)?.iter().map(|stored| record::to_wire(&reader, stored)).collect()
         };
-        let unreadable = |error: &dyn std::fmt::Display| fault(Code::Unavailable, "JOURNAL_UNREADABLE", error);
+        let unreadable =
+            |error: &dyn std::fmt::Display| fault(Code::Unavailable, "JOURNAL_UNREADABLE", error);
         let read = tokio::task::spawn_blocking(read).await.map_err(|error| unreadable(&error))?;
         read.map_err(|error| unreadable(&error))
     }

@@ -7,8 +7,8 @@ use pursekeeper_core::gate::{Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    AgentName, Asked, Caller, DecisionId, Denial, Endpoint, Mode, OfferVerdict, PolicyRef, RequestId, ServiceName,
-    Subject, WalletName, WorkflowName,
+    AgentName, Asked, Caller, DecisionId, Denial, Endpoint, Mode, OfferVerdict, PolicyRef, RequestId,
+    ServiceName, Subject, WalletName, WorkflowName,
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -55,14 +55,16 @@ pub(super) fn payment_ask(
     let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
     let request_id = RequestId::parse(&request_id).map_err(|e| malformed("MALFORMED_REQUEST_ID")(&e))?;
     let endpoint = endpoint.unwrap_or_default();
-    let endpoint = Endpoint::parse(&endpoint.method, &endpoint.url).map_err(|e| malformed("MALFORMED_ENDPOINT")(&e))?;
+    let endpoint =
+        Endpoint::parse(&endpoint.method, &endpoint.url).map_err(|e| malformed("MALFORMED_ENDPOINT")(&e))?;
     let workflow = workflow.map(|name| WorkflowName::parse(&name)).transpose();
     let workflow = workflow.map_err(|e| malformed("MALFORMED_WORKFLOW")(&e))?;
     let wallet = wallet.map(|name| WalletName::parse(&name)).transpose();
     let wallet = wallet.map_err(|e| malformed("MALFORMED_WALLET")(&e))?;
     let labels = labels.into_iter().collect();
     if !Ask::labels_fit(&labels) {
-        let limits = format!("labels: at most {LABELS_MAX}, each key and value at most {LABEL_LEN_MAX} bytes");
+        let limits =
+            format!("labels: at most {LABELS_MAX}, each key and value at most {LABEL_LEN_MAX} bytes");
         return Err(fault(Code::InvalidArgument, "MALFORMED_LABELS", limits));
     }
     let challenge = match challenge {
@@ -74,14 +76,23 @@ pub(super) fn payment_ask(
         }
     };
     let challenge = challenge.map_err(|e| malformed("MALFORMED_402")(&e))?;
-    Ok(PaymentAsk { mode, asked: Asked { caller, request_id, endpoint, workflow, wallet, labels }, challenge, nonce })
+    Ok(PaymentAsk {
+        mode,
+        asked: Asked { caller, request_id, endpoint, workflow, wallet, labels },
+        challenge,
+        nonce,
+    })
 }
 
 /// The subject an operator names, and why they act on it. A wallet's name becomes its address here.
-pub(super) fn lifecycle(request: v1::LifecycleRequest, registry: &Registry) -> Result<(Subject, String), Status> {
+pub(super) fn lifecycle(
+    request: v1::LifecycleRequest,
+    registry: &Registry,
+) -> Result<(Subject, String), Status> {
     let v1::LifecycleRequest { subject, reason } = request;
     let v1::Subject { kind, name } = subject.unwrap_or_default();
-    let unknown = |what: &str| fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no {what} `{name}` in registry.yaml"));
+    let unknown =
+        |what: &str| fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no {what} `{name}` in registry.yaml"));
     let bad_name = |e: pursekeeper_core::NameError| malformed("MALFORMED_SUBJECT")(&e);
     let subject = match kind.as_str() {
         "agent" => Subject::Agent(AgentName::parse(&name).map_err(bad_name)?),
@@ -127,5 +138,8 @@ fn offer_verdict(verdict: OfferVerdict) -> v1::OfferVerdict {
 
 pub(super) fn policies(deciding: &[PolicyRef]) -> Vec<v1::PolicyRef> {
     let text = |text: &Arc<str>| text.to_string();
-    deciding.iter().map(|PolicyRef { id, reason }| v1::PolicyRef { id: text(id), reason: text(reason) }).collect()
+    deciding
+        .iter()
+        .map(|PolicyRef { id, reason }| v1::PolicyRef { id: text(id), reason: text(reason) })
+        .collect()
 }

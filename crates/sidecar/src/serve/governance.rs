@@ -70,10 +70,9 @@ impl GovernanceService {
         let workflows = registry.workflows.iter().map(|(name, workflow)| {
             (Subject::Workflow(name.clone()), name.to_string(), workflow.status, String::new())
         });
-        let agents = registry
-            .agents
-            .iter()
-            .map(|(name, agent)| (Subject::Agent(name.clone()), name.to_string(), agent.status, String::new()));
+        let agents = registry.agents.iter().map(|(name, agent)| {
+            (Subject::Agent(name.clone()), name.to_string(), agent.status, String::new())
+        });
         let services = registry.services.iter().map(|(name, service)| {
             (Subject::Service(name.clone()), name.to_string(), service.status, String::new())
         });
@@ -98,17 +97,27 @@ impl GovernanceService {
 
 #[tonic::async_trait]
 impl Governance for GovernanceService {
-    async fn suspend(&self, request: Request<v1::LifecycleRequest>) -> Result<Response<v1::LifecycleResponse>, Status> {
+    async fn suspend(
+        &self,
+        request: Request<v1::LifecycleRequest>,
+    ) -> Result<Response<v1::LifecycleResponse>, Status> {
         self.act(request, ActVerb::Suspend).await
     }
 
-    async fn resume(&self, request: Request<v1::LifecycleRequest>) -> Result<Response<v1::LifecycleResponse>, Status> {
+    async fn resume(
+        &self,
+        request: Request<v1::LifecycleRequest>,
+    ) -> Result<Response<v1::LifecycleResponse>, Status> {
         self.act(request, ActVerb::Resume).await
     }
 
-    async fn status(&self, request: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusResponse>, Status> {
         self.operator(&request)?;
-        let problems: Vec<String> = self.gatehouse.problem().into_iter().map(|problem| problem.message).collect();
+        let problems: Vec<String> =
+            self.gatehouse.problem().into_iter().map(|problem| problem.message).collect();
         let policy = self.gatehouse.policy();
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
         Ok(Response::new(v1::StatusResponse {
@@ -119,6 +128,7 @@ impl Governance for GovernanceService {
             bundle_digest: policy.digest().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             subjects: self.subjects(policy.registry()),
+            batches: self.gatehouse.batches(),
         }))
     }
 

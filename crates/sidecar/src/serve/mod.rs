@@ -107,7 +107,9 @@ impl Sidecar {
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
         let journal = SqliteJournal::open(&config.journal, journal_id)?;
         if config.dev {
-            warn!("dev: true lets one user be sidecar, agent and operator at once; never use it with real money");
+            warn!(
+                "dev: true lets one user be sidecar, agent and operator at once; never use it with real money"
+            );
         }
         let Limits { queue_len_max, batch_len_max, .. } = config.limits;
         let gatehouse = Turnstile::new(
@@ -227,8 +229,8 @@ fn server(limits: &Limits) -> Server {
         .max_concurrent_streams(limits.streams_per_connection_max)
 }
 
-fn reflection() -> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>
-{
+fn reflection()
+-> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
     let built = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pursekeeper_api::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

@@ -33,7 +33,8 @@ pub(super) struct SignerService {
 
 impl SignerService {
     pub(super) fn new(sidecar: &Sidecar) -> Self {
-        let per_second = NonZeroU32::new(sidecar.config.limits.agent_calls_per_sec_max).unwrap_or(NonZeroU32::MIN);
+        let per_second =
+            NonZeroU32::new(sidecar.config.limits.agent_calls_per_sec_max).unwrap_or(NonZeroU32::MIN);
         Self {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
@@ -45,7 +46,8 @@ impl SignerService {
 
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let policy = self.gatehouse.policy();
-        let caller = self.identities.agent(policy.registry(), peer_uid(request)).map_err(convert::unauthenticated)?;
+        let caller =
+            self.identities.agent(policy.registry(), peer_uid(request)).map_err(convert::unauthenticated)?;
         if self.calls.check_key(&caller.agent).is_err() {
             let message = format!("agent `{}` calls too often: wait a second", caller.agent);
             return Err(fault(Code::ResourceExhausted, "RATE_LIMITED", message));
@@ -53,11 +55,16 @@ impl SignerService {
         Ok(caller)
     }
 
-    async fn ask(&self, request: Request<v1::SignPaymentRequest>, mode: Mode) -> Result<(Arc<PaymentAsk>, Answer), Status> {
+    async fn ask(
+        &self,
+        request: Request<v1::SignPaymentRequest>,
+        mode: Mode,
+    ) -> Result<(Arc<PaymentAsk>, Answer), Status> {
         let caller = self.caller(&request)?;
         let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce)
-            .map_err(|error| fault(Code::Unavailable, "NO_RANDOMNESS", format!("no random numbers: {error}")))?;
+        getrandom::fill(&mut nonce).map_err(|error| {
+            fault(Code::Unavailable, "NO_RANDOMNESS", format!("no random numbers: {error}"))
+        })?;
         let ask = Arc::new(convert::payment_ask(request.into_inner(), caller, mode, nonce)?);
         let answer = self.pass(&ask).await?;
         Ok((ask, answer))
@@ -70,7 +77,8 @@ impl SignerService {
     /// Signs, unless one of the subjects was stopped after the decision.
     fn hand_off(&self, right: Authorized) -> Result<Option<v1::Signed>, Status> {
         let Some(_clearance) = self.gatehouse.standing().clear(right.intent()) else { return Ok(None) };
-        let signed = self.custody.sign(right).map_err(|error| fault(Code::Unavailable, "SIGNING_FAILED", error))?;
+        let signed =
+            self.custody.sign(right).map_err(|error| fault(Code::Unavailable, "SIGNING_FAILED", error))?;
         let payload = signed.payload().map_err(|error| fault(Code::Internal, "PAYLOAD", error))?;
         let intent = signed.intent();
         info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
