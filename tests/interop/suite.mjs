@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -125,10 +125,30 @@ for (const [buyer, buy] of Object.entries(buyers)) {
   );
 }
 
+for (const [library, command] of Object.entries({
+  "eth-account": [".venv/bin/python", "keystore.py"],
+  ethers: [process.execPath, "keystore.mjs"],
+})) {
+  test(`${library} opens our key files, and we open its`, async () => {
+    const dir = mkdtempSync(join(tmpdir(), "keystore-"));
+    cpSync(join(home, "keystore"), dir, { recursive: true });
+    cpSync(join(home, "passphrase"), join(dir, "passphrase"));
+    const [executable, script] = command;
+    const { code, output, errors } = await run(executable, [script, "roundtrip", dir]);
+    assert.equal(code, 0, errors);
+    const addresses = output.trim().split("\n");
+    assert.ok(addresses.includes(wallet.address), output);
+    const name = `from-${library}`;
+    const source = ["--key-file", join(dir, "new.json"), "--key-file-passphrase", join(home, "passphrase")];
+    const imported = await succeeds("wallet", "import", name, ...source, ...config, "--output", "json");
+    assert.deepEqual(JSON.parse(imported), { name, address: addresses.at(-1) });
+  });
+}
+
 test("the operator sees every payment and denial in the audit trail and the budget", async () => {
   const lines = (await succeeds("audit", "tail", "-n", "100", ...config, "--output", "json")).trim().split("\n");
   const decisions = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "payment");
-  const permits = decisions.filter(({ outcome }) => outcome === "permit" || outcome?.permit);
+  const permits = decisions.filter(({ verdict }) => verdict === "permit");
   assert.equal(decisions.length, (routes.length + 1) * Object.keys(buyers).length);
   assert.equal(permits.length, routes.length * Object.keys(buyers).length);
   const budgets = JSON.parse(await succeeds("budget", "show", ...config, "--output", "json"));

@@ -25,6 +25,13 @@ macro_rules! deny_codes {
                 match self { $(Self::$name => $text,)* }
             }
 
+            /// What it means, in a few words.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                let doc = match self { $(Self::$name => concat!($($doc),*),)* };
+                doc.trim().trim_end_matches('.')
+            }
+
             /// What a person can do about it.
             #[must_use]
             pub const fn fix(self) -> &'static str {
@@ -207,7 +214,7 @@ impl Denial {
     #[must_use]
     pub fn by_policies(code: DenyCode, policies: Vec<PolicyRef>) -> Self {
         let reasons: Vec<&str> = policies.iter().map(|policy| &*policy.reason).collect();
-        let what = if reasons.is_empty() { "no policy permits it".to_owned() } else { reasons.join("; ") };
+        let what = if reasons.is_empty() { code.meaning().to_owned() } else { reasons.join("; ") };
         Self { policies, ..Self::rule(code, what) }
     }
 }

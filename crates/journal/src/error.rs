@@ -69,7 +69,7 @@ pub enum JournalError {
     Broken,
     /// What is stored contradicts itself.
     #[error(
-        "the journal is damaged: {what}: keep the file and restore a copy that `pursekeeper journal verify` accepts"
+        "the journal is damaged: {what}: keep the file as evidence, and start a new one with `pursekeeper journal adopt`"
     )]
     Damaged {
         /// Where and how.

@@ -1,6 +1,6 @@
 //! How results are shown: tables and colours for people, JSON for programs.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -38,8 +38,7 @@ impl Output {
     /// In this format; colours only on a terminal, and not when `NO_COLOR` is set.
     #[must_use]
     pub(crate) fn new(format: Format) -> Self {
-        let colour =
-            io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = colours(&io::stdout());
         Self { format, colour }
     }
 
@@ -109,8 +108,13 @@ impl Output {
                 message = format!("{message}: {cause}");
             }
         }
-        let word = if io::stderr().is_terminal() { "\x1b[31merror\x1b[0m" } else { "error" };
+        let word = if colours(&io::stderr()) { "\x1b[31merror\x1b[0m" } else { "error" };
         // Standard error may be closed; then nobody is listening.
         let _ = writeln!(io::stderr().lock(), "{word}: {message}");
     }
+}
+
+/// Whether a stream shows colours: only a terminal, and not when `NO_COLOR` is set.
+pub(crate) fn colours(stream: &impl io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

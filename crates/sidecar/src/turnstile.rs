@@ -204,6 +204,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             probed => probed,
         };
         self.note(probed.as_ref().err());
+        self.durable_seq.send_replace(gate.journal().last_seq());
     }
 
     fn take_place(self: &Arc<Self>, ask: Ask) -> Result<Place<J, P>, Fault> {

@@ -171,11 +171,12 @@ impl<P: Policy> Court<'_, P> {
     /// Why a payment permitted earlier may not be handed out again.
     fn inactive(&self, intent: &Intent) -> Option<Denial> {
         let subjects = [
-            Subject::Agent(intent.agent.clone()),
-            Subject::Workflow(intent.workflow.clone()),
-            Subject::Wallet(intent.wallet_address),
+            Some(Subject::Agent(intent.agent.clone())),
+            Some(Subject::Workflow(intent.workflow.clone())),
+            Some(Subject::Wallet(intent.wallet_address)),
+            intent.service.clone().map(Subject::Service),
         ];
-        for subject in subjects {
+        for subject in subjects.into_iter().flatten() {
             let kind = subject.kind();
             let text = subject.to_string();
             if self.status(subject) != Status::Active {

@@ -21,6 +21,8 @@ const WALLET: &str = "research-hot";
 const WALLET_PLACEHOLDER: &str = "0x2222222222222222222222222222222222222222";
 /// The placeholders of the user ids of operator and agent.
 const UID_PLACEHOLDERS: [&str; 2] = ["uids: [1000]", "uids: [1001]"];
+/// The other operator's user id, which must not be this user's.
+const OTHER_UID: u32 = 1010;
 const CONFIG: &str = include_str!("init/pursekeeper.yaml");
 
 /// Makes a directory that works on this machine for this user.
@@ -85,6 +87,7 @@ pub(super) fn run(args: &InitArgs, output: Output) -> anyhow::Result<Exit> {
 fn registry(uid: u32, address: Address) -> String {
     let own = format!("uids: [{uid}]");
     let registry = STARTER_REGISTRY.replace(WALLET_PLACEHOLDER, &address.to_string());
+    let registry = if uid == OTHER_UID { registry.replace("uids: [1010]", "uids: [1011]") } else { registry };
     UID_PLACEHOLDERS.into_iter().fold(registry, |registry, placeholder| registry.replace(placeholder, &own))
 }
 
@@ -105,10 +108,12 @@ mod tests {
     #[test]
     fn the_starter_is_valid_for_any_user_and_wallet() {
         let address = Address::from(EvmAddress::from_bytes([0xab; 20]));
-        let bundle =
-            Bundle::from_parts(&registry(4711, address), &EXAMPLES, BundleOptions { dev: true }).unwrap();
-        let registry = bundle.registry();
-        assert_eq!(registry.wallets.get(&WalletName::parse(WALLET).unwrap()).unwrap().address, address);
-        assert!(registry.agent_of_uid(4711).is_some() && registry.operator_of_uid(4711).is_some());
+        for uid in [0, 1000, 1001, OTHER_UID, 4711] {
+            let bundle =
+                Bundle::from_parts(&registry(uid, address), &EXAMPLES, BundleOptions { dev: true }).unwrap();
+            let registry = bundle.registry();
+            assert_eq!(registry.wallets.get(&WalletName::parse(WALLET).unwrap()).unwrap().address, address);
+            assert!(registry.agent_of_uid(uid).is_some() && registry.operator_of_uid(uid).is_some());
+        }
     }
 }

@@ -4,6 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{ConfigArg, Exit};
 use crate::config::{Config, LogConfig, LogFormat};
+use crate::output;
 use crate::serve::Sidecar;
 
 /// Fewest runtime workers: while one is inside the gate, another goes on reading.
@@ -41,7 +42,10 @@ fn log_to_stderr(log: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level).map_err(|error| {
         anyhow::anyhow!("`log.level` is `{}`: {error}; write a level such as `info`", log.level)
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(output::colours(&std::io::stderr()))
+        .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),

@@ -50,7 +50,7 @@ struct Source {
     #[arg(long, value_name = "FILE", requires = "key_file_passphrase")]
     key_file: Option<PathBuf>,
     /// The file that holds its passphrase; readable by its owner only.
-    #[arg(long, value_name = "FILE", requires = "key_file")]
+    #[arg(long, value_name = "FILE", requires = "key_file", group = "opens")]
     key_file_passphrase: Option<PathBuf>,
     /// A file of 64 hexadecimal digits; readable by its owner only. Delete it afterwards.
     #[arg(long, value_name = "FILE", conflicts_with = "key_file")]

@@ -193,8 +193,13 @@ async fn watch_journal(
     reporter: HealthReporter,
     mut stopped: watch::Receiver<bool>,
 ) -> Option<Problem> {
+    let mut failing = false;
     loop {
         let problem = gatehouse.problem();
+        if failing && problem.is_none() {
+            info!("the journal can be written again: signing goes on");
+        }
+        failing = problem.is_some();
         match &problem {
             None => reporter.set_serving::<SignerServer<signer::SignerService>>().await,
             Some(Problem { message, fatal }) => {
