@@ -3,6 +3,7 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pursekeeper_core::{Address, JournalId, WalletName};
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,10 @@ use crate::key::{KeyBytes, PrivateKey};
 use crate::v3::{self, KeyFile};
 use crate::{CustodyError, LocalCustody, Passphrase, file};
 
+/// How often a locked keystore is tried, and how long between two tries: writing a key takes a tenth of a second, and a
+/// process that is just starting another one holds the lock of both for a moment.
+const LOCK_TRIES_MAX: usize = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 const METADATA: &str = "keystore";
 const EXTENSION: &str = "json";
 const METADATA_VERSION: u32 = 1;
@@ -253,14 +258,17 @@ impl Keystore {
         self.dir.join(stem).with_extension(EXTENSION)
     }
 
-    /// Keeps other processes from writing, for as long as the result lives.
+    /// Keeps other processes from writing, for as long as the result lives. Waits a moment for one that does.
     fn lock(&self) -> Result<File, CustodyError> {
         let dir = File::open(&self.dir).map_err(CustodyError::io("open", &self.dir))?;
-        match dir.try_lock() {
-            Ok(()) => Ok(dir),
-            Err(TryLockError::WouldBlock) => Err(CustodyError::Busy { path: self.dir.clone() }),
-            Err(TryLockError::Error(source)) => Err(CustodyError::io("lock", &self.dir)(source)),
+        for _ in 0..LOCK_TRIES_MAX {
+            match dir.try_lock() {
+                Ok(()) => return Ok(dir),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(source)) => return Err(CustodyError::io("lock", &self.dir)(source)),
+            }
         }
+        Err(CustodyError::Busy { path: self.dir.clone() })
     }
 
     fn read_metadata(&self) -> Result<Option<JournalId>, CustodyError> {

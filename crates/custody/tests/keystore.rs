@@ -146,7 +146,8 @@ fn a_keystore_belongs_to_one_journal_until_another_is_adopted() {
     assert_eq!(fixture.reopen().unwrap().journal_id(), Some(first));
     fixture.keystore.rebind_journal(second).unwrap();
     assert_eq!(fixture.reopen().unwrap().journal_id(), Some(second));
-    let written: serde_json::Value = serde_json::from_slice(&fs::read(fixture.file("keystore.json")).unwrap()).unwrap();
+    let written: serde_json::Value =
+        serde_json::from_slice(&fs::read(fixture.file("keystore.json")).unwrap()).unwrap();
     assert_eq!(written, serde_json::json!({ "version": 1, "journal_id": "02".repeat(16) }));
 }
 

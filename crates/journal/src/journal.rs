@@ -163,8 +163,7 @@ impl SqliteJournal {
         }
     }
 
-    /// Moves what it can from the write-ahead log into the database: upkeep for a quiet moment. A
-    /// [`crate::Checkpointer`] does the same beside the writer.
+    /// Moves what it can from the write-ahead log into the database: upkeep for a quiet moment.
     ///
     /// # Errors
     /// [`JournalError::Broken`] after a failure; otherwise whatever the disk does. A fatal one breaks the journal.

@@ -6,7 +6,6 @@
 //! connection and [`Reader::verify`] checks that records, chain and tables agree.
 
 mod account;
-mod checkpointer;
 mod error;
 mod file;
 #[cfg(test)]
@@ -26,7 +25,6 @@ mod summary;
 mod usage;
 mod verify;
 
-pub use checkpointer::Checkpointer;
 pub use error::JournalError;
 pub use hash::{chain_next, chain_start, leaf_hash};
 pub use journal::SqliteJournal;

@@ -7,9 +7,9 @@ use pursekeeper_core::ports::{Journal as _, Ledger};
 use pursekeeper_core::{Entry, Intent, Scope};
 use rusqlite::Connection;
 
+use crate::SqliteJournal;
 use crate::fixtures::{Home, NOW, Pay, evm, moment, record};
 use crate::state::scopes_of;
-use crate::{Checkpointer, SqliteJournal};
 
 fn median(mut samples: Vec<Duration>) -> Duration {
     samples.sort();
@@ -66,7 +66,6 @@ fn decide(journal: &mut SqliteJournal, pays: &[Pay]) -> Duration {
 fn speed() {
     let home = Home::new();
     let mut journal = home.create();
-    let mut beside = Checkpointer::open(&home.path()).unwrap();
     let mut id = 0;
     let mut next = |count: u64| -> Vec<Pay> {
         id += count;
@@ -77,13 +76,13 @@ fn speed() {
     for round in 0..2_000 {
         singles.push(decide(&mut journal, &next(1)));
         if round % 500 == 499 {
-            beside.run().unwrap();
+            journal.checkpoint().unwrap();
         }
     }
     let mut batches = Vec::new();
     for _ in 0..100 {
         batches.push(decide(&mut journal, &next(64)));
-        beside.run().unwrap();
+        journal.checkpoint().unwrap();
     }
     let (single, batch) = (median(singles), median(batches));
     journal.connection.execute_batch("PRAGMA synchronous = OFF").unwrap();

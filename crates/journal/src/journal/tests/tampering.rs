@@ -165,8 +165,7 @@ fn a_journal_that_is_written_to_is_read_and_verified_beside() {
     assert_eq!(progress, [(1_024, 1_202), (1_202, 1_202)]);
     let last = reader.record(1_202).unwrap().unwrap();
     assert_eq!((last.chain, last.leaf), (verified.last_chain, leaf_hash(&last.body)));
-    let mut beside = crate::Checkpointer::open(&home.path()).unwrap();
-    beside.run().unwrap();
+    journal.checkpoint().unwrap();
     record(&mut journal, &[Pay::new(5_000, NOW).permit()]).unwrap();
     assert_eq!(reader.verify(|_, _| {}).unwrap().records, 1_203);
 }
