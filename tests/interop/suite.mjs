@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -138,6 +138,8 @@ for (const [library, command] of Object.entries({
     assert.equal(code, 0, errors);
     const addresses = output.trim().split("\n");
     assert.ok(addresses.includes(wallet.address), output);
+    // The libraries leave it to their user who may read what they write; we insist.
+    chmodSync(join(dir, "new.json"), 0o600);
     const name = `from-${library}`;
     const source = ["--key-file", join(dir, "new.json"), "--key-file-passphrase", join(home, "passphrase")];
     const imported = await succeeds("wallet", "import", name, ...source, ...config, "--output", "json");
