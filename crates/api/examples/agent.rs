@@ -55,7 +55,9 @@ async fn paying_request(
 #[tokio::main]
 async fn main() -> Fallible<()> {
     // The HTTP client leaves the choice of cryptography to the program.
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "a TLS provider is installed already")?;
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "a TLS provider is installed already")?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [socket, method, url, body @ ..] = arguments.as_slice() else {
         return Err("usage: agent SOCKET METHOD URL [JSON_BODY]".into());

@@ -9,9 +9,14 @@ pub enum IdentityError {
     /// The socket gives no credentials.
     #[error("the socket gives no peer credentials: connect over the Unix socket")]
     NoCredentials,
-    /// The registry does not know the user id.
-    #[error("no agent or operator has uid {0}: add it to registry.yaml")]
-    Unmapped(u32),
+    /// The registry knows nobody of that kind with the user id.
+    #[error("no {role} has uid {uid}: add it to registry.yaml")]
+    Unmapped {
+        /// `agent` or `operator`: who may use this socket.
+        role: &'static str,
+        /// The peer's user id.
+        uid: u32,
+    },
     /// The sidecar's own user id: whoever runs as it can read the keys.
     #[error(
         "uid {0} runs the sidecar itself and could read its keys: run the caller as another user, or set `dev: true` to try things out"
@@ -44,7 +49,8 @@ impl Identities {
     /// [`IdentityError`] when it is none, or more than an agent.
     pub fn agent(&self, registry: &Registry, uid: Option<u32>) -> Result<Caller, IdentityError> {
         let uid = self.plausible(registry, uid)?;
-        let agent: &AgentName = registry.agent_of_uid(uid).ok_or(IdentityError::Unmapped(uid))?;
+        let agent: &AgentName =
+            registry.agent_of_uid(uid).ok_or(IdentityError::Unmapped { role: "agent", uid })?;
         Ok(Caller { agent: agent.clone(), source: IdentitySource::UnixPeer { uid } })
     }
 
@@ -58,7 +64,8 @@ impl Identities {
         uid: Option<u32>,
     ) -> Result<(OperatorName, IdentitySource), IdentityError> {
         let uid = self.plausible(registry, uid)?;
-        let operator = registry.operator_of_uid(uid).ok_or(IdentityError::Unmapped(uid))?;
+        let operator =
+            registry.operator_of_uid(uid).ok_or(IdentityError::Unmapped { role: "operator", uid })?;
         Ok((operator.clone(), IdentitySource::UnixPeer { uid }))
     }
 
@@ -74,5 +81,47 @@ impl Identities {
             return Err(IdentityError::Both(uid));
         }
         Ok(uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pursekeeper_core::ports::Policy as _;
+    use pursekeeper_policy::{Bundle, BundleOptions, STARTER_REGISTRY};
+
+    use super::*;
+
+    const SIDECAR: u32 = 65532;
+
+    /// Who `uid` is on the agents' socket and on the operators', or why it is nobody.
+    fn check(registry_yaml: &str, dev: bool, uid: Option<u32>) -> [Result<String, IdentityError>; 2] {
+        let bundle = Bundle::from_parts(registry_yaml, &[], BundleOptions { dev: true }).unwrap();
+        let identities = Identities::new(SIDECAR, dev);
+        let agent = identities.agent(bundle.registry(), uid).map(|caller| caller.agent.to_string());
+        let operator = identities.operator(bundle.registry(), uid).map(|(name, _)| name.to_string());
+        [agent, operator]
+    }
+
+    #[test]
+    fn only_the_sockets_own_kind_is_let_in() {
+        let nobody = |role, uid| Err(IdentityError::Unmapped { role, uid });
+        let table = [
+            (None, [Err(IdentityError::NoCredentials), Err(IdentityError::NoCredentials)]),
+            (Some(4242), [nobody("agent", 4242), nobody("operator", 4242)]),
+            (Some(SIDECAR), [Err(IdentityError::OwnUid(SIDECAR)), Err(IdentityError::OwnUid(SIDECAR))]),
+            (Some(1001), [Ok("crawler".to_owned()), nobody("operator", 1001)]),
+            (Some(1000), [nobody("agent", 1000), Ok("alice".to_owned())]),
+        ];
+        for (uid, expected) in table {
+            assert_eq!(check(STARTER_REGISTRY, false, uid), expected, "{uid:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_both_is_let_in_only_for_trying_things_out() {
+        let both = STARTER_REGISTRY.replace("uids: [1000]", "uids: [1001]");
+        let refused = || Err(IdentityError::Both(1001));
+        assert_eq!(check(&both, false, Some(1001)), [refused(), refused()]);
+        assert_eq!(check(&both, true, Some(1001)), [Ok("crawler".to_owned()), Ok("alice".to_owned())]);
     }
 }

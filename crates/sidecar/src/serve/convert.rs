@@ -32,7 +32,7 @@ fn malformed(reason: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Status {
 pub(super) fn unauthenticated(error: IdentityError) -> Status {
     match error {
         IdentityError::NoCredentials => fault(Code::Unauthenticated, "NO_CREDENTIALS", error),
-        IdentityError::Unmapped(_) => fault(Code::PermissionDenied, "UID_UNMAPPED", error),
+        IdentityError::Unmapped { .. } => fault(Code::PermissionDenied, "UID_UNMAPPED", error),
         IdentityError::OwnUid(_) => fault(Code::PermissionDenied, "UID_IS_SIDECAR", error),
         IdentityError::Both(_) => fault(Code::PermissionDenied, "UID_AMBIGUOUS", error),
     }
