@@ -10,7 +10,7 @@ use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 pub enum JournalError {
     /// No file at the path. A missing journal is never a fresh budget, so none is made in passing.
     #[error(
-        "there is no journal at `{0}`: create the first one with `pursekeeper journal init`; if one was lost, restore it or start over with every window counted as spent with `pursekeeper journal adopt`"
+        "there is no journal at `{0}`: create the first one with `pursekeeper journal init`; if it was moved, put it back; if it is lost, start over with every window counted as spent with `pursekeeper journal adopt`, and never from an older copy"
     )]
     Absent(PathBuf),
     /// Something already stands where a journal was to be created.
@@ -29,7 +29,7 @@ pub enum JournalError {
     },
     /// A journal, but not the one the wallets belong to.
     #[error(
-        "this is journal `{found}` but the keystore belongs to `{expected}`: restore the right file, or start over with `pursekeeper journal adopt`"
+        "this is journal `{found}` but the keystore belongs to `{expected}`: put the right file back, or, if it is lost, start over with `pursekeeper journal adopt`"
     )]
     OtherJournal {
         /// The id the keystore names.

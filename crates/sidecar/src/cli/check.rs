@@ -65,7 +65,7 @@ fn key_problems(config: &Config, bundle: Option<&Bundle>) -> Vec<String> {
         Some(bound) => match Reader::open(&config.journal) {
             Err(error) => problems.push(error.to_string()),
             Ok(reader) if reader.id() != bound => problems.push(format!(
-                "{}: this is journal {}, but the keystore belongs to {bound}: restore the right file, or, if it is lost, run `pursekeeper journal adopt`",
+                "{}: this is journal {}, but the keystore belongs to {bound}: put the right file back, or, if it is lost, run `pursekeeper journal adopt`",
                 config.journal.display(),
                 reader.id(),
             )),

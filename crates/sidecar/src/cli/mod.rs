@@ -111,6 +111,8 @@ pub fn main() -> ExitCode {
     let output = Output::new(cli.output);
     let exit = match run(cli.command, output) {
         Ok(exit) => exit,
+        // Whoever reads us has seen enough, as `head` does.
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
             output.error(&error);
             if error.downcast_ref::<client::Unavailable>().is_some() {
@@ -121,6 +123,10 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn run(command: Command, output: Output) -> anyhow::Result<Exit> {

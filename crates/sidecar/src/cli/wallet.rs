@@ -177,7 +177,7 @@ async fn act(args: ActArgs, verb: Verb, output: Output) -> anyhow::Result<Exit> 
             } else if done.durable {
                 output.line(&format!("wallet {name} is {} (decision {})", done.status, done.decision_id))?;
             } else {
-                output.line(&format!("wallet {name} is {}, but the journal cannot be written: NOT DURABLE yet. It is in force while this sidecar runs and is recorded first when the journal can be written again", done.status))?;
+                output.line(&format!("wallet {name} is {}, but the journal cannot be written: NOT DURABLE yet. It is in force while this sidecar runs and is recorded first when the journal can be written again; if the sidecar stops before that, suspend again", done.status))?;
             }
             Ok(Exit::Done)
         }
