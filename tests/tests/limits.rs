@@ -4,13 +4,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use pursekeeper_api::v1;
 use pursekeeper_tests::{Offer, Purse, URL, challenge_v2, reason, request, signed, verify};
 use rusqlite::Connection;
 use serde_json::Value;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 /// Long enough for an answer that comes, on a machine that does many other things.
 const NO_ANSWER: Duration = Duration::from_millis(700);
@@ -211,4 +213,38 @@ async fn a_402_at_the_limits_is_still_read() {
     let challenge = v1::sign_payment_request::Challenge::PaymentRequired(challenge_v2(Some(URL), &offers));
     let ask = v1::SignPaymentRequest { challenge: Some(challenge), ..request("a", "1") };
     let _ = signed(sidecar.signer().await.sign_payment(ask).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_no_longer_than_it_may_be() {
+    let purse = purse_with("batch_len_max: 256", "batch_len_max: 1");
+    let sidecar = purse.serve();
+    let signer = sidecar.signer().await;
+    let payments: Vec<_> = (0..32)
+        .map(|number| {
+            let mut signer = signer.clone();
+            tokio::spawn(
+                async move { signed(signer.sign_payment(request(&format!("r-{number}"), "1000")).await) },
+            )
+        })
+        .collect();
+    for payment in payments {
+        let _ = payment.await.unwrap();
+    }
+    let status = sidecar.governance().await.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!(status.batches, 32, "32 payments that waited for each other, one transaction each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_calls_under_way_and_not_for_ever() {
+    let purse = purse_with("drain_secs_max: 10", "drain_secs_max: 1");
+    let sidecar = purse.serve();
+    let channel = pursekeeper_api::connect(sidecar.socket("agent")).await.unwrap();
+    let watch = HealthCheckRequest::default();
+    // This call never ends by itself.
+    let _under_way = HealthClient::new(channel).watch(watch).await.unwrap();
+    let begun = Instant::now();
+    assert!(sidecar.stop().success());
+    let took = begun.elapsed().as_secs();
+    assert!((1..10).contains(&took), "{took} s");
 }
