@@ -13,6 +13,7 @@ use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Settings};
 use pursekeeper_core::ports::{Journal, Policy, Verdict};
 use pursekeeper_core::{ActVerb, Status};
 use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::block_in_place;
 
 use crate::clock::Clock;
 use crate::standing::Standing;
@@ -176,16 +177,17 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         self.problem_changed.notified().await;
     }
 
-    /// Waits for a turn and returns the gate's answer, which is on disk.
+    /// Waits for a turn and returns the gate's answer, which is on disk. Needs a multi-threaded runtime: while the disk is
+    /// waited for, other calls go on, whichever thread they were scheduled on.
     ///
     /// # Errors
     /// [`Fault`] when there is no answer.
     pub async fn pass(self: &Arc<Self>, ask: Ask) -> Result<Answer, Fault> {
         match self.take_place(ask)? {
-            Place::First(leadership, ask) => leadership.work(ask),
+            Place::First(leadership, ask) => block_in_place(|| leadership.work(ask)),
             Place::Waits(turn) => match turn.await {
                 Ok(Turn::Answer(answer)) => answer,
-                Ok(Turn::Lead(leadership, ask)) => leadership.work(ask),
+                Ok(Turn::Lead(leadership, ask)) => block_in_place(|| leadership.work(ask)),
                 Err(_) => Err(Fault::Unavailable("the request was lost in the queue".to_owned())),
             },
         }
