@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use pursekeeper_core::ports::{Journal, Ledger, LedgerError, Prior, Recorded};
+use pursekeeper_core::ports::{Hold, Journal, Judged, Ledger, LedgerError, Prior, Recorded};
 use pursekeeper_core::{
-    AgentName, DecisionId, Endpoint, Entry, JournalId, Moment, Permit, RequestId, Scope, Status, Subject,
-    Totals, UnixSeconds, Window,
+    AgentName, ClockMark, DecisionId, Endpoint, Entry, HoldState, JournalId, Moment, Permit, RequestId,
+    Scope, Status, Subject, Totals, UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -18,8 +18,8 @@ pub struct MemoryJournal {
     pub entries: Vec<Entry>,
     /// What was spent before the first entry, and never ages.
     pub spent_before: BTreeMap<Scope, Totals>,
-    /// The latest wall clock of a record from before the first entry.
-    pub high_water_before_ms: u64,
+    /// What was known about time before the first entry.
+    pub clock_before: ClockMark,
     /// Whether the next commit fails, as on a full disk.
     pub full: bool,
 }
@@ -49,31 +49,42 @@ impl Journal for MemoryJournal {
         &mut self,
         at: Moment,
         asks: &[A],
-        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, MemoryError> {
         let mut view = View { journal: self, batch: Vec::new(), now: at.unix_seconds() };
+        let mut recorded = Vec::new();
         for ask in asks {
-            let entry = decide(ask, &view)?;
-            view.batch.push(entry);
+            recorded.push(match decide(ask, &view)? {
+                Judged::Entry(entry) => {
+                    let seq = u64::try_from(view.entries().count()).unwrap() + 1;
+                    view.batch.push(entry.clone());
+                    Recorded::Entry { decision_id: Self::id(seq), entry }
+                }
+                Judged::Nothing(nothing) => Recorded::Nothing(nothing),
+            });
         }
         let View { batch, .. } = view;
         // Decided but not on disk: the worst moment to fail.
         if self.full {
             return Err(MemoryError::Full);
         }
-        let first = self.next_seq();
-        self.entries.extend(batch.iter().cloned());
-        Ok((first..).zip(batch).map(|(seq, entry)| Recorded { decision_id: Self::id(seq), entry }).collect())
+        self.entries.extend(batch);
+        Ok(recorded)
     }
+
+    fn clock(&self) -> ClockMark {
+        after(self.clock_before, self.entries.iter())
+    }
+}
+
+/// What is known about time after some entries.
+fn after<'e>(before: ClockMark, entries: impl Iterator<Item = &'e Entry>) -> ClockMark {
+    entries.fold(before, |mark, entry| mark.after(entry.at(), entry.accepts_clock()))
 }
 
 impl MemoryJournal {
     fn id(seq: u64) -> DecisionId {
         DecisionId::new(JournalId([0xaa; 16]), seq)
-    }
-
-    fn next_seq(&self) -> u64 {
-        u64::try_from(self.entries.len()).unwrap().saturating_add(1)
     }
 }
 
@@ -82,61 +93,94 @@ impl View<'_> {
         self.journal.entries.iter().chain(&self.batch)
     }
 
-    fn permits(&self) -> impl Iterator<Item = &Permit> {
-        self.entries().filter_map(Entry::binding_permit)
+    fn numbered(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        (1..).zip(self.entries())
+    }
+
+    /// Every hold with what became of it.
+    fn holds(&self) -> impl Iterator<Item = (u64, &Permit, HoldState)> {
+        self.numbered().filter_map(|(seq, entry)| {
+            let resolved = self.entries().filter_map(Entry::resolves).find(|(hold, _)| *hold == seq);
+            Some((seq, entry.binding_permit()?, resolved.map_or(HoldState::Held, |(_, state)| state)))
+        })
     }
 }
 
 impl Ledger for View<'_> {
     fn totals(&self, scope: &Scope) -> Totals {
         let mut totals = self.journal.spent_before.get(scope).copied().unwrap_or_default();
-        for permit in self.permits().filter(|permit| is_about(permit, scope)) {
+        for (_, permit, state) in self.holds().filter(|(_, permit, _)| is_about(permit, scope)) {
+            let (counted, one) = match state {
+                HoldState::Held => (permit.intent.usd, 1),
+                HoldState::Settled { amount: _, usd } => (usd, 1),
+                HoldState::Released => (Usd::ZERO, 0),
+            };
             let lengths = Window::ROLLING.iter().map(|(_, secs)| *secs).chain([u64::MAX]);
             for (at, secs) in lengths.enumerate() {
                 if self.now < permit.held_until.plus(secs) {
                     let (usd, payments) =
                         (totals.usd.get_mut(at).unwrap(), totals.payments.get_mut(at).unwrap());
-                    *usd = usd.checked_add(permit.intent.usd).unwrap();
-                    *payments = payments.checked_add(1).unwrap();
+                    *usd = usd.checked_add(counted).unwrap();
+                    *payments += one;
                 }
             }
         }
         totals
     }
 
-    fn status(&self, subject: &Subject) -> Status {
+    fn status(&self, names: &[Subject]) -> Status {
         let act = |entry: &Entry| match entry {
             Entry::Lifecycle(decision) => {
-                let done = decision.denial.is_none() && decision.act.subject == *subject;
-                done.then(|| decision.act.verb.status())
+                let done = decision.denial.is_none() && names.contains(&decision.act.subject);
+                decision.act.verb.status().filter(|_| done)
             }
-            Entry::Payment(_) | Entry::Reissue(_) => None,
+            Entry::Payment(_) | Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) => None,
         };
         self.entries().filter_map(act).last().unwrap_or_default()
     }
 
     fn prior(&self, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, LedgerError> {
-        let found = (1..).zip(self.entries()).find_map(|(seq, entry)| {
-            let permit = entry.binding_permit()?;
-            let Entry::Payment(decision) = entry else { return None };
-            let same = permit.intent.agent == *agent && permit.intent.request_id == *id;
-            same.then(|| Prior { seq, fingerprint: decision.fingerprint, intent: permit.intent.clone() })
-        });
-        Ok(found)
+        let found = self
+            .holds()
+            .find(|(_, Permit { intent, .. }, _)| intent.agent == *agent && intent.request_id == *id);
+        Ok(found.map(|(seq, permit, state)| {
+            let fingerprint = self.numbered().find_map(|(at, entry)| match entry {
+                Entry::Payment(decision) if at == seq => Some(decision.fingerprint),
+                _ => None,
+            });
+            Prior { seq, fingerprint: fingerprint.unwrap(), intent: permit.intent.clone(), state }
+        }))
     }
 
     fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64 {
-        let live = self.permits().filter(|permit| {
-            permit.held_until > self.now
+        let live = self.holds().filter(|(_, permit, state)| {
+            *state == HoldState::Held
+                && permit.held_until > self.now
                 && permit.intent.agent == *agent
                 && permit.intent.endpoint == *endpoint
         });
         u64::try_from(live.count()).unwrap()
     }
 
-    fn high_water_unix_ms(&self) -> u64 {
-        let recorded = self.entries().map(|entry| entry.at().unix_ms).max().unwrap_or(0);
-        recorded.max(self.journal.high_water_before_ms)
+    fn bound_since(&self, scope: &Scope, since: UnixSeconds) -> Usd {
+        let bound =
+            self.holds().filter(|(_, permit, _)| is_about(permit, scope) && permit.held_until >= since);
+        bound.fold(Usd::ZERO, |sum, (_, permit, state)| match state {
+            HoldState::Held => sum.checked_add(permit.intent.usd).unwrap(),
+            HoldState::Settled { amount: _, usd } => sum.checked_add(usd).unwrap(),
+            HoldState::Released => sum,
+        })
+    }
+
+    fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError> {
+        let about = |entry: &&Entry| matches!(entry, Entry::Report(report) if report.original_seq == seq);
+        let claims = u64::try_from(self.entries().filter(about).count()).unwrap();
+        let found = self.holds().find(|(at, _, _)| *at == seq);
+        Ok(found.map(|(seq, permit, state)| Hold { seq, permit: permit.clone(), state, claims }))
+    }
+
+    fn clock(&self) -> ClockMark {
+        after(self.journal.clock_before, self.entries())
     }
 }
 

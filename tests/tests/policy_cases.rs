@@ -8,13 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, PaymentAsk, Settings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, PaymentAsk, Settings, Surroundings};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Asked, Caller, DenyCode, Endpoint, Entry, EvmAddress, IdentitySource,
-    Mode, Moment, OperatorName, Outcome, PolicyRef, RequestId, Scope, ServiceName, Subject, Totals, Usd,
-    WalletName, WorkflowName,
+    Act, ActVerb, Address, AgentName, Amount, Asked, Balance, Balances, Caller, ClockMark, DenyCode,
+    Endpoint, Entry, EvmAddress, IdentitySource, Mode, Moment, OperatorName, Outcome, PolicyRef, RequestId,
+    Scope, ServiceName, Subject, Totals, Usd, WalletName, WorkflowName,
 };
 use pursekeeper_policy::{Bundle, BundleOptions, EXAMPLES, STARTER_REGISTRY};
 use pursekeeper_tests::{MemoryJournal, Offer, challenge_v1, challenge_v2};
@@ -57,6 +57,11 @@ struct Case {
     /// How far the journal is ahead of the clock.
     #[serde(default)]
     clock_behind_ms: u64,
+    /// How far the clock is ahead of the boot clock.
+    #[serde(default)]
+    clock_ahead_ms: u64,
+    /// Atomic units that every wallet holds of every asset, by what nodes said just now.
+    balance: Option<String>,
     #[serde(default)]
     request: Request,
     /// An operator's act instead of a payment: `resume wallet/main`.
@@ -151,9 +156,11 @@ fn expected(case: &Case) -> Verdict {
 fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     let request = case.request.clone().or(defaults);
     let at = moment(&request);
-    let high_water_before_ms = at.unix_ms + case.clock_behind_ms;
+    let seen = Moment { unix_ms: at.unix_ms - case.clock_ahead_ms, ..at };
+    let clock_before = ClockMark { high_water_ms: seen.unix_ms + case.clock_behind_ms, anchor: Some(seen) };
     let journal =
-        MemoryJournal { spent_before: spent(bundle, case), high_water_before_ms, ..MemoryJournal::default() };
+        MemoryJournal { spent_before: spent(bundle, case), clock_before, ..MemoryJournal::default() };
+    let balances = balances(bundle, case, at);
     let mut gate = Gate::new(journal, Settings::default());
     let mut batch: Vec<Ask> = (0..case.before).map(|n| payment(&request, &format!("before-{n}"))).collect();
     for stopped in &case.suspended {
@@ -170,7 +177,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
         }
     };
     batch.push(asked);
-    let answered = gate.pass(bundle, at, batch).unwrap().pop().unwrap();
+    let answered = gate.pass(bundle, Surroundings { at, balances: &balances }, batch).unwrap().pop().unwrap();
     let recorded = gate.journal().entries.last().unwrap();
     match answered {
         Answer::Denied { denial, .. } => (denial.code.to_string(), ids(&denial.policies)),
@@ -181,10 +188,13 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
                     Outcome::Deny { denial, .. } => panic!("recorded as denied: {denial:?}"),
                 },
                 Entry::Lifecycle(decision) => &decision.policies,
-                Entry::Reissue(_) => panic!("`{}` is no new request", case.name),
+                Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) => {
+                    panic!("`{}` is no new request", case.name)
+                }
             };
             ("permit".to_owned(), ids(policies))
         }
+        other => panic!("`{}` is answered with {other:?}", case.name),
     }
 }
 
@@ -258,7 +268,9 @@ fn offer(part: &OfferPart) -> Offer {
 fn act(operator: &str, verb: ActVerb, subject: Subject) -> Ask {
     let operator = OperatorName::parse(operator).unwrap();
     let source = IdentitySource::UnixPeer { uid: 1000 };
-    Ask::Lifecycle(LifecycleAsk { act: Act { operator, source, verb, subject, reason: "drill".to_owned() } })
+    Ask::Lifecycle(LifecycleAsk {
+        act: Act { operator, source, verb, subject, hold: None, reason: "drill".to_owned() },
+    })
 }
 
 /// `wallet/main`, `workflow/research`, …
@@ -269,12 +281,26 @@ fn subject(bundle: &Bundle, text: &str) -> Subject {
         "workflow" => Subject::Workflow(WorkflowName::parse(name).unwrap()),
         "service" => Subject::Service(ServiceName::parse(name).unwrap()),
         "wallet" => Subject::Wallet(wallet_address(bundle, name)),
+        "sidecar" => Subject::Sidecar,
         other => panic!("no subject `{other}`"),
     }
 }
 
 fn wallet_address(bundle: &Bundle, name: &str) -> Address {
     bundle.registry().wallets[&WalletName::parse(name).unwrap()].address
+}
+
+fn balances(bundle: &Bundle, case: &Case, at: Moment) -> Balances {
+    let mut balances = Balances::default();
+    if let Some(amount) = &case.balance {
+        let balance = Balance { amount: Amount::parse(amount).unwrap(), observed_at: at.unix_seconds() };
+        for wallet in bundle.registry().wallets.values() {
+            for asset in bundle.registry().assets.keys() {
+                balances.note(wallet.address, asset.clone(), balance);
+            }
+        }
+    }
+    balances
 }
 
 fn spent(bundle: &Bundle, case: &Case) -> BTreeMap<Scope, Totals> {
@@ -296,6 +322,7 @@ fn scope(bundle: &Bundle, text: &str) -> Scope {
             Subject::Workflow(name) => Scope::Workflow(name),
             Subject::Wallet(address) => Scope::Wallet(address),
             Subject::Service(name) => Scope::Service(name),
+            Subject::Sidecar => panic!("the sidecar spends nothing"),
         },
     }
 }

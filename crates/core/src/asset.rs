@@ -127,9 +127,23 @@ impl Asset {
     /// # Errors
     /// [`UsdRateError`] when the rate is stale or the value does not fit.
     pub fn usd(&self, amount: Amount, now: UnixSeconds) -> Result<Usd, UsdRateError> {
-        if self.usd.usable_until.is_some_and(|until| now > until) {
-            return Err(UsdRateError::Stale);
-        }
+        self.usable(now)?;
         Usd::of(amount, self.decimals, self.usd.per_unit).ok_or(UsdRateError::TooLarge)
+    }
+
+    /// What a balance of `amount` is worth at `now`, rounded down.
+    ///
+    /// # Errors
+    /// [`UsdRateError`] when the rate is stale or the value does not fit.
+    pub fn worth(&self, amount: Amount, now: UnixSeconds) -> Result<Usd, UsdRateError> {
+        self.usable(now)?;
+        Usd::of_at_least(amount, self.decimals, self.usd.per_unit).ok_or(UsdRateError::TooLarge)
+    }
+
+    fn usable(&self, now: UnixSeconds) -> Result<(), UsdRateError> {
+        match self.usd.usable_until {
+            Some(until) if now > until => Err(UsdRateError::Stale),
+            Some(_) | None => Ok(()),
+        }
     }
 }

@@ -1,4 +1,4 @@
-use crate::{Caller, Moment, ScopeKind, ServiceName, Status, Usd, Window};
+use crate::{BalanceFacts, Caller, Moment, ScopeKind, ServiceName, Status, Usd, Window};
 
 /// One value for each kind of subject a total is kept about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -50,6 +50,19 @@ impl Totals {
         }
     }
 
+    /// Both together: what a subject spent under two names. A sum that does not fit stays at its maximum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let mut sum = self;
+        for (usd, more) in sum.usd.iter_mut().zip(other.usd) {
+            *usd = usd.checked_add(more).unwrap_or(Usd::MAX);
+        }
+        for (count, more) in sum.payments.iter_mut().zip(other.payments) {
+            *count = count.saturating_add(more);
+        }
+        sum
+    }
+
     /// Dollars in a window; nothing for [`Window::Payment`], which keeps no total.
     #[must_use]
     pub fn usd_in(&self, window: Window) -> Option<Usd> {
@@ -90,4 +103,6 @@ pub struct Facts {
     pub after: PerScope<Totals>,
     /// Signatures of this agent for this endpoint that may still be settled.
     pub outstanding: u64,
+    /// The paying wallet's balance of the asset, when it was read recently enough to rely on.
+    pub balance: Option<BalanceFacts>,
 }

@@ -10,7 +10,9 @@
 mod address;
 mod amount;
 mod asset;
+mod balance;
 mod chain;
+mod clock;
 mod decision;
 mod digest;
 mod eip712;
@@ -31,10 +33,13 @@ pub mod x402;
 pub use address::{Address, AddressError, EvmAddress};
 pub use amount::{Amount, AmountError};
 pub use asset::{Asset, AssetId, TransferMethod, UsdRate, UsdRateError};
+pub use balance::{Balance, BalanceFacts, Balances};
 pub use chain::{ChainId, ChainIdError};
+pub use clock::{ClockMark, ClockTolerance, ClockTrust};
 pub use decision::{
-    Act, ActVerb, Asked, Caller, Decision, Denial, DenyCode, Entry, IdentitySource, LifecycleDecision, Mode,
-    OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Subject,
+    Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Caller, Claim, Decision, Denial, DenyCode,
+    Entry, Evidence, Fate, HoldState, IdentitySource, LifecycleDecision, Measure, Mode, NearLimit,
+    Observation, OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Report, Subject, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{domain_separator, transfer_with_authorization_digest};

@@ -3,10 +3,9 @@
 use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
-    Act, AgentName, DecisionId, Digest, Endpoint, Entry, Facts, Intent, Moment, PolicyRef, RequestId, Scope,
-    Status, Subject, Totals,
+    Act, AgentName, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry, Facts, HoldState, Intent,
+    Moment, Permit, PolicyRef, RequestId, Scope, Status, Subject, Totals, UnixSeconds, Usd,
 };
-use crate::{DenyCode, UnixSeconds};
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
 pub trait Policy {
@@ -38,8 +37,8 @@ pub trait Ledger {
     /// Money and payments of a subject, settled and held together, in every window.
     fn totals(&self, scope: &Scope) -> Totals;
 
-    /// What operators decided about a subject; active when they decided nothing.
-    fn status(&self, subject: &Subject) -> Status;
+    /// What operators decided last about a subject, under any of its names; active when they decided nothing.
+    fn status(&self, names: &[Subject]) -> Status;
 
     /// The permit an agent's request id was used for.
     ///
@@ -50,8 +49,17 @@ pub trait Ledger {
     /// Signatures of an agent for an endpoint that may still be settled.
     fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64;
 
-    /// The latest wall clock of any record, in milliseconds since the Unix epoch.
-    fn high_water_unix_ms(&self) -> u64;
+    /// Dollars of a subject's signatures that are not released and could still be settled at `since` or later.
+    fn bound_since(&self, scope: &Scope, since: UnixSeconds) -> Usd;
+
+    /// The money bound by the permit in record `seq`, if there is one.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError>;
+
+    /// What the journal knows about time.
+    fn clock(&self) -> ClockMark;
 }
 
 /// A permit given earlier under the same request id.
@@ -63,6 +71,21 @@ pub struct Prior {
     pub fingerprint: Digest,
     /// What was permitted.
     pub intent: Intent,
+    /// What became of its money.
+    pub state: HoldState,
+}
+
+/// Money bound by a permit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The record that holds the permit.
+    pub seq: u64,
+    /// What was permitted, and until when it binds.
+    pub permit: Permit,
+    /// What became of it.
+    pub state: HoldState,
+    /// How many claims of agents are recorded about it.
+    pub claims: u64,
 }
 
 /// The journal could not be read inside a transaction.
@@ -87,17 +110,45 @@ pub trait Journal {
         &mut self,
         at: Moment,
         asks: &[A],
-        decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+        decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, Self::Error>;
+
+    /// What it knows about time, between two commits.
+    fn clock(&self) -> ClockMark;
 }
 
-/// An entry that is on disk.
+/// What is to be done about an ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// Its name.
-    pub decision_id: DecisionId,
-    /// What it says.
-    pub entry: Entry,
+pub enum Judged {
+    /// Record this.
+    Entry(Entry),
+    /// Record nothing.
+    Nothing(Nothing),
+}
+
+/// Why nothing is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nothing {
+    /// The agent has no such payment.
+    PaymentUnknown,
+    /// More was claimed about this payment than anybody will read.
+    ClaimsExhausted,
+    /// The hold is resolved already, or there is none, or the evidence does not fit it.
+    HoldResolved,
+}
+
+/// What became of an ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is on disk.
+    Entry {
+        /// Its name.
+        decision_id: DecisionId,
+        /// What it says.
+        entry: Entry,
+    },
+    /// There was nothing to record.
+    Nothing(Nothing),
 }
 
 /// Whoever holds the keys.

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Address, AgentName, Asset, AssetId, ChainId, Endpoint, OperatorName, Origin, ServiceName, Status,
-    TeamName, UnixSeconds, Usd, WalletName, Window, WorkflowName,
+    Address, AgentName, Asset, AssetId, ChainId, Endpoint, OperatorName, Origin, Scope, ServiceName, Status,
+    Subject, TeamName, UnixSeconds, Usd, WalletName, Window, WorkflowName,
 };
 
 /// Everything declared.
@@ -28,6 +28,8 @@ pub struct Registry {
     pub operators: BTreeMap<OperatorName, Operator>,
     /// Ceilings on what one address may receive, whoever pays.
     pub payees: BTreeMap<Address, Ceilings>,
+    /// Teams that answer for the sidecar itself, its clock included; the owners of its wallets when nobody is named.
+    pub sidecar_owners: BTreeSet<TeamName>,
 }
 
 /// Limits of one subject. A missing limit is no limit.
@@ -37,6 +39,8 @@ pub struct Ceilings {
     pub usd: BTreeMap<Window, Usd>,
     /// Number of payments; never for [`Window::Payment`].
     pub payments: BTreeMap<Window, u64>,
+    /// From how many percent of a ceiling on a payment that is permitted is marked.
+    pub warn_at: Option<u8>,
 }
 
 /// A workload that asks.
@@ -46,6 +50,8 @@ pub struct Agent {
     pub uids: BTreeSet<u32>,
     /// The tasks it works for; at least one.
     pub workflows: BTreeSet<WorkflowName>,
+    /// Names it had before.
+    pub was: BTreeSet<AgentName>,
     /// Declared properties such as `model`.
     pub labels: BTreeMap<String, String>,
     /// Its own limits.
@@ -59,6 +65,8 @@ pub struct Agent {
 pub struct Workflow {
     /// Who answers for it.
     pub owner: TeamName,
+    /// Names it had before.
+    pub was: BTreeSet<WorkflowName>,
     /// When its rights end.
     pub expires: Option<UnixSeconds>,
     /// Where it may spend.
@@ -84,6 +92,10 @@ pub struct Wallet {
     pub workflows: BTreeSet<WorkflowName>,
     /// Where it may spend.
     pub networks: BTreeSet<ChainId>,
+    /// What must be left of its balance, in dollars of the asset that is paid with.
+    pub floor: Option<Usd>,
+    /// Below what balance a payment that is permitted is marked.
+    pub warn_below: Option<Usd>,
     /// Its limits.
     pub ceilings: Ceilings,
     /// What the registry declares.
@@ -93,6 +105,8 @@ pub struct Wallet {
 /// A named set of endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
+    /// Names it had before.
+    pub was: BTreeSet<ServiceName>,
     /// Scheme, host and port.
     pub origin: Origin,
     /// HTTP methods.
@@ -206,6 +220,72 @@ impl Registry {
             .collect();
         found.sort_by(|(a, a_name), (b, b_name)| b.cmp(a).then(a_name.cmp(b_name)));
         found.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// A subject and the subjects it was under earlier names. What was spent, decided or asked for under an earlier name
+    /// still counts.
+    #[must_use]
+    pub fn names_of_agent<'r>(&'r self, name: &'r AgentName) -> impl Iterator<Item = &'r AgentName> {
+        let was = self.agents.get(name).map(|agent| &agent.was);
+        std::iter::once(name).chain(was.into_iter().flatten())
+    }
+
+    /// See [`Registry::names_of_agent`].
+    #[must_use]
+    pub fn names_of_workflow<'r>(&'r self, name: &'r WorkflowName) -> impl Iterator<Item = &'r WorkflowName> {
+        let was = self.workflows.get(name).map(|workflow| &workflow.was);
+        std::iter::once(name).chain(was.into_iter().flatten())
+    }
+
+    /// See [`Registry::names_of_agent`].
+    #[must_use]
+    pub fn names_of_service<'r>(&'r self, name: &'r ServiceName) -> impl Iterator<Item = &'r ServiceName> {
+        let was = self.services.get(name).map(|service| &service.was);
+        std::iter::once(name).chain(was.into_iter().flatten())
+    }
+
+    /// The scopes whose totals are a subject's: its own and those of its earlier names.
+    #[must_use]
+    pub fn scopes(&self, scope: &Scope) -> Vec<Scope> {
+        match scope {
+            Scope::Agent(name) => self.names_of_agent(name).cloned().map(Scope::Agent).collect(),
+            Scope::Workflow(name) => self.names_of_workflow(name).cloned().map(Scope::Workflow).collect(),
+            Scope::Service(name) => self.names_of_service(name).cloned().map(Scope::Service).collect(),
+            Scope::Wallet(_) | Scope::Payee(_) => vec![scope.clone()],
+        }
+    }
+
+    /// The subjects whose suspension is a subject's: itself and its earlier names.
+    #[must_use]
+    pub fn subjects(&self, subject: &Subject) -> Vec<Subject> {
+        match subject {
+            Subject::Agent(name) => self.names_of_agent(name).cloned().map(Subject::Agent).collect(),
+            Subject::Workflow(name) => self.names_of_workflow(name).cloned().map(Subject::Workflow).collect(),
+            Subject::Service(name) => self.names_of_service(name).cloned().map(Subject::Service).collect(),
+            Subject::Wallet(_) | Subject::Sidecar => vec![subject.clone()],
+        }
+    }
+
+    /// The ceilings a subject declares, if it is declared.
+    #[must_use]
+    pub fn ceilings(&self, scope: &Scope) -> Option<&Ceilings> {
+        match scope {
+            Scope::Agent(name) => self.agents.get(name).map(|agent| &agent.ceilings),
+            Scope::Workflow(name) => self.workflows.get(name).map(|workflow| &workflow.ceilings),
+            Scope::Service(name) => self.services.get(name).map(|service| &service.ceilings),
+            Scope::Wallet(address) => self.wallet_at(*address).map(|(_, wallet)| &wallet.ceilings),
+            Scope::Payee(address) => self.payees.get(address),
+        }
+    }
+
+    /// Who answers for the sidecar itself.
+    #[must_use]
+    pub fn owners_of_sidecar(&self) -> BTreeSet<TeamName> {
+        if self.sidecar_owners.is_empty() {
+            self.wallets.values().map(|wallet| wallet.owner.clone()).collect()
+        } else {
+            self.sidecar_owners.clone()
+        }
     }
 
     /// The agent that connects as `uid`.

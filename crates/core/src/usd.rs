@@ -76,6 +76,34 @@ impl Usd {
         u128::try_from(up).ok().map(Self)
     }
 
+    /// The same rounded down: what somebody *has* is never shown as more.
+    #[must_use]
+    pub fn of_at_least(amount: Amount, decimals: u8, per_unit: Self) -> Option<Self> {
+        let product = amount.to_u256().checked_mul(U256::from(per_unit.0))?;
+        let scale = U256::from(10u8).checked_pow(U256::from(decimals))?;
+        u128::try_from(product.checked_div(scale)?).ok().map(Self)
+    }
+
+    /// This value's share for `part` of `whole` atomic units, rounded up and never more than all of it.
+    #[must_use]
+    pub fn share(self, part: Amount, whole: Amount) -> Self {
+        let shared = || {
+            let product = U256::from(self.0).checked_mul(part.to_u256())?;
+            let whole = whole.to_u256();
+            let quotient = product.checked_div(whole)?;
+            let exact = quotient.checked_mul(whole)? == product;
+            let up = if exact { quotient } else { quotient.checked_add(U256::from(1u8))? };
+            u128::try_from(up).ok()
+        };
+        Self(shared().unwrap_or(self.0).min(self.0))
+    }
+
+    /// Whether this is at least `percent` of `limit`.
+    #[must_use]
+    pub fn reaches(self, percent: u8, limit: Self) -> bool {
+        reaches(self.0, percent, limit.0)
+    }
+
     /// The sum, or nothing when it does not fit.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
@@ -88,11 +116,25 @@ impl Usd {
         self.0.checked_sub(other.0).map(Self)
     }
 
+    /// Rounded down to ten-thousandths of a dollar; nothing when it does not fit.
+    #[must_use]
+    pub fn ten_thousandths_down(self) -> Option<i64> {
+        i64::try_from(self.0.div_euclid(UNITS_PER_TEN_THOUSANDTH)).ok()
+    }
+
     /// Rounded up to ten-thousandths of a dollar, the resolution of Cedar's `decimal`; nothing when it does not fit.
     #[must_use]
     pub fn ten_thousandths_up(self) -> Option<i64> {
         i64::try_from(self.0.div_ceil(UNITS_PER_TEN_THOUSANDTH)).ok()
     }
+}
+
+/// Whether `value` is at least `percent` of `limit`.
+pub(crate) fn reaches(value: u128, percent: u8, limit: u128) -> bool {
+    let (value, limit) = (U256::from(value), U256::from(limit));
+    let (hundred, percent) = (U256::from(100u8), U256::from(percent));
+    // Neither product comes near 2²⁵⁶.
+    value.saturating_mul(hundred) >= limit.saturating_mul(percent)
 }
 
 impl fmt::Display for Usd {
@@ -136,6 +178,43 @@ mod tests {
             let usd = Usd::of(Amount::parse(atomic).unwrap(), decimals, Usd::parse(rate).unwrap()).unwrap();
             assert_eq!((usd.to_string().as_str(), usd.ten_thousandths_up()), (display, Some(cedar)));
         }
+    }
+
+    #[test]
+    fn a_share_is_rounded_up_and_never_more_than_the_whole() {
+        let amount = |text: &str| Amount::parse(text).unwrap();
+        let table = [
+            ("0.01", "10000", "10000", "0.01"),
+            ("0.01", "2500", "10000", "0.0025"),
+            ("0.000000000001", "1", "3", "0.000000000001"),
+            ("0.01", "1", "3", "0.003333333334"),
+            ("0.01", "0", "3", "0"),
+            // A node that says more than was signed, and a whole of nothing, free nothing.
+            ("0.01", "20000", "10000", "0.01"),
+            ("0.01", "1", "0", "0.01"),
+        ];
+        for (usd, part, whole, expected) in table {
+            let share = Usd::parse(usd).unwrap().share(amount(part), amount(whole));
+            assert_eq!(share, Usd::parse(expected).unwrap(), "{usd} × {part}/{whole}");
+        }
+    }
+
+    #[test]
+    fn a_balance_is_rounded_down() {
+        let one = Usd::parse("1").unwrap();
+        assert_eq!(Usd::of_at_least(Amount::parse("1").unwrap(), 18, one), Some(Usd(0)));
+        assert_eq!(Usd::of(Amount::parse("1").unwrap(), 18, one), Some(Usd(1)));
+        assert_eq!(Usd::parse("0.00019").unwrap().ten_thousandths_down(), Some(1));
+    }
+
+    #[test]
+    fn a_percentage_is_reached_exactly() {
+        let usd = |text: &str| Usd::parse(text).unwrap();
+        let table = [("0.8", 80, "1", true), ("0.799999999999", 80, "1", false), ("1", 100, "1", true)];
+        for (value, percent, limit, reached) in table {
+            assert_eq!(usd(value).reaches(percent, usd(limit)), reached, "{value} {percent} {limit}");
+        }
+        assert!(Usd::MAX.reaches(100, Usd::MAX));
     }
 
     #[test]

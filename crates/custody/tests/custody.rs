@@ -11,14 +11,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use pursekeeper_core::gate::{Answer, Authorized, Gate, Settings};
-use pursekeeper_core::ports::{Custody as _, Journal, Ledger, LedgerError, Policy, Recorded, Verdict};
+use pursekeeper_core::gate::{Answer, Authorized, Gate, Settings, Surroundings};
+use pursekeeper_core::ports::{
+    Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Verdict,
+};
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
-    Act, AgentName, Amount, Asked, AssetId, Caller, ChainId, DecisionId, Digest, Endpoint, Entry, EvmAddress,
-    Facts, IdentitySource, Intent, JournalId, Moment, OriginMatch, Reissue, RequestId, Signature,
-    TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName, domain_separator,
+    Act, AgentName, Amount, Asked, AssetId, Balances, Caller, ChainId, ClockMark, DecisionId, Digest,
+    Endpoint, Entry, EvmAddress, Facts, IdentitySource, Intent, JournalId, Moment, OriginMatch, Reissue,
+    RequestId, Signature, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName, domain_separator,
 };
 use pursekeeper_custody::{CustodyError, Import, Keystore, LocalCustody, Passphrase};
 use serde_json::Value;
@@ -35,10 +37,14 @@ impl Journal for Prepared {
         &mut self,
         _: Moment,
         _: &[A],
-        _: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+        _: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, LedgerError> {
         let decision_id = DecisionId::new(JournalId([0; 16]), 1);
-        Ok(vec![Recorded { decision_id, entry: self.0.clone() }])
+        Ok(vec![Recorded::Entry { decision_id, entry: self.0.clone() }])
+    }
+
+    fn clock(&self) -> ClockMark {
+        ClockMark::default()
     }
 }
 
@@ -70,9 +76,13 @@ fn authorize(intent: Intent) -> Authorized {
     let asked = Asked { caller, request_id, endpoint, workflow: None, wallet: None, labels: BTreeMap::new() };
     let reissue = Reissue { at: AT, asked, original_seq: 1, intent, bundle: Digest::default() };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
-    match gate.pass(&Unasked, AT, Vec::new()).unwrap().remove(0) {
+    match gate
+        .pass(&Unasked, Surroundings { at: AT, balances: &Balances::default() }, Vec::new())
+        .unwrap()
+        .remove(0)
+    {
         Answer::Authorized(right) => *right,
-        Answer::WouldSign { .. } | Answer::Denied { .. } | Answer::Acted { .. } => unreachable!(),
+        other => unreachable!("{other:?}"),
     }
 }
 

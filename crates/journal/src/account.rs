@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use pursekeeper_core::{Totals, UnixSeconds, Usd, Window};
+use pursekeeper_core::{HoldState, Totals, UnixSeconds, Usd, Window};
 
 /// Length of a bucket, in seconds.
 const BUCKET_SECS: u64 = 60;
@@ -13,8 +13,14 @@ const BUCKET_SECS: u64 = 60;
 /// Dollars and number of payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Sum {
+    /// Settled and held.
     pub(crate) usd: Usd,
+    /// Settled and held.
     pub(crate) payments: u64,
+    /// How much of `usd` is settled.
+    pub(crate) settled_usd: Usd,
+    /// How many of `payments` are settled.
+    pub(crate) settled_payments: u64,
 }
 
 /// One bucket.
@@ -65,18 +71,38 @@ pub(crate) fn horizon(now: UnixSeconds) -> u64 {
 }
 
 impl Sum {
+    /// What one signature counts for while it is held.
     pub(crate) fn one(usd: Usd) -> Self {
-        Self { usd, payments: 1 }
+        Self { usd, payments: 1, ..Self::default() }
+    }
+
+    /// What one signature of `usd` counts for.
+    pub(crate) fn of(usd: Usd, state: HoldState) -> Self {
+        match state {
+            HoldState::Held => Self::one(usd),
+            HoldState::Settled { amount: _, usd } => {
+                Self { usd, payments: 1, settled_usd: usd, settled_payments: 1 }
+            }
+            HoldState::Released => Self::default(),
+        }
     }
 
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
-        let payments = self.payments.checked_add(other.payments)?;
-        Some(Self { usd: self.usd.checked_add(other.usd)?, payments })
+        Some(Self {
+            usd: self.usd.checked_add(other.usd)?,
+            payments: self.payments.checked_add(other.payments)?,
+            settled_usd: self.settled_usd.checked_add(other.settled_usd)?,
+            settled_payments: self.settled_payments.checked_add(other.settled_payments)?,
+        })
     }
 
     pub(crate) fn minus(self, other: Self) -> Option<Self> {
-        let payments = self.payments.checked_sub(other.payments)?;
-        Some(Self { usd: self.usd.checked_sub(other.usd)?, payments })
+        Some(Self {
+            usd: self.usd.checked_sub(other.usd)?,
+            payments: self.payments.checked_sub(other.payments)?,
+            settled_usd: self.settled_usd.checked_sub(other.settled_usd)?,
+            settled_payments: self.settled_payments.checked_sub(other.settled_payments)?,
+        })
     }
 }
 
@@ -100,6 +126,43 @@ impl Account {
             self.buckets.remove(&minute);
         }
         Some(())
+    }
+
+    /// Counts something that is in a bucket as something else. A bucket that became empty stays, so that this can be
+    /// taken back. Nothing, and nothing changed, when a sum does not fit.
+    pub(crate) fn replace(&mut self, minute: u64, old: Sum, new: Sum) -> Option<()> {
+        let change = |total: Sum| total.minus(old)?.plus(new);
+        if self.buckets.contains_key(&minute) {
+            return self.change(minute, change);
+        }
+        // The bucket was folded; no rolling window counts it.
+        let (folded, lifetime) = (change(self.folded)?, change(self.lifetime)?);
+        (self.folded, self.lifetime) = (folded, lifetime);
+        Some(())
+    }
+
+    /// Whether a minute still has a bucket of its own.
+    pub(crate) fn has_bucket(&self, minute: u64) -> bool {
+        self.buckets.contains_key(&minute)
+    }
+
+    /// What was in buckets that are gone.
+    pub(crate) fn folded(&self) -> Sum {
+        self.folded
+    }
+
+    /// Dollars whose signatures could still be settled at `since` or later, settled ones included.
+    pub(crate) fn bound_since(&self, since: UnixSeconds) -> Usd {
+        let buckets = self.buckets.range(minute_of(since)..);
+        buckets.fold(Usd::ZERO, |bound, (_, sum)| bound.checked_add(sum.usd).unwrap_or(Usd::MAX))
+    }
+
+    /// How much counts at `now` in a window of `secs` seconds is settled; of everything, without a length.
+    pub(crate) fn settled(&self, now: UnixSeconds, secs: Option<u64>) -> (Usd, u64) {
+        let first = secs.map_or(0, |secs| first_minute(now, secs));
+        let start = if secs.is_none() { self.folded } else { Sum::default() };
+        let sum = self.buckets.range(first..).try_fold(start, |sum, (_, more)| sum.plus(*more));
+        sum.map_or((Usd::ZERO, 0), |sum| (sum.settled_usd, sum.settled_payments))
     }
 
     fn change(&mut self, minute: u64, change: impl Fn(Sum) -> Option<Sum>) -> Option<()> {
@@ -158,7 +221,8 @@ impl Account {
 
     /// When a window of `secs` seconds next frees money, if it holds any.
     pub(crate) fn frees_at(&self, now: UnixSeconds, secs: u64) -> Option<UnixSeconds> {
-        let oldest = self.buckets.range(first_minute(now, secs)..).next();
+        let mut buckets = self.buckets.range(first_minute(now, secs)..);
+        let oldest = buckets.find(|(_, sum)| **sum != Sum::default());
         oldest.map(|(minute, _)| frees_at(*minute, secs))
     }
 

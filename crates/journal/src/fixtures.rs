@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use pursekeeper_core::ports::{Journal as _, Ledger, Recorded};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Decision, Denial, DenyCode,
-    Digest, Endpoint, Entry, EvmAddress, IdentitySource, Intent, JournalId, LifecycleDecision, Mode, Moment,
-    OfferVerdict, OperatorName, OriginMatch, Outcome, Permit, PolicyRef, Reissue, RequestId, ServiceName,
-    Subject, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
+    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Denial,
+    DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, JournalId,
+    LifecycleDecision, Mode, Moment, Observation, OfferVerdict, OperatorName, OriginMatch, Outcome, Permit,
+    PolicyRef, Reissue, Report, RequestId, ServiceName, Subject, TransferMethod, UnixSeconds, Usd,
+    WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -131,7 +132,8 @@ impl Pay {
 
     pub(crate) fn permitted(&self, mode: Mode) -> Entry {
         let (intent, policies) = (self.intent(), vec![policy("base")]);
-        let permit = Permit { intent, policies, held_until: UnixSeconds(self.held_until) };
+        let permit =
+            Permit { intent, policies, held_until: UnixSeconds(self.held_until), warnings: Vec::new() };
         self.decision(mode, Outcome::Permit(Box::new(permit)))
     }
 
@@ -164,12 +166,40 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
             source: IdentitySource::UnixPeer { uid: 501 },
             verb,
             subject,
+            hold: None,
             reason: "incident 42 – \u{1f9ef}".to_owned(),
         },
         denial: None,
         policies: vec![policy("revokers")],
         bundle: Digest([0xbb; 32]),
     }))
+}
+
+/// Evidence that resolves the hold of record `original_seq`.
+pub(crate) fn resolved(original_seq: u64, state: HoldState, at: u64) -> Entry {
+    Entry::Evidence(Box::new(Evidence {
+        at: moment(at),
+        original_seq,
+        observation: Observation {
+            network: ChainId::Eip155(84532),
+            block: 1_234,
+            block_hash: [0xcc; 32],
+            transaction: (state != HoldState::Released).then_some([0xdd; 32]),
+            nodes: 2,
+        },
+        state,
+    }))
+}
+
+/// Settled for `usd`.
+pub(crate) fn settled_for(usd: Usd) -> HoldState {
+    HoldState::Settled { amount: Amount::parse("500").unwrap(), usd }
+}
+
+/// What an agent claims about the payment of record `original_seq`.
+pub(crate) fn claimed(original_seq: u64, claim: Claim, at: u64) -> Entry {
+    let caller = Pay::new(0, at).asked().caller;
+    Entry::Report(Box::new(Report { at: moment(at), caller, original_seq, claim }))
 }
 
 /// A directory with one journal in it.
@@ -205,7 +235,7 @@ impl Home {
 /// Records entries as they are, in one batch, at the time of the last one.
 pub(crate) fn record(journal: &mut SqliteJournal, entries: &[Entry]) -> Result<Vec<Recorded>, JournalError> {
     let at = entries.last().map_or(moment(NOW), Entry::at);
-    journal.commit(at, entries, |entry, _| Ok(entry.clone()))
+    journal.commit(at, entries, |entry, _| Ok(Judged::Entry(entry.clone())))
 }
 
 /// Looks at the ledger without recording anything.

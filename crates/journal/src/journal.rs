@@ -7,8 +7,10 @@ mod tests;
 use std::cell::RefCell;
 use std::path::Path;
 
-use pursekeeper_core::ports::{Journal, Ledger, LedgerError, Recorded};
-use pursekeeper_core::{DecisionId, Entry, JournalId, Moment, Scope, Status, Subject, UnixSeconds};
+use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded};
+use pursekeeper_core::{
+    ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, Scope, Status, Subject, UnixSeconds,
+};
 use rusqlite::{Connection, params};
 
 use crate::account::{Bucket, horizon};
@@ -96,6 +98,7 @@ impl SqliteJournal {
                 "INSERT INTO meta (one, journal, created_unix_ms, adopted_held_until) VALUES (1, ?1, ?2, ?3)";
             let adopted = genesis.adopted.map(|until| store::integer(until.0)).transpose()?;
             connection.execute(meta, params![genesis.journal.0, store::integer(at.unix_ms)?, adopted])?;
+            store::put_clock(connection, at)?;
             let body = Record::genesis(at, genesis).to_bytes()?;
             let chain = chain_next(chain_start(genesis.journal), leaf_hash(&body));
             store::insert_record(connection, &Tip { seq: 1, chain, high_water_ms: at.unix_ms }, &body)
@@ -126,16 +129,10 @@ impl SqliteJournal {
         self.state.tip.seq
     }
 
-    /// The latest wall clock of any record, in milliseconds since the Unix epoch.
+    /// What operators decided last about a subject, under any of its names; active when they decided nothing.
     #[must_use]
-    pub fn high_water_unix_ms(&self) -> u64 {
-        self.state.tip.high_water_ms
-    }
-
-    /// What operators decided about a subject; active when they decided nothing.
-    #[must_use]
-    pub fn status(&self, subject: &Subject) -> Status {
-        self.state.statuses.get(subject).copied().unwrap_or_default()
+    pub fn status(&self, names: &[Subject]) -> Status {
+        self.state.status(names)
     }
 
     /// How much of each window a scope has used at `now`.
@@ -181,7 +178,7 @@ impl SqliteJournal {
         changes: &mut Changes,
         at: Moment,
         asks: &[A],
-        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Written, JournalError> {
         let asked = RefCell::default();
         let now = at.unix_seconds().max(self.state.high_water());
@@ -189,9 +186,13 @@ impl SqliteJournal {
         store::run(&self.connection, "BEGIN IMMEDIATE")?;
         for ask in asks {
             let view = View { connection: &self.connection, state: &self.state, now, asked: &asked };
-            let entry = decide(ask, &view)?;
-            let seq = self.append(changes, &entry)?;
-            recorded.push(Recorded { decision_id: DecisionId::new(self.id, seq), entry });
+            recorded.push(match decide(ask, &view)? {
+                Judged::Entry(entry) => {
+                    let seq = self.append(changes, &entry)?;
+                    Recorded::Entry { decision_id: DecisionId::new(self.id, seq), entry }
+                }
+                Judged::Nothing(nothing) => Recorded::Nothing(nothing),
+            });
         }
         let folds = self.write_totals(changes)?;
         store::run(&self.connection, "COMMIT")?;
@@ -200,13 +201,21 @@ impl SqliteJournal {
 
     /// Writes one record and what follows from it, except for totals, which are written once per batch.
     fn append(&mut self, changes: &mut Changes, entry: &Entry) -> Result<u64, JournalError> {
-        let Tip { seq, chain, high_water_ms } = self.state.tip;
+        let Tip { seq, chain, high_water_ms: _ } = self.state.tip;
         let seq = seq.checked_add(1).ok_or(JournalError::TotalTooLarge)?;
         let body = Record::of(seq, entry).to_bytes()?;
         let chain = chain_next(chain, leaf_hash(&body));
-        let high_water_ms = high_water_ms.max(entry.at().unix_ms);
+        let clock = self.state.clock();
+        let ClockMark { high_water_ms, anchor } = clock.after(entry.at(), entry.accepts_clock());
         self.state.tip = Tip { seq, chain, high_water_ms };
         store::insert_record(&self.connection, &self.state.tip, &body)?;
+        if let Some(moved) = anchor.filter(|_| anchor != clock.anchor) {
+            store::put_clock(&self.connection, moved)?;
+            self.state.anchor = anchor;
+        }
+        if let Some((hold, state)) = entry.resolves() {
+            self.resolve(changes, (seq, hold), state)?;
+        }
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
@@ -215,36 +224,58 @@ impl SqliteJournal {
                     self.state.hold(changes, seq, permit)?;
                 }
             }
-            Entry::Lifecycle(lifecycle) if lifecycle.denial.is_none() => {
-                let (subject, status) = (lifecycle.act.subject.clone(), lifecycle.act.verb.status());
-                store::put_status(&self.connection, seq, &subject, status)?;
-                self.state.set_status(changes, subject, status);
+            Entry::Lifecycle(lifecycle) => {
+                if let (None, Some(status)) = (&lifecycle.denial, lifecycle.act.verb.status()) {
+                    let subject = lifecycle.act.subject.clone();
+                    store::put_status(&self.connection, seq, &subject, status)?;
+                    self.state.set_status(changes, subject, (status, seq));
+                }
             }
-            Entry::Lifecycle(_) | Entry::Reissue(_) => {}
+            Entry::Report(report) => store::insert_claim(&self.connection, report.original_seq, seq)?,
+            Entry::Evidence(_) | Entry::Reissue(_) => {}
         }
         Ok(seq)
+    }
+
+    /// Writes down that record `seq` resolves `hold`.
+    fn resolve(
+        &mut self,
+        changes: &mut Changes,
+        (seq, hold): (u64, u64),
+        state: HoldState,
+    ) -> Result<(), JournalError> {
+        let unheld = || JournalError::damaged(format!("hold {hold} is not held"));
+        let found = store::find_hold(&self.connection, hold)?;
+        let row = found.filter(|row| row.state == HoldState::Held.as_str()).ok_or_else(unheld)?;
+        store::resolve_hold(&self.connection, hold, seq, state)?;
+        self.state.resolve(changes, hold, row, state)
     }
 
     /// Writes each bucket the batch touched once, and folds some that no window counts any more.
     fn write_totals(&self, changes: &Changes) -> Result<Vec<Fold>, JournalError> {
         let mut touched: Vec<(i64, u64, &Scope)> = Vec::new();
         for change in changes.log() {
-            let Change::Bucket { scope, bucket, created } = change else { continue };
+            let (scope, minute, created) = match change {
+                Change::Bucket { scope, bucket, created } => (scope, bucket.minute, *created),
+                Change::Replaced { scope, minute, .. } => (scope, *minute, false),
+                Change::Hold { .. } | Change::Resolved { .. } | Change::Status { .. } => continue,
+            };
             let Some(account) = self.state.accounts.get(scope) else { continue };
-            if *created {
+            if created {
                 store::put_scope(&self.connection, account.row, scope, Default::default())?;
             }
-            touched.push((account.row, bucket.minute, scope));
+            touched.push((account.row, minute, scope));
         }
         touched.sort_unstable_by_key(|(row, minute, _)| (*row, *minute));
         touched.dedup_by_key(|(row, minute, _)| (*row, *minute));
         for (row, minute, scope) in &touched {
             let Some(account) = self.state.accounts.get(*scope) else { continue };
-            store::put_bucket(
-                &self.connection,
-                *row,
-                Bucket { minute: *minute, sum: account.bucket(*minute) },
-            )?;
+            if account.has_bucket(*minute) {
+                let bucket = Bucket { minute: *minute, sum: account.bucket(*minute) };
+                store::put_bucket(&self.connection, *row, bucket)?;
+            } else {
+                store::put_scope(&self.connection, *row, scope, account.folded())?;
+            }
         }
         touched.dedup_by_key(|(row, _, _)| *row);
         self.write_folds(&touched)
@@ -321,7 +352,7 @@ impl Journal for SqliteJournal {
         &mut self,
         at: Moment,
         asks: &[A],
-        decide: impl FnMut(&A, &dyn Ledger) -> Result<Entry, LedgerError>,
+        decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, JournalError> {
         if self.health == Health::Broken {
             return Err(JournalError::Broken);
@@ -346,5 +377,9 @@ impl Journal for SqliteJournal {
                 Err(self.fail(error))
             }
         }
+    }
+
+    fn clock(&self) -> ClockMark {
+        self.state.clock()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 
-use pursekeeper_core::ports::{Ledger, LedgerError, Prior};
+use pursekeeper_core::ports::{Hold, Ledger, LedgerError, Prior};
 use pursekeeper_core::{
-    AgentName, Endpoint, Entry, Mode, Outcome, RequestId, Scope, Status, Subject, Totals, UnixSeconds,
+    AgentName, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope, Status, Subject, Totals,
+    UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
@@ -28,8 +29,8 @@ impl Ledger for View<'_> {
         self.state.totals(scope, self.now)
     }
 
-    fn status(&self, subject: &Subject) -> Status {
-        self.state.statuses.get(subject).copied().unwrap_or_default()
+    fn status(&self, names: &[Subject]) -> Status {
+        self.state.status(names)
     }
 
     fn prior(&self, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, LedgerError> {
@@ -41,23 +42,47 @@ impl Ledger for View<'_> {
         self.state.outstanding.count(&(agent.clone(), endpoint_key(endpoint)), now)
     }
 
-    fn high_water_unix_ms(&self) -> u64 {
-        self.state.tip.high_water_ms
+    fn bound_since(&self, scope: &Scope, since: UnixSeconds) -> Usd {
+        self.state.bound_since(scope, since)
+    }
+
+    fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError> {
+        hold(self.connection, seq).map_err(|error| LedgerError(Box::new(error)))
+    }
+
+    fn clock(&self) -> ClockMark {
+        self.state.clock()
     }
 }
 
-fn prior(connection: &Connection, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, JournalError> {
-    let Some((seq, fingerprint, body)) = store::find_request(connection, agent, id)? else { return Ok(None) };
-    let record = decode(&body)?;
-    let permit = match record.content {
+/// The permit in record `seq` and what became of its money.
+pub(crate) fn hold(connection: &Connection, seq: u64) -> Result<Option<Hold>, JournalError> {
+    let Some((body, state)) = store::find_permit(connection, seq)? else { return Ok(None) };
+    let wrong = || JournalError::damaged(format!("record {seq} has a hold and is no permit"));
+    let permit = permit(&body, seq)?.ok_or_else(wrong)?;
+    Ok(Some(Hold { seq, permit, state, claims: store::count_claims(connection, seq)? }))
+}
+
+/// The binding permit that a record is, if it is one and stands at `seq`.
+fn permit(body: &[u8], seq: u64) -> Result<Option<Permit>, JournalError> {
+    let record = decode(body)?;
+    Ok(match record.content {
         Content::Entry(Entry::Payment(decision)) => match (decision.mode, decision.outcome) {
-            (Mode::Enforce, Outcome::Permit(permit)) if record.seq == seq => Some(permit),
+            (Mode::Enforce, Outcome::Permit(permit)) if record.seq == seq => Some(*permit),
             (Mode::Enforce | Mode::Preview, Outcome::Permit(_) | Outcome::Deny { .. }) => None,
         },
-        Content::Entry(Entry::Reissue(_) | Entry::Lifecycle(_)) | Content::Genesis(_) => None,
-    };
-    let permit = permit.filter(|permit| permit.intent.agent == *agent && permit.intent.request_id == *id);
+        Content::Entry(Entry::Reissue(_) | Entry::Lifecycle(_) | Entry::Report(_) | Entry::Evidence(_))
+        | Content::Genesis(_) => None,
+    })
+}
+
+fn prior(connection: &Connection, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, JournalError> {
+    let Some((seq, fingerprint)) = store::find_request(connection, agent, id)? else { return Ok(None) };
+    let found = hold(connection, seq)?.filter(|hold| {
+        let intent = &hold.permit.intent;
+        intent.agent == *agent && intent.request_id == *id
+    });
     let wrong = || JournalError::damaged(format!("record {seq} is not the permit of request id `{id}`"));
-    let intent = permit.ok_or_else(wrong)?.intent;
-    Ok(Some(Prior { seq, fingerprint, intent }))
+    let Hold { permit, state, .. } = found.ok_or_else(wrong)?;
+    Ok(Some(Prior { seq, fingerprint, intent: permit.intent, state }))
 }

@@ -28,7 +28,7 @@ mod verify;
 pub use error::JournalError;
 pub use hash::{chain_next, chain_start, leaf_hash};
 pub use journal::SqliteJournal;
-pub use reader::{RECORDS_PER_READ_MAX, Reader, StoredRecord};
+pub use reader::{Holds, RECORDS_PER_READ_MAX, Reader, StoredRecord};
 pub use record::{Content, DecodedRecord, Genesis};
 pub use summary::Summary;
 pub use usage::{Usage, WindowUsage};

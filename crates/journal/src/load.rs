@@ -9,11 +9,12 @@ use crate::file::Meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::record::{decode, parse_scope, parse_subject};
 use crate::state::{State, Tip};
-use crate::store::{integer, unsigned};
+use crate::store::{find_clock, integer, unsigned};
 
 /// Everything the writer keeps in memory.
 pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, JournalError> {
     let mut state = State::empty(tip(connection, meta)?, meta.adopted);
+    state.anchor = find_clock(connection)?;
     load_accounts(connection, &mut state)?;
     load_statuses(connection, &mut state)?;
     load_outstanding(connection, &mut state)?;
@@ -22,6 +23,17 @@ pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, Journal
 
 pub(crate) fn usd(units: [u8; 16]) -> Usd {
     Usd::from_units(u128::from_be_bytes(units))
+}
+
+/// The sum that four columns from `at` on hold.
+pub(crate) fn sum(row: &rusqlite::Row<'_>, at: usize) -> Result<Sum, JournalError> {
+    let [payments_at, settled_at, settled_payments_at] = [1, 2, 3].map(|next| at.saturating_add(next));
+    Ok(Sum {
+        usd: usd(row.get(at)?),
+        payments: unsigned(row.get(payments_at)?)?,
+        settled_usd: usd(row.get(settled_at)?),
+        settled_payments: unsigned(row.get(settled_payments_at)?)?,
+    })
 }
 
 struct Row {
@@ -63,21 +75,22 @@ fn load_accounts(connection: &Connection, state: &mut State) -> Result<(), Journ
     let now = state.high_water();
     let overflow = || JournalError::damaged("a total in it does not fit");
     let mut buckets = connection.prepare(
-        "SELECT scope.scope, kind, name, scope.usd, scope.payments, minute, bucket.usd, bucket.payments
+        "SELECT scope.scope, kind, name, scope.usd, scope.payments, scope.settled_usd, scope.settled_payments,
+                minute, bucket.usd, bucket.payments, bucket.settled_usd, bucket.settled_payments
          FROM scope LEFT JOIN bucket USING (scope) ORDER BY scope.scope, minute",
     )?;
     let mut rows = buckets.query([])?;
     while let Some(row) = rows.next()? {
         let (id, kind, name): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let scope = parse_scope(&kind, &name).map_err(JournalError::damaged)?;
-        let folded = Sum { usd: usd(row.get(3)?), payments: unsigned(row.get(4)?)? };
+        let folded = sum(row, 3)?;
         let account = state.accounts.entry(scope).or_insert_with(|| Account::new(id, folded, now));
         if account.row != id {
             return Err(JournalError::damaged(format!("the {kind} `{name}` is in it twice")));
         }
         state.next_row = state.next_row.max(id.saturating_add(1));
-        if let Some(minute) = row.get::<_, Option<i64>>(5)? {
-            let sum = Sum { usd: usd(row.get(6)?), payments: unsigned(row.get(7)?)? };
+        if let Some(minute) = row.get::<_, Option<i64>>(7)? {
+            let sum = sum(row, 8)?;
             account.add(Bucket { minute: unsigned(minute)?, sum }).ok_or_else(overflow)?;
         }
     }
@@ -85,14 +98,15 @@ fn load_accounts(connection: &Connection, state: &mut State) -> Result<(), Journ
 }
 
 fn load_statuses(connection: &Connection, state: &mut State) -> Result<(), JournalError> {
-    let mut statuses = connection.prepare("SELECT kind, name, status FROM status")?;
+    let mut statuses = connection.prepare("SELECT kind, name, status, seq FROM status")?;
     let mut rows = statuses.query([])?;
     while let Some(row) = rows.next()? {
         let (kind, name, status): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let subject = parse_subject(&kind, &name).map_err(JournalError::damaged)?;
         let unknown =
             || JournalError::damaged(format!("the {kind} `{name}` has the unknown status `{status}`"));
-        state.statuses.insert(subject, Status::parse(&status).ok_or_else(unknown)?);
+        let status = Status::parse(&status).ok_or_else(unknown)?;
+        state.statuses.insert(subject, (status, unsigned(row.get(3)?)?));
     }
     Ok(())
 }

@@ -29,6 +29,11 @@ impl Outstanding {
         self.ends.insert((held_until, seq), key);
     }
 
+    /// Whether a hold has not passed.
+    pub(crate) fn contains(&self, seq: u64, held_until: UnixSeconds) -> bool {
+        self.ends.contains_key(&(held_until, seq))
+    }
+
     /// Takes back a hold that was added.
     pub(crate) fn remove(&mut self, seq: u64, held_until: UnixSeconds) {
         let Some(key) = self.ends.remove(&(held_until, seq)) else { return };

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use pursekeeper_core::{DecisionId, Digest, JournalId};
-use rusqlite::{Connection, Row};
+use pursekeeper_core::ports::Hold;
+use pursekeeper_core::{ChainId, Claim, DecisionId, Digest, Entry, JournalId};
+use rusqlite::{Connection, Row, params};
 
 use crate::file::{self, Access, Meta};
 use crate::hash::leaf_hash;
-use crate::record::{DecodedRecord, decode};
+use crate::ledger;
+use crate::record::{Content, DecodedRecord, decode};
 use crate::store::{integer, unsigned};
 use crate::verify::{Verified, VerifyError, verify};
 use crate::{JournalError, Summary};
@@ -20,6 +22,17 @@ pub const RECORDS_PER_READ_MAX: usize = 1_000;
 pub struct Reader {
     connection: Connection,
     meta: Meta,
+}
+
+/// Which holds are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Holds<'a> {
+    /// Every one.
+    All,
+    /// Those that are `held`, `settled` or `released`.
+    InState(&'a str),
+    /// Those that are still held on a network.
+    UnresolvedOn(&'a ChainId),
 }
 
 /// A record as it stands in the journal.
@@ -99,6 +112,64 @@ impl Reader {
     pub fn record(&self, seq: u64) -> Result<Option<StoredRecord>, JournalError> {
         let records = self.records(seq, 1)?;
         Ok(records.into_iter().next().filter(|record| record.seq == seq))
+    }
+
+    /// Holds in the order of their permits, after `after_seq`, at most `limit` and at most [`RECORDS_PER_READ_MAX`].
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when one cannot be read, and whatever the disk does.
+    pub fn holds(&self, which: Holds<'_>, after_seq: u64, limit: usize) -> Result<Vec<Hold>, JournalError> {
+        let limit = integer(limit.min(RECORDS_PER_READ_MAX) as u64)?;
+        let (state, network) = match which {
+            Holds::All => (None, None),
+            Holds::InState(state) => (Some(state.to_owned()), None),
+            Holds::UnresolvedOn(network) => (Some("held".to_owned()), Some(network.to_string())),
+        };
+        let sql = match which {
+            // Written out, so that the index of what is to be watched serves it.
+            Holds::UnresolvedOn(_) => {
+                "SELECT seq FROM hold WHERE state = 'held' AND ?4 = 'held' AND network = ?3 AND seq > ?1
+                 ORDER BY seq LIMIT ?2"
+            }
+            Holds::All | Holds::InState(_) => {
+                "SELECT seq FROM hold WHERE seq > ?1 AND (?3 IS NULL OR network = ?3)
+                 AND (?4 IS NULL OR state = ?4) ORDER BY seq LIMIT ?2"
+            }
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![integer(after_seq)?, limit, network, state])?;
+        let mut holds = Vec::new();
+        while let Some(row) = rows.next()? {
+            holds.extend(ledger::hold(&self.connection, unsigned(row.get(0)?)?)?);
+        }
+        Ok(holds)
+    }
+
+    /// The money bound by the permit in record `seq`, if there is one.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when it cannot be read, and whatever the disk does.
+    pub fn hold(&self, seq: u64) -> Result<Option<Hold>, JournalError> {
+        ledger::hold(&self.connection, seq)
+    }
+
+    /// What agents claimed about the payment in record `seq`, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when one cannot be read, and whatever the disk does.
+    pub fn claims(&self, seq: u64) -> Result<Vec<Claim>, JournalError> {
+        let sql =
+            "SELECT body FROM claim JOIN record ON record.seq = claim.seq WHERE hold = ?1 ORDER BY claim.seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([integer(seq)?])?;
+        let mut claims = Vec::new();
+        while let Some(row) = rows.next()? {
+            let body: Vec<u8> = row.get(0)?;
+            if let Content::Entry(Entry::Report(report)) = decode(&body)?.content {
+                claims.push(report.claim);
+            }
+        }
+        Ok(claims)
     }
 
     /// A record in words.

@@ -26,7 +26,7 @@ CREATE TABLE request (
 ) STRICT, WITHOUT ROWID;
 
 -- Money bound by a signature. Its scopes are agent, workflow, wallet, service and payee; its bucket is the minute
--- `held_until` rounded up.
+-- `held_until` rounded up. It is held until evidence resolves it, once.
 CREATE TABLE hold (
     seq        INTEGER PRIMARY KEY,
     agent      TEXT    NOT NULL,
@@ -36,20 +36,45 @@ CREATE TABLE hold (
     wallet     TEXT    NOT NULL,          -- address
     service    TEXT,
     payee      TEXT    NOT NULL,          -- address
+    network    TEXT    NOT NULL,
     amount     TEXT    NOT NULL,          -- atomic units, decimal
     usd        BLOB    NOT NULL CHECK (length(usd) = 16),
     held_until INTEGER NOT NULL,
-    state      TEXT    NOT NULL CHECK (state IN ('held', 'settled', 'released'))
+    state      TEXT    NOT NULL CHECK (state IN ('held', 'settled', 'released')),
+    settled_amount TEXT,                  -- when settled
+    settled_usd    BLOB CHECK (length(settled_usd) = 16),
+    resolved_seq   INTEGER UNIQUE,        -- the record of the evidence, unless held
+    CHECK ((state = 'held') = (resolved_seq IS NULL)),
+    CHECK ((state = 'settled') = (settled_usd IS NOT NULL AND settled_amount IS NOT NULL))
 ) STRICT;
 CREATE INDEX hold_unresolved ON hold (held_until) WHERE state = 'held';
+CREATE INDEX hold_to_watch ON hold (network, seq) WHERE state = 'held';
 
--- What a total is kept about, with the sum of its buckets that are older than every rolling window.
+-- What agents claim about their payments: the record of the claim, by the record of the permit.
+CREATE TABLE claim (
+    hold INTEGER NOT NULL,
+    seq  INTEGER NOT NULL,
+    PRIMARY KEY (hold, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What wall and boot clock said together when this boot's first record was written, or an operator confirmed them.
+CREATE TABLE clock (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    unix_ms INTEGER NOT NULL,
+    boot_ms INTEGER NOT NULL,
+    boot_id BLOB    NOT NULL CHECK (length(boot_id) = 16)
+) STRICT;
+
+-- What a total is kept about, with the sum of its buckets that are older than every rolling window. `usd` and `payments`
+-- are settled and held together, the `settled_` columns how much of that is settled.
 CREATE TABLE scope (
     scope    INTEGER PRIMARY KEY,
     kind     TEXT    NOT NULL,
     name     TEXT    NOT NULL,            -- or address
     usd      BLOB    NOT NULL CHECK (length(usd) = 16),
     payments INTEGER NOT NULL,
+    settled_usd      BLOB    NOT NULL CHECK (length(settled_usd) = 16),
+    settled_payments INTEGER NOT NULL,
     UNIQUE (kind, name)
 ) STRICT;
 
@@ -59,6 +84,8 @@ CREATE TABLE bucket (
     minute   INTEGER NOT NULL,
     usd      BLOB    NOT NULL CHECK (length(usd) = 16),
     payments INTEGER NOT NULL,
+    settled_usd      BLOB    NOT NULL CHECK (length(settled_usd) = 16),
+    settled_payments INTEGER NOT NULL,
     PRIMARY KEY (scope, minute)
 ) STRICT, WITHOUT ROWID;
 

@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 
-use pursekeeper_core::{Digest, Permit, Scope, Status, Subject, Totals, UnixSeconds, Usd, Window};
+use pursekeeper_core::{
+    ClockMark, Digest, HoldState, Moment, Permit, Scope, Status, Subject, Totals, UnixSeconds, Usd, Window,
+};
 
 use crate::JournalError;
 use crate::account::{Account, Bucket, Sum, first_minute, minute_of};
-use crate::outstanding::{Outstanding, endpoint_key};
+use crate::outstanding::{Key, Outstanding, endpoint_key};
 
 /// The end of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +27,12 @@ pub(crate) struct Tip {
 pub(crate) struct State {
     pub(crate) accounts: HashMap<Scope, Account>,
     pub(crate) next_row: i64,
-    pub(crate) statuses: HashMap<Subject, Status>,
+    /// What operators decided last, and in which record.
+    pub(crate) statuses: HashMap<Subject, (Status, u64)>,
     pub(crate) outstanding: Outstanding,
     pub(crate) tip: Tip,
+    /// What wall and boot clock said together; see [`ClockMark`].
+    pub(crate) anchor: Option<Moment>,
     /// Until when signatures of the lost journal this one replaces could be settled.
     pub(crate) adopted: Option<UnixSeconds>,
 }
@@ -36,6 +41,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Changes {
     tip: Tip,
+    anchor: Option<Moment>,
     next_row: i64,
     log: Vec<Change>,
 }
@@ -47,8 +53,21 @@ pub(crate) enum Change {
     Bucket { scope: Scope, bucket: Bucket, created: bool },
     /// A signature may be settled.
     Hold { seq: u64, held_until: UnixSeconds },
+    /// What a hold counts for was replaced in a bucket of a scope.
+    Replaced { scope: Scope, minute: u64, old: Sum, new: Sum },
+    /// A signature cannot be settled any more.
+    Resolved { seq: u64, held_until: UnixSeconds, key: Key },
     /// An operator's act changed a status.
-    Status { subject: Subject, before: Option<Status> },
+    Status { subject: Subject, before: Option<(Status, u64)> },
+}
+
+/// A hold, as far as its totals need it.
+pub(crate) struct HoldRow {
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) key: Key,
+    pub(crate) usd: Usd,
+    pub(crate) held_until: UnixSeconds,
+    pub(crate) state: String,
 }
 
 /// The subjects a permit is counted for.
@@ -74,6 +93,7 @@ impl State {
             statuses: HashMap::new(),
             outstanding: Outstanding::default(),
             tip,
+            anchor: None,
             adopted,
         }
     }
@@ -81,6 +101,25 @@ impl State {
     /// The high-water mark in seconds: totals are never those of an earlier time.
     pub(crate) fn high_water(&self) -> UnixSeconds {
         UnixSeconds(self.tip.high_water_ms.div_euclid(1000))
+    }
+
+    /// What is known about time.
+    pub(crate) fn clock(&self) -> ClockMark {
+        ClockMark { high_water_ms: self.tip.high_water_ms, anchor: self.anchor }
+    }
+
+    /// What operators decided last under any of the names.
+    pub(crate) fn status(&self, names: &[Subject]) -> Status {
+        let decided = names.iter().filter_map(|name| self.statuses.get(name));
+        decided.max_by_key(|(_, seq)| *seq).map(|(status, _)| *status).unwrap_or_default()
+    }
+
+    /// Dollars of a scope's signatures that could still be settled at `since` or later.
+    pub(crate) fn bound_since(&self, scope: &Scope, since: UnixSeconds) -> Usd {
+        if self.adopted.is_some_and(|adopted| adopted >= since) {
+            return Usd::MAX;
+        }
+        self.accounts.get(scope).map_or(Usd::ZERO, |account| account.bound_since(since))
     }
 
     /// What counts for a scope, from the high-water mark on.
@@ -105,7 +144,7 @@ impl State {
 
     /// Begins a batch.
     pub(crate) fn begin(&self) -> Changes {
-        Changes { tip: self.tip, next_row: self.next_row, log: Vec::new() }
+        Changes { tip: self.tip, anchor: self.anchor, next_row: self.next_row, log: Vec::new() }
     }
 
     /// Binds the money of a permit.
@@ -115,7 +154,7 @@ impl State {
         seq: u64,
         permit: &Permit,
     ) -> Result<(), JournalError> {
-        let Permit { intent, policies: _, held_until } = permit;
+        let Permit { intent, policies: _, held_until, warnings: _ } = permit;
         let bucket = Bucket { minute: minute_of(*held_until), sum: Sum::one(intent.usd) };
         let now = self.high_water();
         for scope in scopes_of(permit) {
@@ -137,15 +176,40 @@ impl State {
         Ok(())
     }
 
-    /// Takes note of what an operator decided.
-    pub(crate) fn set_status(&mut self, changes: &mut Changes, subject: Subject, status: Status) {
+    /// Counts a hold for what evidence says it is.
+    pub(crate) fn resolve(
+        &mut self,
+        changes: &mut Changes,
+        seq: u64,
+        hold: HoldRow,
+        state: HoldState,
+    ) -> Result<(), JournalError> {
+        let HoldRow { scopes, key, usd, held_until, state: _ } = hold;
+        let (minute, old, new) = (minute_of(held_until), Sum::one(usd), Sum::of(usd, state));
+        for scope in scopes {
+            let account = self.accounts.get_mut(&scope);
+            let replaced = account.and_then(|account| account.replace(minute, old, new));
+            let what =
+                || JournalError::damaged(format!("hold {seq} is not in the totals of `{}`", scope.name()));
+            replaced.ok_or_else(what)?;
+            changes.log.push(Change::Replaced { scope, minute, old, new });
+        }
+        if self.outstanding.contains(seq, held_until) {
+            self.outstanding.remove(seq, held_until);
+            changes.log.push(Change::Resolved { seq, held_until, key });
+        }
+        Ok(())
+    }
+
+    /// Takes note of what an operator decided in record `seq`.
+    pub(crate) fn set_status(&mut self, changes: &mut Changes, subject: Subject, status: (Status, u64)) {
         let before = self.statuses.insert(subject.clone(), status);
         changes.log.push(Change::Status { subject, before });
     }
 
     /// Makes everything as it was before the batch.
     pub(crate) fn take_back(&mut self, changes: Changes) {
-        let Changes { tip, next_row, log } = changes;
+        let Changes { tip, anchor, next_row, log } = changes;
         for change in log.into_iter().rev() {
             match change {
                 Change::Bucket { scope, bucket, created } => {
@@ -158,6 +222,13 @@ impl State {
                     }
                 }
                 Change::Hold { seq, held_until } => self.outstanding.remove(seq, held_until),
+                Change::Replaced { scope, minute, old, new } => {
+                    if let Some(account) = self.accounts.get_mut(&scope) {
+                        // It was replaced in this batch, so it can be put back.
+                        let _ = account.replace(minute, new, old);
+                    }
+                }
+                Change::Resolved { seq, held_until, key } => self.outstanding.add(seq, held_until, key),
                 Change::Status { subject, before: Some(before) } => {
                     self.statuses.insert(subject, before);
                 }
@@ -167,6 +238,7 @@ impl State {
             }
         }
         self.tip = tip;
+        self.anchor = anchor;
         self.next_row = next_row;
     }
 }

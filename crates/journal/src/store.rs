@@ -1,13 +1,16 @@
 //! Every statement on the way of a decision. Each is prepared once per connection.
 
-use pursekeeper_core::{AgentName, Decision, Digest, Permit, RequestId, Scope, Status, Subject, Usd};
+use pursekeeper_core::{
+    AgentName, Amount, Decision, Digest, HoldState, Moment, Permit, RequestId, Scope, Status, Subject,
+    UnixSeconds, Usd,
+};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::JournalError;
 use crate::account::{Bucket, Sum};
 use crate::outstanding::endpoint_key;
-use crate::record::{address_text, scope_name, subject_name};
-use crate::state::Tip;
+use crate::record::{address_text, parse_scope, scope_name, subject_name};
+use crate::state::{HoldRow, Tip};
 
 /// As SQLite stores it. Nothing the journal counts comes near the end of a signed 64-bit integer.
 pub(crate) fn integer(value: u64) -> Result<i64, JournalError> {
@@ -52,10 +55,10 @@ pub(crate) fn insert_request(
 }
 
 pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) -> Result<(), JournalError> {
-    let Permit { intent, policies: _, held_until } = permit;
-    let sql =
-        "INSERT INTO hold (seq, agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd,
-               held_until, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'held')";
+    let Permit { intent, policies: _, held_until, warnings: _ } = permit;
+    let sql = "INSERT INTO hold (seq, agent, request_id, endpoint, workflow, wallet, service, payee, network,
+               amount, usd, held_until, state)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'held')";
     let row = params![
         integer(seq)?,
         intent.agent.as_str(),
@@ -65,12 +68,128 @@ pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) ->
         address_text(intent.wallet_address),
         intent.service.as_ref().map(|name| name.as_str()),
         address_text(intent.terms.payee),
+        intent.terms.asset.network.to_string(),
         intent.terms.amount.to_string(),
         usd_bytes(intent.usd),
         integer(held_until.0)?,
     ];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
+}
+
+/// What the totals need to know about a hold.
+pub(crate) fn find_hold(connection: &Connection, seq: u64) -> Result<Option<HoldRow>, JournalError> {
+    let sql = "SELECT agent, workflow, wallet, service, payee, endpoint, usd, held_until, state
+               FROM hold WHERE seq = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let row = statement.query_row([integer(seq)?], |row| {
+        let names: [Option<String>; 5] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?];
+        let (endpoint, usd): (String, [u8; 16]) = (row.get(5)?, row.get(6)?);
+        Ok((names, endpoint, usd, row.get::<_, i64>(7)?, row.get::<_, String>(8)?))
+    });
+    let Some((names, endpoint, usd, held_until, state)) = row.optional()? else { return Ok(None) };
+    let agent = names.first().cloned().flatten().unwrap_or_default();
+    let kinds = ["agent", "workflow", "wallet", "service", "payee"];
+    let named = kinds.into_iter().zip(names).filter_map(|(kind, name)| Some((kind, name?)));
+    let scopes: Result<Vec<Scope>, String> = named.map(|(kind, name)| parse_scope(kind, &name)).collect();
+    let agent =
+        AgentName::parse(&agent).map_err(|_| JournalError::damaged(format!("hold {seq} is of no agent")))?;
+    Ok(Some(HoldRow {
+        scopes: scopes.map_err(JournalError::damaged)?,
+        key: (agent, endpoint),
+        usd: Usd::from_units(u128::from_be_bytes(usd)),
+        held_until: UnixSeconds(unsigned(held_until)?),
+        state,
+    }))
+}
+
+/// Writes down what became of a hold, in record `seq`.
+pub(crate) fn resolve_hold(
+    connection: &Connection,
+    hold: u64,
+    seq: u64,
+    state: HoldState,
+) -> Result<(), JournalError> {
+    let (amount, usd) = match state {
+        HoldState::Settled { amount, usd } => (Some(amount.to_string()), Some(usd_bytes(usd))),
+        HoldState::Held | HoldState::Released => (None, None),
+    };
+    let sql = "UPDATE hold SET state = ?2, settled_amount = ?3, settled_usd = ?4, resolved_seq = ?5
+               WHERE seq = ?1 AND state = 'held'";
+    let row = params![integer(hold)?, state.as_str(), amount, usd, integer(seq)?];
+    match connection.prepare_cached(sql)?.execute(row)? {
+        1 => Ok(()),
+        _ => Err(JournalError::damaged(format!("hold {hold} is not held"))),
+    }
+}
+
+/// Notes that record `seq` is a claim about a hold.
+pub(crate) fn insert_claim(connection: &Connection, hold: u64, seq: u64) -> Result<(), JournalError> {
+    let sql = "INSERT INTO claim (hold, seq) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute([integer(hold)?, integer(seq)?])?;
+    Ok(())
+}
+
+/// How many claims there are about a hold.
+pub(crate) fn count_claims(connection: &Connection, hold: u64) -> Result<u64, JournalError> {
+    let sql = "SELECT count(*) FROM claim WHERE hold = ?1";
+    unsigned(connection.prepare_cached(sql)?.query_row([integer(hold)?], |row| row.get(0))?)
+}
+
+/// The record of a permit, and what became of its money.
+pub(crate) fn find_permit(
+    connection: &Connection,
+    seq: u64,
+) -> Result<Option<(Vec<u8>, HoldState)>, JournalError> {
+    let sql =
+        "SELECT body, state, settled_amount, settled_usd FROM hold JOIN record USING (seq) WHERE seq = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let row =
+        statement.query_row([integer(seq)?], |row| Ok((row.get::<_, Vec<u8>>(0)?, hold_state(row, 1)?)));
+    row.optional()?.map(|(body, state)| Ok((body, state?))).transpose()
+}
+
+/// The state that three columns from `at` on hold.
+pub(crate) fn hold_state(
+    row: &rusqlite::Row<'_>,
+    at: usize,
+) -> rusqlite::Result<Result<HoldState, JournalError>> {
+    let state: String = row.get(at)?;
+    let amount: Option<String> = row.get(at.saturating_add(1))?;
+    let usd: Option<[u8; 16]> = row.get(at.saturating_add(2))?;
+    let damaged = || JournalError::damaged(format!("a hold is `{state}` without saying for how much"));
+    Ok(match state.as_str() {
+        "held" => Ok(HoldState::Held),
+        "released" => Ok(HoldState::Released),
+        _ => amount
+            .and_then(|amount| Amount::parse(&amount).ok())
+            .zip(usd)
+            .map(|(amount, usd)| HoldState::Settled {
+                amount,
+                usd: Usd::from_units(u128::from_be_bytes(usd)),
+            })
+            .ok_or_else(damaged),
+    })
+}
+
+/// Moves the anchor of the clocks.
+pub(crate) fn put_clock(connection: &Connection, at: Moment) -> Result<(), JournalError> {
+    let Moment { unix_ms, boot_ms, boot_id } = at;
+    let sql = "INSERT INTO clock (one, unix_ms, boot_ms, boot_id) VALUES (1, ?1, ?2, ?3)
+               ON CONFLICT (one) DO UPDATE SET unix_ms = excluded.unix_ms, boot_ms = excluded.boot_ms,
+               boot_id = excluded.boot_id";
+    connection.prepare_cached(sql)?.execute(params![integer(unix_ms)?, integer(boot_ms)?, boot_id])?;
+    Ok(())
+}
+
+/// The anchor of the clocks.
+pub(crate) fn find_clock(connection: &Connection) -> Result<Option<Moment>, JournalError> {
+    let sql = "SELECT unix_ms, boot_ms, boot_id FROM clock";
+    let row = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let moment = |(unix_ms, boot_ms, boot_id)| {
+        Ok(Moment { unix_ms: unsigned(unix_ms)?, boot_ms: unsigned(boot_ms)?, boot_id })
+    };
+    row.optional()?.map(moment).transpose()
 }
 
 /// Inserts a scope, or what was folded into it.
@@ -80,24 +199,38 @@ pub(crate) fn put_scope(
     scope: &Scope,
     folded: Sum,
 ) -> Result<(), JournalError> {
-    let sql = "INSERT INTO scope (scope, kind, name, usd, payments) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT (scope) DO UPDATE SET usd = excluded.usd, payments = excluded.payments";
+    let Sum { usd, payments, settled_usd, settled_payments } = folded;
+    let sql = "INSERT INTO scope (scope, kind, name, usd, payments, settled_usd, settled_payments)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+               ON CONFLICT (scope) DO UPDATE SET usd = excluded.usd, payments = excluded.payments,
+               settled_usd = excluded.settled_usd, settled_payments = excluded.settled_payments";
     let values = params![
         row,
         scope.kind().as_str(),
         scope_name(scope),
-        usd_bytes(folded.usd),
-        integer(folded.payments)?
+        usd_bytes(usd),
+        integer(payments)?,
+        usd_bytes(settled_usd),
+        integer(settled_payments)?
     ];
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 
 pub(crate) fn put_bucket(connection: &Connection, scope: i64, bucket: Bucket) -> Result<(), JournalError> {
-    let Bucket { minute, sum: Sum { usd, payments } } = bucket;
-    let sql = "INSERT INTO bucket (scope, minute, usd, payments) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (scope, minute) DO UPDATE SET usd = excluded.usd, payments = excluded.payments";
-    let values = params![scope, integer(minute)?, usd_bytes(usd), integer(payments)?];
+    let Bucket { minute, sum: Sum { usd, payments, settled_usd, settled_payments } } = bucket;
+    let sql = "INSERT INTO bucket (scope, minute, usd, payments, settled_usd, settled_payments)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (scope, minute) DO UPDATE SET usd = excluded.usd, payments = excluded.payments,
+               settled_usd = excluded.settled_usd, settled_payments = excluded.settled_payments";
+    let values = params![
+        scope,
+        integer(minute)?,
+        usd_bytes(usd),
+        integer(payments)?,
+        usd_bytes(settled_usd),
+        integer(settled_payments)?
+    ];
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
@@ -121,19 +254,17 @@ pub(crate) fn put_status(
     Ok(())
 }
 
-/// The record of the permit a request id was used for: position, fingerprint, body.
+/// The permit a request id was used for: position and fingerprint.
 pub(crate) fn find_request(
     connection: &Connection,
     agent: &AgentName,
     id: &RequestId,
-) -> Result<Option<(u64, Digest, Vec<u8>)>, JournalError> {
-    let sql = "SELECT seq, fingerprint, body FROM request JOIN record USING (seq)
-               WHERE agent = ?1 AND request_id = ?2";
+) -> Result<Option<(u64, Digest)>, JournalError> {
+    let sql = "SELECT seq, fingerprint FROM request WHERE agent = ?1 AND request_id = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let row = statement.query_row([agent.as_str(), id.as_str()], |row| {
-        Ok((row.get::<_, i64>(0)?, Digest(row.get(1)?), row.get::<_, Vec<u8>>(2)?))
-    });
-    row.optional()?.map(|(seq, fingerprint, body)| Ok((unsigned(seq)?, fingerprint, body))).transpose()
+    let row = statement
+        .query_row([agent.as_str(), id.as_str()], |row| Ok((row.get::<_, i64>(0)?, Digest(row.get(1)?))));
+    row.optional()?.map(|(seq, fingerprint)| Ok((unsigned(seq)?, fingerprint))).transpose()
 }
 
 /// Allocates, frees and commits a little: succeeds when a decision could be recorded.

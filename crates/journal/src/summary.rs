@@ -1,8 +1,8 @@
 //! A record in flat words, for answers and logs.
 
 use pursekeeper_core::{
-    ActVerb, Decision, DecisionId, Denial, Endpoint, Entry, Intent, LifecycleDecision, Mode, Outcome, Permit,
-    PolicyRef, Reissue, Subject, UnixSeconds, Usd,
+    ActVerb, Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent,
+    LifecycleDecision, Mode, Outcome, Permit, PolicyRef, Reissue, Report, Subject, UnixSeconds, Usd, Warning,
 };
 
 use crate::record::{Content, DecodedRecord, Genesis};
@@ -16,7 +16,7 @@ pub struct Summary {
     pub decision_id: String,
     /// Wall clock, milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
-    /// `genesis`, `payment`, `preview`, `reissue` or `lifecycle`.
+    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report` or `evidence`.
     pub kind: &'static str,
     /// `permit` or `deny`; empty for records that are not judged.
     pub verdict: &'static str,
@@ -26,6 +26,10 @@ pub struct Summary {
     pub message: String,
     /// The policies that determined the answer.
     pub policies: Vec<PolicyRef>,
+    /// Which limits a permit left near, one sentence each.
+    pub warnings: Vec<String>,
+    /// The record of the permit this is about.
+    pub original_seq: Option<u64>,
     /// Who asked.
     pub agent: String,
     /// For which task.
@@ -64,6 +68,8 @@ impl Summary {
             Content::Entry(Entry::Payment(decision)) => base.decision(decision),
             Content::Entry(Entry::Reissue(reissue)) => base.reissue(reissue),
             Content::Entry(Entry::Lifecycle(lifecycle)) => base.lifecycle(lifecycle),
+            Content::Entry(Entry::Report(report)) => base.report(report),
+            Content::Entry(Entry::Evidence(evidence)) => base.evidence(evidence),
         }
     }
 
@@ -97,8 +103,9 @@ impl Summary {
         };
         match outcome {
             Outcome::Permit(permit) => {
-                let Permit { intent, policies, held_until: _ } = &**permit;
-                Self { verdict: "permit", policies: policies.clone(), ..base.intent(intent) }
+                let Permit { intent, policies, held_until: _, warnings } = &**permit;
+                let warnings = warnings.iter().map(Warning::to_string).collect();
+                Self { verdict: "permit", policies: policies.clone(), warnings, ..base.intent(intent) }
             }
             Outcome::Deny { denial, intent: Some(intent) } => base.intent(intent).denied(denial),
             Outcome::Deny { denial, intent: None } => base.denied(denial),
@@ -111,6 +118,7 @@ impl Summary {
             kind: "reissue",
             verdict: "permit",
             message: format!("the payment of record {original_seq}, handed out again"),
+            original_seq: Some(*original_seq),
             bundle_digest: bundle.to_string(),
             ..self.intent(intent)
         }
@@ -118,22 +126,65 @@ impl Summary {
 
     fn lifecycle(self, lifecycle: &LifecycleDecision) -> Self {
         let LifecycleDecision { at: _, act, denial, policies, bundle } = lifecycle;
-        let verb = match act.verb {
-            ActVerb::Suspend => "suspended",
-            ActVerb::Resume => "resumed",
-        };
         let (kind, subject) = (act.subject.kind(), act.subject.to_string());
-        let message = format!("operator `{}` {verb} {kind} `{subject}`: {}", act.operator, act.reason);
-        let base = Self { kind: "lifecycle", bundle_digest: bundle.to_string(), ..self };
+        let what = match (act.verb, act.hold) {
+            (ActVerb::Suspend, _) => format!("suspended {kind} `{subject}`"),
+            (ActVerb::Resume, _) => format!("resumed {kind} `{subject}`"),
+            (ActVerb::Release, hold) => {
+                format!("released the money of record {} of {kind} `{subject}`", hold.unwrap_or_default())
+            }
+            (ActVerb::AcceptClock, _) => "accepted the clock".to_owned(),
+        };
+        let message = format!("operator `{}` {what}: {}", act.operator, act.reason);
+        let base =
+            Self { kind: "lifecycle", bundle_digest: bundle.to_string(), original_seq: act.hold, ..self };
         let base = match &act.subject {
             Subject::Agent(_) => Self { agent: subject, ..base },
             Subject::Workflow(_) => Self { workflow: subject, ..base },
             Subject::Wallet(_) => Self { wallet: subject, ..base },
             Subject::Service(_) => Self { service: subject, ..base },
+            Subject::Sidecar => base,
         };
         match denial {
             Some(denial) => base.denied(denial),
             None => Self { verdict: "permit", policies: policies.clone(), message, ..base },
+        }
+    }
+
+    fn report(self, report: &Report) -> Self {
+        let Report { at: _, caller, original_seq, claim } = report;
+        let agent = caller.agent.to_string();
+        let what = match claim {
+            Claim::Settled { transaction: Some(transaction) } => {
+                format!("the payment of record {original_seq} was settled in {transaction}")
+            }
+            Claim::Settled { transaction: None } => {
+                format!("the payment of record {original_seq} was settled")
+            }
+            Claim::Failed { reason } => format!("the payment of record {original_seq} failed: {reason}"),
+        };
+        let message = format!("agent `{agent}` claims: {what}");
+        Self { kind: "report", original_seq: Some(*original_seq), message, agent, ..self }
+    }
+
+    fn evidence(self, evidence: &Evidence) -> Self {
+        let Evidence { at: _, original_seq, observation, state } = evidence;
+        let place = format!("block {} of {}", observation.block, observation.network);
+        let network = observation.network.to_string();
+        let base = Self { kind: "evidence", original_seq: Some(*original_seq), network, ..self };
+        match state {
+            HoldState::Settled { amount, usd } => Self {
+                message: format!("the payment of record {original_seq} was settled for ${usd}, says {place}"),
+                amount: amount.to_string(),
+                usd: usd.to_string(),
+                ..base
+            },
+            HoldState::Held | HoldState::Released => Self {
+                message: format!(
+                    "the payment of record {original_seq} can never be settled, says {place}: its money is free"
+                ),
+                ..base
+            },
         }
     }
 

@@ -16,26 +16,33 @@ use crate::vocabulary::{Pairs, action, pair, text, unjudgeable};
 pub(crate) struct Acts {
     /// Guardrails alone: no policy of a team, careful or careless, stands between an operator and the stop.
     suspend: Selection,
-    /// Guardrails and the teams' policies.
+    // Guardrails and the teams' policies.
     resume: Selection,
+    release: Selection,
+    accept_clock: Selection,
 }
 
 impl Acts {
     pub(crate) fn new(team: &[Rule], guardrails: &Guardrails) -> Result<Self, DenyCode> {
-        let always = |verb| guardrails.always.iter().filter(move |rule| rule.is_about(Asking::Act(verb)));
-        let team = team.iter().filter(|rule| rule.is_about(Asking::Act(ActVerb::Resume)));
+        let about = |verb| move |rule: &&Rule| rule.is_about(Asking::Act(verb));
+        let always = |verb| guardrails.always.iter().filter(about(verb));
+        let all = |verb| Selection::new(always(verb).chain(team.iter().filter(about(verb))));
         Ok(Self {
             suspend: Selection::new(always(ActVerb::Suspend))?,
-            resume: Selection::new(always(ActVerb::Resume).chain(team))?,
+            resume: all(ActVerb::Resume)?,
+            release: all(ActVerb::Release)?,
+            accept_clock: all(ActVerb::AcceptClock)?,
         })
     }
 
     /// Judges; a fixed rule that needs no policy is an error.
     pub(crate) fn judge(&self, slice: Slice<'_>, act: &Act, now: UnixSeconds) -> Result<Verdict, DenyCode> {
-        let Act { operator, source, verb, subject, reason } = act;
+        let Act { operator, source, verb, subject, hold: _, reason } = act;
         let selection = match verb {
             ActVerb::Suspend => &self.suspend,
             ActVerb::Resume => &self.resume,
+            ActVerb::Release => &self.release,
+            ActVerb::AcceptClock => &self.accept_clock,
         };
         let resource = subject_entity(slice, subject)?;
         let principal = slice.operator(operator)?;
@@ -66,6 +73,7 @@ fn subject_entity(slice: Slice<'_>, subject: &Subject) -> Result<Entity, DenyCod
         Subject::Service(name) => {
             slice.service(name, status(registry.services.get(name).map(|found| found.status))?)
         }
+        Subject::Sidecar => slice.sidecar(subject),
     }
 }
 

@@ -164,7 +164,17 @@ impl fmt::Debug for Bundle {
 }
 
 fn summary(registry: &Registry, policies: usize, guardrails: &Guardrails) -> BundleSummary {
-    let Registry { agents, workflows, wallets, services, assets, teams, operators, payees: _ } = registry;
+    let Registry {
+        agents,
+        workflows,
+        wallets,
+        services,
+        assets,
+        teams,
+        operators,
+        payees: _,
+        sidecar_owners: _,
+    } = registry;
     BundleSummary {
         teams: teams.len(),
         operators: operators.len(),

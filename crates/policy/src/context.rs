@@ -2,11 +2,11 @@
 
 use cedar_policy::{Context, RestrictedExpression};
 use pursekeeper_core::x402::{Protocol, Scheme};
-use pursekeeper_core::{DenyCode, Facts, Intent, ScopeKind, Usd, Window};
+use pursekeeper_core::{BalanceFacts, DenyCode, Facts, Intent, ScopeKind, Usd, Window};
 
 use crate::entities::identity;
 use crate::needs::{Leaf, Needs, One};
-use crate::numbers::{datetime, dollars};
+use crate::numbers::{datetime, dollars, dollars_left};
 use crate::vocabulary::{Pairs, Vocabulary, long, pair, record, text, uid, unjudgeable};
 
 /// The largest sum Cedar's `decimal` can show, in units of 10⁻¹² dollars. A total above it is shown as this, which every
@@ -44,6 +44,9 @@ pub(crate) fn payment(
     if needs.one(One::Outstanding) {
         pairs.push(pair("outstanding", long(facts.outstanding)));
     }
+    if let Some(balance) = balance(facts, needs)? {
+        pairs.push(pair("balance", record(balance)?));
+    }
     let terms = terms(words, (intent, asset), facts, needs)?;
     for (name, record_pairs) in
         [("payment", terms), ("after", after(intent, facts, needs)?), ("count", count(facts, needs)?)]
@@ -53,6 +56,22 @@ pub(crate) fn payment(
         }
     }
     Context::from_pairs(pairs).map_err(unjudgeable)
+}
+
+/// What is known of the wallet's balance, if anything recent is and anything reads it.
+fn balance(facts: &Facts, needs: Needs) -> Result<Option<Pairs>, DenyCode> {
+    let Some(BalanceFacts { usd, after, age_secs }) = facts.balance else { return Ok(None) };
+    let mut pairs = Pairs::new();
+    if needs.one(One::BalanceUsd) {
+        pairs.push(pair("usd", dollars_left(usd.min(USD_MAX))?));
+    }
+    if needs.one(One::BalanceAfter) {
+        pairs.push(pair("after", dollars_left(after.min(USD_MAX))?));
+    }
+    if needs.one(One::BalanceAge) {
+        pairs.push(pair("age_secs", long(age_secs)));
+    }
+    Ok((!pairs.is_empty()).then_some(pairs))
 }
 
 fn terms(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema};
-use pursekeeper_core::{DenyCode, PolicyRef, ScopeKind, Window};
+use pursekeeper_core::{DenyCode, Measure, PolicyRef, ScopeKind, Window};
 
 use crate::needs::Needs;
 use crate::rule::Rule;
@@ -32,14 +32,8 @@ pub const EXAMPLES: [(&str, &str); 4] = [
     ("resume-owner-only.cedar", include_str!("../../../policies/examples/resume-owner-only.cedar")),
 ];
 
-/// What a ceiling rule compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Measure {
-    /// Dollars.
-    Usd,
-    /// Number of payments.
-    Payments,
-}
+/// The ids of the rules about a wallet's balance.
+const BALANCE: [&str; 2] = ["ceilings.wallet.balance", "ceilings.wallet.floor"];
 
 /// The parsed guardrails.
 pub(crate) struct Guardrails {
@@ -48,6 +42,8 @@ pub(crate) struct Guardrails {
     pub(crate) always: Vec<Rule>,
     /// Judged when the subject declares that ceiling.
     pub(crate) ceilings: BTreeMap<(ScopeKind, Measure, Window), Rule>,
+    /// Judged when the wallet declares a floor.
+    pub(crate) balance: Vec<Rule>,
 }
 
 impl Guardrails {
@@ -59,7 +55,7 @@ impl Guardrails {
 
     /// Every guardrail.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Rule> {
-        self.always.iter().chain(self.ceilings.values())
+        self.always.iter().chain(self.ceilings.values()).chain(&self.balance)
     }
 
     /// The control files' names without `.cedar`, which begin the ids of their rules.
@@ -71,13 +67,15 @@ impl Guardrails {
 
 fn parse() -> Result<Guardrails, String> {
     let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| error.to_string())?;
-    let mut guardrails = Guardrails { schema, always: Vec::new(), ceilings: BTreeMap::new() };
+    let mut guardrails =
+        Guardrails { schema, always: Vec::new(), ceilings: BTreeMap::new(), balance: Vec::new() };
     for (file, text) in GUARDRAILS {
         let set: PolicySet = text.parse().map_err(|error| format!("{file}: {error}"))?;
         for policy in set.policies() {
             let rule = rule(policy).ok_or_else(|| format!("{file}: `{policy}` lacks an annotation"))?;
             match ceiling(&rule.reference.id) {
                 Some(key) => drop(guardrails.ceilings.insert(key, rule)),
+                None if BALANCE.contains(&&*rule.reference.id) => guardrails.balance.push(rule),
                 None => guardrails.always.push(rule),
             }
         }
@@ -103,11 +101,7 @@ fn rule(policy: &Policy) -> Option<Rule> {
 fn ceiling(id: &str) -> Option<(ScopeKind, Measure, Window)> {
     let mut words = id.strip_prefix("ceilings.")?.split('.');
     let scope = words.next()?;
-    let measure = match words.next()? {
-        "usd" => Measure::Usd,
-        "payments" => Measure::Payments,
-        _ => return None,
-    };
+    let measure = Measure::parse(words.next()?)?;
     let window = Window::parse(words.next()?)?;
     let kind = ScopeKind::ALL.into_iter().find(|kind| kind.as_str() == scope)?;
     words.next().is_none().then_some((kind, measure, window))
@@ -163,7 +157,8 @@ mod tests {
             assert!(rule.policy.entity_literals().iter().all(|uid| uid.type_name().basename() == "Action"));
             assert!(!rule.policy.to_string().contains("resource =="), "{}", rule.policy);
         }
-        assert_eq!(settled, 14, "base 2, ownership 2, scope 2, revocation 4 and 4 about operators");
+        assert_eq!(settled, 16, "base 2, ownership 2, scope 2, revocation 4 and 6 about operators");
+        assert_eq!(Guardrails::get().unwrap().balance.len(), BALANCE.len());
     }
 
     #[test]

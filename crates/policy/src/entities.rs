@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use cedar_policy::{Entity, EntityUid};
 use pursekeeper_core::registry::{Ceilings, Registry};
 use pursekeeper_core::{
-    Address, AgentName, Asset, DenyCode, Endpoint, OperatorName, ServiceName, Status, TeamName, WalletName,
-    WorkflowName,
+    Address, AgentName, Asset, DenyCode, Endpoint, OperatorName, ServiceName, Status, Subject, TeamName,
+    WalletName, WorkflowName,
 };
 
 use crate::needs::{Needs, One};
-use crate::numbers::datetime;
+use crate::numbers::{datetime, dollars};
 use crate::vocabulary::{Pairs, Vocabulary, ceilings, long, pair, record, text, uid, uids, unjudgeable};
 
 /// Builds entities from what the registry declares.
@@ -55,7 +55,7 @@ impl Slice<'_> {
         let workflows = wallet.workflows.iter().map(|name| self.words.workflow(name.as_str()));
         let networks = wallet.networks.iter().map(|network| text(&network.to_string()));
         let networks = cedar_policy::RestrictedExpression::new_set(networks);
-        let attributes = vec![
+        let mut attributes = vec![
             pair("address", text(&wallet.address.to_string())),
             pair("owner", uid(self.team(&wallet.owner))),
             pair("recovery", uids(self.teams(&wallet.recovery))),
@@ -65,6 +65,7 @@ impl Slice<'_> {
             pair("ceilings", ceilings(&wallet.ceilings)?),
             pair("status", text(status.as_str())),
         ];
+        attributes.extend(wallet.floor.map(|floor| Ok(pair("floor", dollars(floor)?))).transpose()?);
         entity(self.words.wallet(name.as_str()), attributes)
     }
 
@@ -98,6 +99,11 @@ impl Slice<'_> {
         let none = Ceilings::default();
         let limits = ceilings(self.registry.payees.get(&address).unwrap_or(&none))?;
         entity(self.words.payee(address.to_string()), vec![pair("ceilings", limits)])
+    }
+
+    pub(crate) fn sidecar(&self, subject: &Subject) -> Result<Entity, DenyCode> {
+        let owners = self.registry.owners_of_sidecar();
+        entity(self.words.sidecar(subject.to_string()), vec![pair("owners", uids(self.teams(&owners)))])
     }
 
     pub(crate) fn operator(&self, name: &OperatorName) -> Result<Entity, DenyCode> {

@@ -54,6 +54,9 @@ ones! {
     PayeeAccepted = ["context", "payment", "payee_accepted"];
     Usd = ["context", "payment", "usd"];
     ValidSecs = ["context", "payment", "valid_secs"];
+    BalanceUsd = ["context", "balance", "usd"];
+    BalanceAfter = ["context", "balance", "after"];
+    BalanceAge = ["context", "balance", "age_secs"];
     Reason = ["context", "reason"];
     EndpointScheme = ["resource", "scheme"];
     EndpointHost = ["resource", "host"];

@@ -17,10 +17,19 @@ const VALUES_MAX: usize = 16_384;
 /// A memory of a pure function from a number to a value.
 type Memory = LazyLock<Mutex<HashMap<u64, RestrictedExpression>>>;
 
-/// Dollars with four digits, rounded up.
+/// Dollars that are spent, with four digits, rounded up.
 pub(crate) fn dollars(value: Usd) -> Result<RestrictedExpression, DenyCode> {
+    decimal(value.ten_thousandths_up())
+}
+
+/// Dollars that are left, with four digits, rounded down.
+pub(crate) fn dollars_left(value: Usd) -> Result<RestrictedExpression, DenyCode> {
+    decimal(value.ten_thousandths_down())
+}
+
+fn decimal(ten_thousandths: Option<i64>) -> Result<RestrictedExpression, DenyCode> {
     static DECIMALS: Memory = LazyLock::new(Mutex::default);
-    let units = value.ten_thousandths_up().ok_or(DenyCode::AmountTooLarge)?;
+    let units = ten_thousandths.ok_or(DenyCode::AmountTooLarge)?;
     let units = u64::try_from(units).map_err(unjudgeable)?;
     remembered(&DECIMALS, units, |units| {
         let text = format!("{}.{:04}", units.div_euclid(10_000), units.rem_euclid(10_000));
@@ -74,6 +83,7 @@ mod tests {
                 assert_eq!(shown(dollars(Usd::parse(usd).unwrap())), expected);
             }
         }
+        assert_eq!(shown(dollars_left(Usd::parse("0.99999").unwrap())), "decimal(\"0.9999\")");
         assert!(dollars(Usd::MAX).is_err());
         assert!(datetime(UnixSeconds(u64::MAX)).is_err());
         assert_eq!(shown(datetime(UnixSeconds(1))), "datetime(\"1970-01-01T00:00:01Z\")");

@@ -7,12 +7,12 @@ use cedar_policy::{Context, Entities, EntityUid, Request};
 use pursekeeper_core::ports::Verdict;
 use pursekeeper_core::registry::Ceilings;
 use pursekeeper_core::{
-    Address, AgentName, AssetId, DenyCode, Facts, Intent, ScopeKind, ServiceName, Status, WalletName,
-    WorkflowName,
+    Address, AgentName, AssetId, DenyCode, Facts, Intent, Measure, ScopeKind, ServiceName, Status,
+    WalletName, WorkflowName,
 };
 
 use crate::context;
-use crate::embedded::{Guardrails, Measure};
+use crate::embedded::Guardrails;
 use crate::entities::Slice;
 use crate::index::Index;
 use crate::judge::Selection;
@@ -134,6 +134,10 @@ impl Payments {
             }
         }
         selected.extend(self.ceilings(slice, intent));
+        let wallet = slice.registry.wallets.get(&intent.wallet);
+        if wallet.is_some_and(|wallet| wallet.floor.is_some()) {
+            selected.extend(&self.guardrails.balance);
+        }
         selected.extend(self.index.select(&principals, &resources));
         Ok(Prepared { selection: Selection::new(selected)?, entities })
     }
@@ -171,7 +175,7 @@ impl Payments {
         ];
         let mut keys = Vec::new();
         for (kind, ceilings) in declared {
-            let Some(Ceilings { usd, payments }) = ceilings else { continue };
+            let Some(Ceilings { usd, payments, warn_at: _ }) = ceilings else { continue };
             keys.extend(usd.keys().map(|window| (kind, Measure::Usd, *window)));
             keys.extend(payments.keys().map(|window| (kind, Measure::Payments, *window)));
         }

@@ -32,6 +32,8 @@ impl Asking {
             Self::Pay => "Pay",
             Self::Act(ActVerb::Suspend) => "Suspend",
             Self::Act(ActVerb::Resume) => "Resume",
+            Self::Act(ActVerb::Release) => "Release",
+            Self::Act(ActVerb::AcceptClock) => "AcceptClock",
         }
     }
 
@@ -39,7 +41,7 @@ impl Asking {
     pub(crate) const fn group(self) -> &'static str {
         match self {
             Self::Pay => "Sign",
-            Self::Act(ActVerb::Suspend | ActVerb::Resume) => "Govern",
+            Self::Act(_) => "Govern",
         }
     }
 }

@@ -43,6 +43,8 @@ kinds! {
     payee = "Payee";
     /// A service, by name.
     service = "Service";
+    /// The sidecar.
+    sidecar = "Sidecar";
     /// A team, by name.
     team = "Team";
     /// A wallet, by name.

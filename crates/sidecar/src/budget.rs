@@ -3,8 +3,8 @@
 use pursekeeper_api::v1;
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::registry::{Ceilings, Registry};
-use pursekeeper_core::{AgentName, Scope, UnixSeconds, Usd, Window};
-use pursekeeper_journal::{SqliteJournal, WindowUsage};
+use pursekeeper_core::{AgentName, Scope, Usd, Window};
+use pursekeeper_journal::Usage;
 
 use crate::serve::Gatehouse;
 
@@ -20,14 +20,13 @@ pub(crate) fn of_agent(gatehouse: &Gatehouse, agent: &AgentName) -> Vec<v1::Budg
     let workflows = declared.workflows.iter().filter_map(|name| registry.workflows.get_key_value(name));
     let workflows = workflows
         .map(|(name, workflow)| (Scope::Workflow(name.clone()), name.to_string(), &workflow.ceilings));
-    rows(gatehouse, std::iter::once(own).chain(workflows).collect())
+    rows(gatehouse, registry, std::iter::once(own).chain(workflows).collect())
 }
 
 /// Every ceiling there is.
 pub(crate) fn all(gatehouse: &Gatehouse) -> Vec<v1::Budget> {
     let policy = gatehouse.policy();
-    let Registry { agents, workflows, wallets, services, payees, assets: _, teams: _, operators: _ } =
-        policy.registry();
+    let Registry { agents, workflows, wallets, services, payees, .. } = policy.registry();
     let mut limited: Vec<Limited<'_>> = Vec::new();
     limited.extend(
         workflows
@@ -50,17 +49,23 @@ pub(crate) fn all(gatehouse: &Gatehouse) -> Vec<v1::Budget> {
     limited.extend(
         payees.iter().map(|(address, ceilings)| (Scope::Payee(*address), address.to_string(), ceilings)),
     );
-    rows(gatehouse, limited)
+    rows(gatehouse, policy.registry(), limited)
 }
 
-fn rows(gatehouse: &Gatehouse, limited: Vec<Limited<'_>>) -> Vec<v1::Budget> {
-    let now = gatehouse.clock().now().unix_seconds();
-    gatehouse.with_journal(|journal| limited.iter().flat_map(|limited| of(journal, limited, now)).collect())
+fn rows(gatehouse: &Gatehouse, registry: &Registry, limited: Vec<Limited<'_>>) -> Vec<v1::Budget> {
+    let now = gatehouse.now().unix_seconds();
+    gatehouse.with_journal(|journal| {
+        let used = |(scope, _, _): &Limited<'_>| {
+            let names = registry.scopes(scope);
+            let own = journal.usage(scope, now);
+            names.iter().skip(1).fold(own, |used, former| used.plus(&journal.usage(former, now)))
+        };
+        limited.iter().flat_map(|limited| of(&used(limited), limited)).collect()
+    })
 }
 
 /// The ceilings of one subject: dollars first, then numbers of payments, shortest window first.
-fn of(journal: &SqliteJournal, (scope, name, ceilings): &Limited<'_>, now: UnixSeconds) -> Vec<v1::Budget> {
-    let usage = journal.usage(scope, now);
+fn of(usage: &Usage, (scope, name, ceilings): &Limited<'_>) -> Vec<v1::Budget> {
     let used = |window: Window| usage.windows.iter().find(|used| used.window == window);
     let blank = |window: Window, unit: &str| v1::Budget {
         scope: scope.kind().as_str().to_owned(),
@@ -71,9 +76,7 @@ fn of(journal: &SqliteJournal, (scope, name, ceilings): &Limited<'_>, now: UnixS
     };
     let usd = ceilings.usd.iter().map(|(window, limit)| {
         let (settled, held, frees_at) = match used(*window) {
-            Some(WindowUsage { settled, held, frees_at, window: _, payments: _ }) => {
-                (*settled, *held, *frees_at)
-            }
+            Some(used) => (used.settled, used.held, used.frees_at),
             // One payment at a time: nothing is ever used of it.
             None => (Usd::ZERO, Usd::ZERO, None),
         };
@@ -88,12 +91,15 @@ fn of(journal: &SqliteJournal, (scope, name, ceilings): &Limited<'_>, now: UnixS
         }
     });
     let payments = ceilings.payments.iter().map(|(window, limit)| {
-        let (count, frees_at) = used(*window).map_or((0, None), |used| (used.payments, used.frees_at));
+        let (settled, held, frees_at) = match used(*window) {
+            Some(used) => (used.settled_payments, used.held_payments, used.frees_at),
+            None => (0, 0, None),
+        };
         v1::Budget {
             limit: limit.to_string(),
-            settled: "0".to_owned(),
-            held: count.to_string(),
-            free: limit.saturating_sub(count).to_string(),
+            settled: settled.to_string(),
+            held: held.to_string(),
+            free: limit.saturating_sub(settled.saturating_add(held)).to_string(),
             frees_at: frees_at.map_or(0, |at| at.0),
             ..blank(*window, "payments")
         }

@@ -1,9 +1,14 @@
 //! `pursekeeper.yaml`: where things are, who listens where, and what bounds everything.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use pursekeeper_core::ChainId;
 use pursekeeper_core::gate::Settings;
 use serde::Deserialize;
+
+use crate::chain::{Finality, Nodes, Watcher};
 
 /// The sidecar's configuration. Relative paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -25,9 +30,50 @@ pub struct Config {
     /// What bounds signatures and load.
     #[serde(default)]
     pub limits: Limits,
+    /// The nodes that are asked what became of signatures, by CAIP-2 network. Without any, money stays bound.
+    #[serde(default)]
+    pub chains: BTreeMap<String, ChainConfig>,
     /// How to log.
     #[serde(default)]
     pub log: LogConfig,
+}
+
+/// How one network is watched.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainConfig {
+    /// JSON-RPC nodes, each at an origin of its own.
+    pub urls: Vec<String>,
+    /// How many of them must say the same.
+    #[serde(default = "one")]
+    pub quorum: usize,
+    /// Seconds between two rounds.
+    #[serde(default = "half_a_minute")]
+    pub interval_secs: u64,
+    /// Longest wait for one answer, in milliseconds.
+    #[serde(default = "five_seconds")]
+    pub timeout_ms_max: u64,
+    /// Longest range of blocks the nodes take in one `eth_getLogs`.
+    #[serde(default = "one_thousand")]
+    pub log_blocks_max: u64,
+    /// How many blocks make a block final, on networks whose nodes do not say `finalized`.
+    pub confirmations: Option<u64>,
+}
+
+const fn one() -> usize {
+    1
+}
+
+const fn half_a_minute() -> u64 {
+    30
+}
+
+const fn five_seconds() -> u64 {
+    5_000
+}
+
+const fn one_thousand() -> u64 {
+    1_000
 }
 
 /// Where the keys are.
@@ -70,6 +116,12 @@ pub struct Limits {
     pub skew_secs: u64,
     /// How far our own clock may go back, in milliseconds.
     pub clock_back_ms_max: u64,
+    /// How far the wall clock may run ahead of the boot clock, in milliseconds.
+    pub clock_ahead_ms_max: u64,
+    /// How far ahead of the last record the wall clock may be after a reboot, in milliseconds.
+    pub clock_reboot_ms_max: u64,
+    /// How old a balance may be to be relied on, in seconds.
+    pub balance_age_secs_max: u64,
     /// Most requests waiting for the gate.
     pub queue_len_max: usize,
     /// Most requests judged in one transaction.
@@ -134,11 +186,21 @@ pub enum ConfigError {
 
 impl Default for Limits {
     fn default() -> Self {
-        let Settings { validity_secs_max, skew_secs, clock_back_ms_max } = Settings::default();
+        let Settings {
+            validity_secs_max,
+            skew_secs,
+            clock_back_ms_max,
+            clock_ahead_ms_max,
+            clock_reboot_ms_max,
+            balance_age_secs_max,
+        } = Settings::default();
         Self {
             validity_secs_max,
             skew_secs,
             clock_back_ms_max,
+            clock_ahead_ms_max,
+            clock_reboot_ms_max,
+            balance_age_secs_max,
             queue_len_max: 1024,
             batch_len_max: 256,
             deadline_ms_max: 10_000,
@@ -164,6 +226,40 @@ impl Listener {
     }
 }
 
+impl ChainConfig {
+    /// The watcher this describes.
+    ///
+    /// # Errors
+    /// What is wrong, in words. URLs are not repeated: they may hold credentials.
+    pub fn watcher(&self, network: &str) -> Result<(ChainId, Watcher), String> {
+        let network = ChainId::parse(network).map_err(|error| error.to_string())?;
+        let mut urls = Vec::new();
+        for (position, url) in (1..).zip(&self.urls) {
+            let wrong = |error| format!("`urls`: number {position} is no URL: {error}");
+            urls.push(url.parse().map_err(|error: url::ParseError| wrong(error))?);
+        }
+        let finality = self.confirmations.map_or(Finality::Finalized, Finality::Confirmations);
+        let nodes = Nodes {
+            network: network.clone(),
+            urls,
+            quorum: self.quorum,
+            log_blocks_max: self.log_blocks_max,
+            timeout: Duration::from_millis(self.timeout_ms_max),
+            finality,
+        };
+        Watcher::new(nodes).map(|watcher| (network, watcher)).map_err(|error| error.to_string())
+    }
+
+    fn problems(&self, network: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.interval_secs == 0 || self.timeout_ms_max == 0 {
+            problems.push(format!("`chains.{network}`: `interval_secs` and `timeout_ms_max` are at least 1"));
+        }
+        problems.extend(self.watcher(network).err().map(|error| format!("`chains.{network}`: {error}")));
+        problems
+    }
+}
+
 impl Limits {
     /// The part the gate enforces.
     #[must_use]
@@ -172,6 +268,9 @@ impl Limits {
             validity_secs_max: self.validity_secs_max,
             skew_secs: self.skew_secs,
             clock_back_ms_max: self.clock_back_ms_max,
+            clock_ahead_ms_max: self.clock_ahead_ms_max,
+            clock_reboot_ms_max: self.clock_reboot_ms_max,
+            balance_age_secs_max: self.balance_age_secs_max,
         }
     }
 }
@@ -212,6 +311,7 @@ impl Config {
         if self.listeners.agents.path == self.listeners.operators.path {
             problems.push("`listeners` share a path: agents must not reach the operators' socket".to_owned());
         }
+        problems.extend(self.chains.iter().flat_map(|(network, chain)| chain.problems(network)));
         let limits = &self.limits;
         let positive = [
             ("validity_secs_max", limits.validity_secs_max),
@@ -231,7 +331,8 @@ impl Config {
     }
 
     fn rebase(&mut self, base: &Path) {
-        let Self { policies, journal, keystore, listeners, version: _, dev: _, limits: _, log: _ } = self;
+        let Self { policies, journal, keystore, listeners, version: _, dev: _, limits: _, chains: _, log: _ } =
+            self;
         let paths = [
             policies,
             journal,

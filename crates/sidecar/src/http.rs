@@ -100,7 +100,12 @@ pub(crate) async fn read(mut response: Response, len_max: usize) -> anyhow::Resu
 
 /// What the seller says about the payment it was sent. Words of a stranger, and proof of nothing.
 pub(crate) fn settlement(headers: &HeaderMap) -> Option<Value> {
-    decode(headers.get("payment-response").or_else(|| headers.get("x-payment-response"))?)
+    decode(settlement_header(headers)?)
+}
+
+/// The header in which a seller says what became of a payment.
+pub(crate) fn settlement_header(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get("payment-response").or_else(|| headers.get("x-payment-response"))
 }
 
 /// Why the seller did not take a payment, in its own words.

@@ -4,6 +4,7 @@
 //! [`cli`] is the `pursekeeper` command.
 
 mod budget;
+pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;

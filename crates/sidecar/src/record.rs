@@ -37,6 +37,8 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
         usd: summary.usd,
         valid_before: summary.valid_before,
         request_id: summary.request_id,
+        warnings: summary.warnings,
+        original_seq: summary.original_seq.unwrap_or(0),
         bundle_digest: summary.bundle_digest,
         leaf_hash: stored.leaf.to_string(),
         chain_hash: stored.chain.to_string(),
@@ -78,6 +80,9 @@ pub(crate) fn line(decision: &v1::Decision, output: Output) -> String {
     }
     if let Some(policy) = decision.policies.first() {
         parts.push(output.paint(Tone::Faint, &format!("[{}]", policy.id)));
+    }
+    for warning in &decision.warnings {
+        parts.push(output.paint(Tone::Faint, &format!("(near: {warning})")));
     }
     parts.join("  ").trim_end().to_owned()
 }

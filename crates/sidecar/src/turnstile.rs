@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Settings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Settings, Surroundings};
 use pursekeeper_core::ports::{Journal, Policy, Verdict};
-use pursekeeper_core::{ActVerb, Status};
+use pursekeeper_core::{ActVerb, Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Moment, Status};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::block_in_place;
 
@@ -72,6 +72,7 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     policy: ArcSwap<P>,
     standing: Standing,
     clock: Clock,
+    balances: ArcSwap<Balances>,
     problem: Mutex<Option<Problem>>,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
@@ -125,6 +126,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             policy: ArcSwap::new(policy),
             standing: Standing::default(),
             clock,
+            balances: ArcSwap::default(),
             problem: Mutex::default(),
             problem_changed: Notify::new(),
             capacity,
@@ -143,10 +145,48 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         &self.standing
     }
 
-    /// The clock the gate judges by.
+    /// The time that is believed: what the clock says, unless it jumped.
     #[must_use]
-    pub fn clock(&self) -> Clock {
-        self.clock
+    pub fn now(&self) -> Moment {
+        let now = self.clock.now();
+        match lock(&self.gate).clock_trust(now) {
+            ClockTrust::Sound | ClockTrust::Regressed { .. } => now,
+            ClockTrust::Jumped { believed, .. } => believed,
+        }
+    }
+
+    /// Takes note of what wallets hold.
+    pub fn note_balances(&self, read: Vec<(Address, AssetId, Balance)>) {
+        self.balances.rcu(|known| {
+            let mut balances = Balances::clone(known);
+            for (wallet, asset, balance) in &read {
+                balances.note(*wallet, asset.clone(), *balance);
+            }
+            balances
+        });
+    }
+
+    /// Why nothing is signed, one sentence each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let journal = self.problem().map(|problem| problem.message);
+        journal.into_iter().chain(self.clock_problem()).collect()
+    }
+
+    /// What is wrong with the clock, if anything is.
+    #[must_use]
+    pub fn clock_problem(&self) -> Option<String> {
+        match lock(&self.gate).clock_trust(self.clock.now()) {
+            ClockTrust::Sound => None,
+            ClockTrust::Regressed { behind_ms } => Some(format!(
+                "the clock is {behind_ms} ms behind the journal: {}",
+                DenyCode::ClockRegressed.fix()
+            )),
+            ClockTrust::Jumped { ahead_ms, .. } => Some(format!(
+                "the clock is {ahead_ms} ms ahead of what this machine's boot clock allows: {}",
+                DenyCode::ClockJumped.fix()
+            )),
+        }
     }
 
     /// Looks at the journal between two batches.
@@ -201,7 +241,9 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
         let probed = match gate.journal_mut().probe() {
             Ok(()) if gate.undurable_len() > 0 => {
-                gate.pass(&*self.policy(), self.clock.now(), Vec::new()).map(|_| ())
+                let balances = self.balances.load();
+                let around = Surroundings { at: self.clock.now(), balances: &balances };
+                gate.pass(&*self.policy(), around, Vec::new()).map(|_| ())
             }
             probed => probed,
         };
@@ -218,10 +260,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (turn, mine) = oneshot::channel();
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_) if queue.payments.len() >= self.capacity.queue_len_max => {
-                return Err(Fault::Exhausted);
+            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) => {
+                if queue.payments.len() >= self.capacity.queue_len_max {
+                    return Err(Fault::Exhausted);
+                }
+                queue.payments.push_back(Waiting { ask, turn });
             }
-            Ask::Payment(_) => queue.payments.push_back(Waiting { ask, turn }),
         }
         Ok(Place::Waits(mine))
     }
@@ -234,7 +278,8 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
         }
         let policy = self.policy();
-        let passed = gate.pass(&*policy, self.clock.now(), asks);
+        let balances = self.balances.load();
+        let passed = gate.pass(&*policy, Surroundings { at: self.clock.now(), balances: &balances }, asks);
         self.note(passed.as_ref().err());
         self.durable_seq.send_replace(gate.journal().last_seq());
         match passed {
@@ -256,7 +301,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
 
     /// What operators decided binds signatures under way before the operator hears of it.
     fn in_force(&self, answer: Answer) -> Answer {
-        if let Answer::Acted { subject, status, .. } = &answer {
+        if let Answer::Acted { subject, status: Some(status), .. } = &answer {
             self.standing.set(subject.clone(), *status);
         }
         answer
@@ -344,7 +389,7 @@ impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
 fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
     match ask {
         Ask::Lifecycle(ask) => Some(ask.clone()),
-        Ask::Payment(_) => None,
+        Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) => None,
     }
 }
 

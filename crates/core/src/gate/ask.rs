@@ -4,7 +4,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::x402::{Challenge, Terms};
-use crate::{Act, Asked, Digest, Mode};
+use crate::{Act, Asked, Caller, Claim, Digest, Fate, Mode, Observation};
 
 /// Most labels on one request.
 pub const LABELS_MAX: usize = 16;
@@ -20,6 +20,10 @@ pub enum Ask {
     Payment(Arc<PaymentAsk>),
     /// Do what an operator wants done.
     Lifecycle(LifecycleAsk),
+    /// Note what an agent says it saw.
+    Report(ReportAsk),
+    /// Take note of what a chain says.
+    Evidence(EvidenceAsk),
 }
 
 /// An agent's request for a payment, parsed. Nothing in it is resolved yet: that happens under the bundle that judges.
@@ -40,6 +44,28 @@ pub struct PaymentAsk {
 pub struct LifecycleAsk {
     /// What they want done.
     pub act: Act,
+}
+
+/// An agent's word about one of its payments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportAsk {
+    /// Who says so.
+    pub caller: Caller,
+    /// The record of the permit.
+    pub hold: u64,
+    /// What they say.
+    pub claim: Claim,
+}
+
+/// A chain's word about a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceAsk {
+    /// The record of the permit.
+    pub hold: u64,
+    /// What became of the signature.
+    pub fate: Fate,
+    /// Where that was read.
+    pub observation: Observation,
 }
 
 impl PaymentAsk {

@@ -1,5 +1,5 @@
 use crate::x402::{Payload, PayloadError};
-use crate::{Address, DecisionId, Digest, Intent, Signature};
+use crate::{Address, DecisionId, Digest, Intent, Signature, Warning};
 
 /// The right to one signature: a permit the gate decided and the journal confirmed.
 ///
@@ -8,14 +8,14 @@ use crate::{Address, DecisionId, Digest, Intent, Signature};
 /// ```compile_fail,E0451
 /// use pursekeeper_core::{DecisionId, Intent, gate::Authorized};
 /// fn forge(intent: Intent, decision_id: DecisionId) -> Authorized {
-///     Authorized { intent, decision_id }
+///     Authorized { intent, warnings: Vec::new(), decision_id }
 /// }
 /// ```
 ///
 /// ```compile_fail,E0624
 /// use pursekeeper_core::{DecisionId, Intent, gate::Authorized};
 /// fn forge(intent: Intent, decision_id: DecisionId) -> Authorized {
-///     Authorized::new(intent, decision_id)
+///     Authorized::new(intent, Vec::new(), decision_id)
 /// }
 /// ```
 ///
@@ -48,6 +48,7 @@ use crate::{Address, DecisionId, Digest, Intent, Signature};
 #[derive(Debug)]
 pub struct Authorized {
     intent: Intent,
+    warnings: Vec<Warning>,
     decision_id: DecisionId,
 }
 
@@ -58,19 +59,20 @@ pub struct Authorized {
 /// ```compile_fail,E0451
 /// use pursekeeper_core::{DecisionId, Intent, Signature, gate::Signed};
 /// fn forge(intent: Intent, decision_id: DecisionId, signature: Signature) -> Signed {
-///     Signed { intent, decision_id, signature }
+///     Signed { intent, warnings: Vec::new(), decision_id, signature }
 /// }
 /// ```
 pub struct Signed {
     intent: Intent,
+    warnings: Vec<Warning>,
     decision_id: DecisionId,
     signature: Signature,
 }
 
 impl Authorized {
     // INVARIANT: called by the gate only, with an intent that `Journal::commit` returned.
-    pub(super) fn new(intent: Intent, decision_id: DecisionId) -> Self {
-        Self { intent, decision_id }
+    pub(super) fn new(intent: Intent, warnings: Vec<Warning>, decision_id: DecisionId) -> Self {
+        Self { intent, warnings, decision_id }
     }
 
     /// What to sign.
@@ -94,8 +96,8 @@ impl Authorized {
     /// Spends the right.
     #[must_use]
     pub fn into_signed(self, signature: Signature) -> Signed {
-        let Self { intent, decision_id } = self;
-        Signed { intent, decision_id, signature }
+        let Self { intent, warnings, decision_id } = self;
+        Signed { intent, warnings, decision_id, signature }
     }
 }
 
@@ -104,6 +106,12 @@ impl Signed {
     #[must_use]
     pub fn intent(&self) -> &Intent {
         &self.intent
+    }
+
+    /// Which limits are near.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The record of the permit.

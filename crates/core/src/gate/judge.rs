@@ -2,30 +2,34 @@
 
 use crate::ports::{Ledger, LedgerError, Policy, Prior, Verdict};
 use crate::{
-    Decision, Denial, DenyCode, Entry, Facts, Intent, LifecycleDecision, Mode, Moment, OfferVerdict, Outcome,
-    PerScope, Permit, Reissue, Scope, Status, Subject, Totals,
+    BalanceFacts, ClockTrust, Decision, Denial, DenyCode, Entry, Facts, HoldState, Intent, Mode, Moment,
+    OfferVerdict, Outcome, PerScope, Permit, Reissue, Scope, Status, Subject, Totals,
 };
 
 use super::resolve::{self, Resolver};
-use super::{LifecycleAsk, PaymentAsk, Settings};
+use super::{PaymentAsk, Settings, Surroundings, warnings};
 
 /// Everything one judgement may look at.
 pub(super) struct Court<'a, P: Policy> {
     pub(super) policy: &'a P,
     pub(super) ledger: &'a dyn Ledger,
     pub(super) settings: Settings,
+    /// The time that is believed.
     pub(super) at: Moment,
+    pub(super) trust: ClockTrust,
+    pub(super) around: Surroundings<'a>,
 }
 
 impl<P: Policy> Court<'_, P> {
     /// Judges a request for a payment.
     pub(super) fn payment(&self, ask: &PaymentAsk) -> Result<Entry, LedgerError> {
-        if let Some(denial) = self.clock_regressed() {
+        if let Some(denial) = self.untimely() {
             return Ok(self.denied(ask, denial));
         }
-        let prior = self.ledger.prior(&ask.asked.caller.agent, &ask.asked.request_id)?;
-        if let Some(prior) = prior {
-            return Ok(self.retry(ask, prior));
+        for name in self.policy.registry().names_of_agent(&ask.asked.caller.agent) {
+            if let Some(prior) = self.ledger.prior(name, &ask.asked.request_id)? {
+                return Ok(self.retry(ask, prior));
+            }
         }
         let workflow = match resolve::workflow(self.policy.registry(), &ask.asked) {
             Ok(workflow) => workflow,
@@ -84,7 +88,8 @@ impl<P: Policy> Court<'_, P> {
         match self.policy.decide(&intent, &facts) {
             Verdict::Permit(policies) => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
-                Ok(Permit { intent, policies, held_until })
+                let warnings = warnings::near(self.policy.registry(), &intent, &facts);
+                Ok(Permit { intent, policies, held_until, warnings })
             }
             Verdict::Deny(code, policies) => {
                 Err((Denial::by_policies(code, policies), Some(Box::new(intent))))
@@ -94,9 +99,10 @@ impl<P: Policy> Court<'_, P> {
 
     /// What is true around an intent.
     fn facts(&self, ask: &PaymentAsk, intent: &Intent) -> Facts {
-        let after = |scope: Scope| self.ledger.totals(&scope).with_payment(intent.usd);
+        let registry = self.policy.registry();
+        let after = |scope: Scope| self.totals(&scope).with_payment(intent.usd);
         let service = intent.service.clone();
-        let booked = service.as_ref().and_then(|name| self.policy.registry().services.get(name));
+        let booked = service.as_ref().and_then(|name| registry.services.get(name));
         Facts {
             now: self.at,
             caller: ask.asked.caller.clone(),
@@ -106,7 +112,7 @@ impl<P: Policy> Court<'_, P> {
             service_status: service
                 .clone()
                 .map_or(Status::Active, |name| self.status(Subject::Service(name))),
-            services: self.policy.registry().services_of(&intent.endpoint),
+            services: registry.services_of(&intent.endpoint),
             payee_accepted: booked.is_some_and(|service| service.payees.contains(&intent.terms.payee)),
             after: PerScope {
                 agent: after(Scope::Agent(intent.agent.clone())),
@@ -118,8 +124,38 @@ impl<P: Policy> Court<'_, P> {
                 },
                 payee: after(Scope::Payee(intent.terms.payee)),
             },
-            outstanding: self.ledger.outstanding(&intent.agent, &intent.endpoint),
+            outstanding: registry
+                .names_of_agent(&intent.agent)
+                .map(|name| self.ledger.outstanding(name, &intent.endpoint))
+                .fold(0, u64::saturating_add),
+            balance: self.balance(intent),
         }
+    }
+
+    /// What a subject spent under all its names.
+    fn totals(&self, scope: &Scope) -> Totals {
+        let scopes = self.policy.registry().scopes(scope);
+        scopes.iter().fold(Totals::default(), |sum, scope| sum.plus(self.ledger.totals(scope)))
+    }
+
+    /// What is known of the paying wallet's balance, if that is recent enough.
+    fn balance(&self, intent: &Intent) -> Option<BalanceFacts> {
+        let now = self.at.unix_seconds();
+        let known = self.around.balances.of(intent.wallet_address, &intent.terms.asset)?;
+        let age_secs = now.0.saturating_sub(known.observed_at.0);
+        // Chains run a little ahead of or behind us; a balance from the future is none.
+        let future = known.observed_at > now.plus(self.settings.skew_secs);
+        if age_secs > self.settings.balance_age_secs_max || future {
+            return None;
+        }
+        let asset = self.policy.registry().assets.get(&intent.terms.asset)?;
+        let usd = asset.worth(known.amount, now).ok()?;
+        // Whatever could still be settled when the balance was read may not be in it yet.
+        let since = known.observed_at.minus(self.settings.skew_secs);
+        let bound = self.ledger.bound_since(&Scope::Wallet(intent.wallet_address), since);
+        let taken = bound.checked_add(intent.usd).unwrap_or(crate::Usd::MAX);
+        let after = usd.checked_sub(taken).unwrap_or(crate::Usd::ZERO);
+        Some(BalanceFacts { usd, after, age_secs })
     }
 
     /// The strictest of what the registry declares and operators decided. A subject the registry does not know is not
@@ -131,13 +167,15 @@ impl<P: Policy> Court<'_, P> {
             Subject::Workflow(name) => registry.workflows.get(name).map(|workflow| workflow.status),
             Subject::Wallet(address) => registry.wallet_at(*address).map(|(_, wallet)| wallet.status),
             Subject::Service(name) => registry.services.get(name).map(|service| service.status),
+            Subject::Sidecar => Some(Status::Active),
         };
-        declared.unwrap_or(Status::Suspended).strictest(self.ledger.status(&subject))
+        let decided = self.ledger.status(&registry.subjects(&subject));
+        declared.unwrap_or(Status::Suspended).strictest(decided)
     }
 
     /// The same id again: the same payload, or a refusal; never a second payment.
     fn retry(&self, ask: &PaymentAsk, prior: Prior) -> Entry {
-        let Prior { seq, fingerprint, intent } = prior;
+        let Prior { seq, fingerprint, intent, state } = prior;
         let id = &ask.asked.request_id;
         let refusal = if fingerprint != ask.fingerprint() {
             Some(Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for another request")))
@@ -145,6 +183,11 @@ impl<P: Policy> Court<'_, P> {
             Some(Denial::rule(
                 DenyCode::RequestExpired,
                 format!("the payment signed for `{id}` is past its window"),
+            ))
+        } else if state == HoldState::Released {
+            Some(Denial::rule(
+                DenyCode::RequestExpired,
+                format!("the payment signed for `{id}` was cancelled and its money released"),
             ))
         } else {
             self.inactive(&intent)
@@ -162,7 +205,7 @@ impl<P: Policy> Court<'_, P> {
             })),
             Mode::Preview => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
-                let permit = Permit { intent, policies: Vec::new(), held_until };
+                let permit = Permit { intent, policies: Vec::new(), held_until, warnings: Vec::new() };
                 self.decided(ask, Vec::new(), Outcome::Permit(Box::new(permit)))
             }
         }
@@ -191,27 +234,20 @@ impl<P: Policy> Court<'_, P> {
         })
     }
 
-    /// Judges an operator's act.
-    pub(super) fn act(&self, ask: &LifecycleAsk) -> Entry {
-        let (denial, policies) = match self.policy.decide_act(&ask.act, self.at.unix_seconds()) {
-            Verdict::Permit(policies) => (None, policies),
-            Verdict::Deny(code, policies) => (Some(Denial::by_policies(code, policies)), Vec::new()),
-        };
-        Entry::Lifecycle(Box::new(LifecycleDecision {
-            at: self.at,
-            act: ask.act.clone(),
-            denial,
-            policies,
-            bundle: self.policy.digest(),
-        }))
-    }
-
-    fn clock_regressed(&self) -> Option<Denial> {
-        let seen = self.ledger.high_water_unix_ms();
-        let behind = seen.saturating_sub(self.at.unix_ms);
-        (behind > self.settings.clock_back_ms_max).then(|| {
-            Denial::rule(DenyCode::ClockRegressed, format!("the clock is {behind} ms behind the journal"))
-        })
+    /// Why nothing is signed at this hour.
+    fn untimely(&self) -> Option<Denial> {
+        match self.trust {
+            ClockTrust::Sound => None,
+            ClockTrust::Regressed { behind_ms } => {
+                let what = format!("the clock is {behind_ms} ms behind the journal");
+                Some(Denial::rule(DenyCode::ClockRegressed, what))
+            }
+            ClockTrust::Jumped { ahead_ms, .. } => {
+                let what =
+                    format!("the clock is {ahead_ms} ms ahead of what this machine's boot clock allows");
+                Some(Denial::rule(DenyCode::ClockJumped, what))
+            }
+        }
     }
 
     fn denied(&self, ask: &PaymentAsk, denial: Denial) -> Entry {

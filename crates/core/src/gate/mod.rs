@@ -3,17 +3,23 @@
 //! [`Gate::pass`] resolves, judges and records a batch in one durable transaction. Only a permit that came back from
 //! that transaction becomes an [`Authorized`], and only an [`Authorized`] can be signed.
 
+mod acts;
 mod ask;
 mod authorized;
 mod judge;
 mod resolve;
+mod resolved;
+mod warnings;
 
-pub use ask::{Ask, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX};
+pub use ask::{
+    Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX, ReportAsk,
+};
 pub use authorized::{Authorized, Signed};
 
-use crate::ports::{Journal, Policy, Recorded};
+use crate::ports::{Journal, Judged, Nothing, Policy, Recorded};
 use crate::{
-    ActVerb, DecisionId, Denial, Entry, Intent, Mode, Moment, OfferVerdict, Outcome, Status, Subject,
+    ActVerb, Balances, ClockTolerance, ClockTrust, DecisionId, Denial, Entry, HoldState, Intent, Mode,
+    Moment, OfferVerdict, Outcome, Status, Subject, Warning,
 };
 
 /// What bounds every signature, whatever the policies say.
@@ -25,12 +31,47 @@ pub struct Settings {
     pub skew_secs: u64,
     /// How far our own clock may go back before everything is denied, in milliseconds.
     pub clock_back_ms_max: u64,
+    /// How far the wall clock may run ahead of the boot clock before everything is denied, in milliseconds.
+    pub clock_ahead_ms_max: u64,
+    /// How far ahead of the last record the wall clock may be after a reboot before everything is denied, in
+    /// milliseconds.
+    pub clock_reboot_ms_max: u64,
+    /// How old a balance may be to be relied on, in seconds.
+    pub balance_age_secs_max: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { validity_secs_max: 300, skew_secs: 60, clock_back_ms_max: 2_000 }
+        Self {
+            validity_secs_max: 300,
+            skew_secs: 60,
+            clock_back_ms_max: 2_000,
+            clock_ahead_ms_max: 60_000,
+            clock_reboot_ms_max: 86_400_000,
+            balance_age_secs_max: 120,
+        }
     }
+}
+
+impl Settings {
+    /// How far clocks may be off.
+    #[must_use]
+    pub fn clock_tolerance(&self) -> ClockTolerance {
+        ClockTolerance {
+            back_ms_max: self.clock_back_ms_max,
+            ahead_ms_max: self.clock_ahead_ms_max,
+            reboot_ms_max: self.clock_reboot_ms_max,
+        }
+    }
+}
+
+/// What the shell sees around it when a batch is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The clocks.
+    pub at: Moment,
+    /// What wallets hold, as far as it is known.
+    pub balances: &'a Balances,
 }
 
 /// The gate. Whoever holds it decides; there is one.
@@ -52,6 +93,8 @@ pub enum Answer {
         decision_id: DecisionId,
         /// What would be signed.
         intent: Box<Intent>,
+        /// Which limits are near.
+        warnings: Vec<Warning>,
     },
     /// No.
     Denied {
@@ -68,9 +111,23 @@ pub enum Answer {
         decision_id: DecisionId,
         /// On whom.
         subject: Subject,
-        /// What operators now decided about it.
-        status: Status,
+        /// What operators now decided about it, if the act was about that.
+        status: Option<Status>,
     },
+    /// An agent's word is recorded.
+    Reported {
+        /// Its record.
+        decision_id: DecisionId,
+    },
+    /// A hold is resolved.
+    Resolved {
+        /// Its record.
+        decision_id: DecisionId,
+        /// What it is now.
+        state: HoldState,
+    },
+    /// There was nothing to record.
+    Nothing(Nothing),
 }
 
 impl<J: Journal> Gate<J> {
@@ -91,6 +148,12 @@ impl<J: Journal> Gate<J> {
         &mut self.journal
     }
 
+    /// What can be believed of a reading of the clocks.
+    #[must_use]
+    pub fn clock_trust(&self, at: Moment) -> ClockTrust {
+        self.journal.clock().trust(at, self.settings.clock_tolerance())
+    }
+
     /// Judges a batch under one bundle and records it in one durable transaction, in order. Acts that could not be
     /// recorded earlier are recorded first.
     ///
@@ -99,16 +162,27 @@ impl<J: Journal> Gate<J> {
     pub fn pass<P: Policy>(
         &mut self,
         policy: &P,
-        at: Moment,
+        around: Surroundings<'_>,
         asks: Vec<Ask>,
     ) -> Result<Vec<Answer>, J::Error> {
         let deferred = self.undurable.len();
         let mut batch: Vec<Ask> = self.undurable.iter().cloned().map(Ask::Lifecycle).collect();
         batch.extend(asks);
+        let trust = self.clock_trust(around.at);
+        // A clock that jumped moves nothing: everything is judged at the time that is believed.
+        let at = match trust {
+            ClockTrust::Sound | ClockTrust::Regressed { .. } => around.at,
+            ClockTrust::Jumped { believed, .. } => believed,
+        };
         let settings = self.settings;
-        let recorded = self.journal.commit(at, &batch, |ask, ledger| match ask {
-            Ask::Payment(ask) => judge::Court { policy, ledger, settings, at }.payment(ask),
-            Ask::Lifecycle(ask) => Ok(judge::Court { policy, ledger, settings, at }.act(ask)),
+        let recorded = self.journal.commit(at, &batch, |ask, ledger| {
+            let court = judge::Court { policy, ledger, settings, at, trust, around };
+            match ask {
+                Ask::Payment(ask) => court.payment(ask).map(Judged::Entry),
+                Ask::Lifecycle(ask) => court.act(ask).map(Judged::Entry),
+                Ask::Report(ask) => court.report(ask),
+                Ask::Evidence(ask) => court.evidence(ask),
+            }
         })?;
         self.undurable.clear();
         Ok(recorded.into_iter().skip(deferred).map(answer).collect())
@@ -131,14 +205,17 @@ impl<J: Journal> Gate<J> {
 }
 
 fn answer(recorded: Recorded) -> Answer {
-    let Recorded { decision_id, entry } = recorded;
+    let (decision_id, entry) = match recorded {
+        Recorded::Entry { decision_id, entry } => (decision_id, entry),
+        Recorded::Nothing(nothing) => return Answer::Nothing(nothing),
+    };
     match entry {
         Entry::Payment(decision) => match (decision.mode, decision.outcome) {
             (Mode::Enforce, Outcome::Permit(permit)) => {
-                Answer::Authorized(Box::new(Authorized::new(permit.intent, decision_id)))
+                Answer::Authorized(Box::new(Authorized::new(permit.intent, permit.warnings, decision_id)))
             }
             (Mode::Preview, Outcome::Permit(permit)) => {
-                Answer::WouldSign { decision_id, intent: Box::new(permit.intent) }
+                Answer::WouldSign { decision_id, intent: Box::new(permit.intent), warnings: permit.warnings }
             }
             (Mode::Enforce | Mode::Preview, Outcome::Deny { denial, .. }) => {
                 Answer::Denied { decision_id, denial, offers: decision.offers }
@@ -146,7 +223,7 @@ fn answer(recorded: Recorded) -> Answer {
         },
         Entry::Reissue(reissue) => {
             let original = DecisionId { seq: reissue.original_seq, ..decision_id };
-            Answer::Authorized(Box::new(Authorized::new(reissue.intent, original)))
+            Answer::Authorized(Box::new(Authorized::new(reissue.intent, Vec::new(), original)))
         }
         Entry::Lifecycle(lifecycle) => match lifecycle.denial {
             Some(denial) => Answer::Denied { decision_id, denial, offers: Vec::new() },
@@ -156,5 +233,7 @@ fn answer(recorded: Recorded) -> Answer {
                 subject: lifecycle.act.subject,
             },
         },
+        Entry::Report(_) => Answer::Reported { decision_id },
+        Entry::Evidence(evidence) => Answer::Resolved { decision_id, state: evidence.state },
     }
 }

@@ -5,9 +5,10 @@ use std::fmt;
 use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds, x402};
 
+use super::encode::BALANCE;
 use super::{
-    Act, Asked, Denial, Endpoint, Hex, Int, Intent, Kind, Offer, Policy, Record, Source, Subject, Terms,
-    Time, VERSION, Verdict,
+    Act, Asked, Caller, Denial, Endpoint, Evidence, Hex, Int, Intent, Kind, Offer, Policy, Record, Report,
+    Resolution, Source, Subject, Terms, Time, VERSION, Verdict, Warning,
 };
 use crate::JournalError;
 
@@ -97,13 +98,14 @@ fn address(member: &str, text: &str) -> Found<core::Address> {
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 12] {
+    fn shape(&self) -> [bool; 16] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
             self.asked.is_some(),
             self.bundle.is_some(),
             self.denial.is_some(),
+            self.evidence.is_some(),
             self.fingerprint.is_some(),
             self.held_until.is_some(),
             self.intent.is_some(),
@@ -111,6 +113,9 @@ impl Record<'_> {
             self.offers.is_some(),
             self.original_seq.is_some(),
             self.policies.is_some(),
+            self.report.is_some(),
+            self.resolution.is_some(),
+            self.warnings.is_some(),
         ]
     }
 
@@ -136,6 +141,7 @@ impl Record<'_> {
             asked,
             bundle,
             denial,
+            evidence,
             fingerprint,
             held_until,
             intent,
@@ -144,10 +150,13 @@ impl Record<'_> {
             offers,
             original_seq,
             policies,
+            report,
+            resolution,
             seq: _,
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(version),
             verdict,
+            warnings,
         } = self;
         if version != VERSION {
             return Err(Flaw(format!("`v`: version {version} is not known")));
@@ -166,7 +175,12 @@ impl Record<'_> {
                 asked: present("asked", asked)?.decode()?,
                 fingerprint: digest(present("fingerprint", fingerprint)?),
                 offers: present("offers", offers)?.into_iter().map(Offer::decode).collect::<Found<_>>()?,
-                outcome: outcome(present("verdict", verdict)?, (intent, held_until), policies, denial)?,
+                outcome: outcome(
+                    present("verdict", verdict)?,
+                    (intent, held_until),
+                    (policies, warnings),
+                    denial,
+                )?,
                 bundle: digest(present("bundle", bundle)?),
             })),
             Kind::Reissue => core::Entry::Reissue(Box::new(core::Reissue {
@@ -183,6 +197,17 @@ impl Record<'_> {
                 policies: refs(present("policies", policies)?),
                 bundle: digest(present("bundle", bundle)?),
             })),
+            Kind::Report => {
+                let (caller, claim) = present("report", report)?.decode()?;
+                let original_seq = present("original_seq", original_seq)?.0;
+                core::Entry::Report(Box::new(core::Report { at, caller, original_seq, claim }))
+            }
+            Kind::Evidence => core::Entry::Evidence(Box::new(core::Evidence {
+                at,
+                original_seq: present("original_seq", original_seq)?.0,
+                observation: present("evidence", evidence)?.decode()?,
+                state: present("resolution", resolution)?.decode()?,
+            })),
         };
         Ok((at, Content::Entry(entry)))
     }
@@ -191,7 +216,7 @@ impl Record<'_> {
 fn outcome(
     verdict: Verdict,
     (intent, held_until): (Option<Intent<'_>>, Option<Int>),
-    policies: Option<Vec<Policy<'_>>>,
+    (policies, warnings): (Option<Vec<Policy<'_>>>, Option<Vec<Warning<'_>>>),
     denial: Option<Denial<'_>>,
 ) -> Found<core::Outcome> {
     let intent = intent.map(Intent::decode).transpose()?;
@@ -200,6 +225,9 @@ fn outcome(
             intent: present("intent", intent)?,
             policies: refs(present("policies", policies)?),
             held_until: UnixSeconds(present("held_until", held_until)?.0),
+            warnings: (warnings.unwrap_or_default().into_iter())
+                .map(Warning::decode)
+                .collect::<Found<_>>()?,
         }))),
         Verdict::Deny => Ok(core::Outcome::Deny {
             denial: present("denial", denial)?.decode()?,
@@ -225,12 +253,13 @@ impl Source {
 
 impl Act<'_> {
     fn decode(self) -> Found<core::Act> {
-        let Self { operator, reason, source, subject, verb } = self;
+        let Self { hold, operator, reason, source, subject, verb } = self;
         Ok(core::Act {
             operator: read("operator", core::OperatorName::parse(&operator))?,
             source: source.decode(),
             verb: known("verb", &verb, core::ActVerb::parse(&verb))?,
             subject: subject.decode()?,
+            hold: hold.map(|Int(seq)| seq),
             reason: reason.into_owned(),
         })
     }
@@ -253,6 +282,7 @@ pub(crate) fn parse_subject(kind: &str, name: &str) -> Result<core::Subject, Str
         }
         "service" => read("name", core::ServiceName::parse(name)).map(core::Subject::Service).map_err(flaw),
         "wallet" => address("name", name).map(core::Subject::Wallet).map_err(flaw),
+        "sidecar" if name == core::Subject::Sidecar.to_string() => Ok(core::Subject::Sidecar),
         unknown => Err(format!("`kind`: unknown word `{unknown}`")),
     }
 }
@@ -274,16 +304,79 @@ impl Asked<'_> {
     fn decode(self) -> Found<core::Asked> {
         let Self { caller, endpoint, labels, request_id, wallet, workflow } = self;
         Ok(core::Asked {
-            caller: core::Caller {
-                agent: read("agent", core::AgentName::parse(&caller.agent))?,
-                source: caller.source.decode(),
-            },
+            caller: caller.decode()?,
             request_id: read("request_id", core::RequestId::parse(&request_id))?,
             endpoint: endpoint.decode()?,
             workflow: workflow.map(|name| read("workflow", core::WorkflowName::parse(&name))).transpose()?,
             wallet: wallet.map(|name| read("wallet", core::WalletName::parse(&name))).transpose()?,
             labels: labels.to_map(),
         })
+    }
+}
+
+impl Caller<'_> {
+    fn decode(self) -> Found<core::Caller> {
+        let Self { agent, source } = self;
+        Ok(core::Caller { agent: read("agent", core::AgentName::parse(&agent))?, source: source.decode() })
+    }
+}
+
+impl Report<'_> {
+    fn decode(self) -> Found<(core::Caller, core::Claim)> {
+        let Self { caller, claim, reason, transaction } = self;
+        let claim = match (&*claim, reason, transaction) {
+            ("settled", None, transaction) => {
+                core::Claim::Settled { transaction: transaction.map(Into::into) }
+            }
+            ("failed", Some(reason), None) => core::Claim::Failed { reason: reason.into_owned() },
+            (unknown, _, _) => {
+                return Err(Flaw(format!("`claim`: `{unknown}` with other members than its own")));
+            }
+        };
+        Ok((caller.decode()?, claim))
+    }
+}
+
+impl Evidence<'_> {
+    fn decode(self) -> Found<core::Observation> {
+        let Self { block, block_hash, network, nodes, transaction } = self;
+        Ok(core::Observation {
+            network: read("network", core::ChainId::parse(&network))?,
+            block: block.0,
+            block_hash: block_hash.0,
+            transaction: transaction.map(|Hex(hash)| hash),
+            nodes,
+        })
+    }
+}
+
+impl Resolution<'_> {
+    fn decode(self) -> Found<core::HoldState> {
+        let Self { amount, state, usd } = self;
+        match (&*state, amount, usd) {
+            ("settled", Some(amount), Some(usd)) => Ok(core::HoldState::Settled {
+                amount: read("amount", core::Amount::parse(&amount))?,
+                usd: read("usd", core::Usd::parse(&usd))?,
+            }),
+            ("released", None, None) => Ok(core::HoldState::Released),
+            (unknown, _, _) => Err(Flaw(format!("`state`: `{unknown}` with other members than its own"))),
+        }
+    }
+}
+
+impl Warning<'_> {
+    fn decode(self) -> Found<core::Warning> {
+        let Self { name, scope, threshold, unit, value, window } = self;
+        let measure = known("unit", &unit, core::Measure::parse(&unit))?;
+        let mut kinds = core::ScopeKind::ALL.into_iter();
+        let kind = known("scope", &scope, kinds.find(|kind| kind.as_str() == scope))?;
+        let limit = if window == BALANCE {
+            core::NearLimit::Balance { name: name.into_owned() }
+        } else {
+            let window = known("window", &window, core::Window::parse(&window))?;
+            core::NearLimit::Ceiling { scope: kind, name: name.into_owned(), window, measure }
+        };
+        Ok(core::Warning { limit, value: value.into_owned(), threshold: threshold.into_owned() })
     }
 }
 

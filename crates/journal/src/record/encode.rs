@@ -6,9 +6,12 @@ use pursekeeper_core as core;
 use pursekeeper_core::x402;
 
 use super::{
-    Act, Adopted, Asked, Asset, Caller, Denial, Endpoint, Genesis, Hex, Int, Intent, Kind, Labels, Offer,
-    Policy, Record, Source, Subject, Terms, Time, VERSION, Verdict,
+    Act, Adopted, Asked, Asset, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent, Kind, Labels,
+    Offer, Policy, Record, Report, Resolution, Source, Subject, Terms, Time, VERSION, Verdict, Warning,
 };
+
+/// What a warning about a balance has for a window.
+pub(super) const BALANCE: &str = "balance";
 
 impl<'a> Record<'a> {
     /// The record of an entry.
@@ -17,6 +20,8 @@ impl<'a> Record<'a> {
             core::Entry::Payment(decision) => Self::of_decision(seq, decision),
             core::Entry::Reissue(reissue) => Self::of_reissue(seq, reissue),
             core::Entry::Lifecycle(lifecycle) => Self::of_lifecycle(seq, lifecycle),
+            core::Entry::Report(report) => Self::of_report(seq, report),
+            core::Entry::Evidence(evidence) => Self::of_evidence(seq, evidence),
         }
     }
 
@@ -38,6 +43,7 @@ impl<'a> Record<'a> {
             asked: None,
             bundle: None,
             denial: None,
+            evidence: None,
             fingerprint: None,
             held_until: None,
             intent: None,
@@ -46,10 +52,13 @@ impl<'a> Record<'a> {
             offers: None,
             original_seq: None,
             policies: None,
+            report: None,
+            resolution: None,
             seq: Int(seq),
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(VERSION),
             verdict: None,
+            warnings: None,
         }
     }
 
@@ -68,12 +77,13 @@ impl<'a> Record<'a> {
         };
         match outcome {
             core::Outcome::Permit(permit) => {
-                let core::Permit { intent, policies: permitting, held_until } = &**permit;
+                let core::Permit { intent, policies: permitting, held_until, warnings } = &**permit;
                 Self {
                     held_until: Some(Int(held_until.0)),
                     intent: Some(Intent::of(intent)),
                     policies: Some(policies(permitting)),
                     verdict: Some(Verdict::Permit),
+                    warnings: (!warnings.is_empty()).then(|| warnings.iter().map(Warning::of).collect()),
                     ..base
                 }
             }
@@ -111,6 +121,71 @@ impl<'a> Record<'a> {
     }
 }
 
+impl<'a> Record<'a> {
+    fn of_report(seq: u64, report: &'a core::Report) -> Self {
+        let core::Report { at, caller, original_seq, claim } = report;
+        let (reason, transaction) = match claim {
+            core::Claim::Settled { transaction } => (None, transaction.as_deref()),
+            core::Claim::Failed { reason } => (Some(reason.as_str()), None),
+        };
+        Self {
+            original_seq: Some(Int(*original_seq)),
+            report: Some(Report {
+                caller: Caller::of(caller),
+                claim: claim.as_str().into(),
+                reason: reason.map(Into::into),
+                transaction: transaction.map(Into::into),
+            }),
+            ..Self::empty(seq, Kind::Report, *at)
+        }
+    }
+
+    fn of_evidence(seq: u64, evidence: &'a core::Evidence) -> Self {
+        let core::Evidence { at, original_seq, observation, state } = evidence;
+        let core::Observation { network, block, block_hash, transaction, nodes } = observation;
+        let (amount, usd) = match state {
+            core::HoldState::Settled { amount, usd } => (Some(amount.to_string()), Some(usd.to_string())),
+            core::HoldState::Held | core::HoldState::Released => (None, None),
+        };
+        Self {
+            evidence: Some(Evidence {
+                block: Int(*block),
+                block_hash: Hex(*block_hash),
+                network: network.to_string().into(),
+                nodes: *nodes,
+                transaction: transaction.map(Hex),
+            }),
+            original_seq: Some(Int(*original_seq)),
+            resolution: Some(Resolution {
+                amount: amount.map(Into::into),
+                state: state.as_str().into(),
+                usd: usd.map(Into::into),
+            }),
+            ..Self::empty(seq, Kind::Evidence, *at)
+        }
+    }
+}
+
+impl<'a> Warning<'a> {
+    fn of(warning: &'a core::Warning) -> Self {
+        let core::Warning { limit, value, threshold } = warning;
+        let (scope, name, unit, window) = match limit {
+            core::NearLimit::Ceiling { scope, name, window, measure } => {
+                (scope.as_str(), name, measure.as_str(), window.as_str())
+            }
+            core::NearLimit::Balance { name } => ("wallet", name, "usd", BALANCE),
+        };
+        Self {
+            name: name.as_str().into(),
+            scope: scope.into(),
+            threshold: threshold.as_str().into(),
+            unit: unit.into(),
+            value: value.as_str().into(),
+            window: window.into(),
+        }
+    }
+}
+
 /// How records and tables write an address: one spelling, whatever people are shown.
 pub(crate) fn address_text(address: core::Address) -> String {
     match address {
@@ -133,6 +208,7 @@ pub(crate) fn subject_name(subject: &core::Subject) -> Cow<'_, str> {
         core::Subject::Workflow(name) => name.as_str().into(),
         core::Subject::Service(name) => name.as_str().into(),
         core::Subject::Wallet(wallet) => address_text(*wallet).into(),
+        core::Subject::Sidecar => subject.kind().into(),
     }
 }
 
@@ -163,8 +239,9 @@ impl Source {
 
 impl<'a> Act<'a> {
     fn of(act: &'a core::Act) -> Self {
-        let core::Act { operator, source, verb, subject, reason } = act;
+        let core::Act { operator, source, verb, subject, hold, reason } = act;
         Self {
+            hold: hold.map(Int),
             operator: operator.as_str().into(),
             reason: reason.as_str().into(),
             source: Source::of(*source),
@@ -177,15 +254,21 @@ impl<'a> Act<'a> {
 impl<'a> Asked<'a> {
     fn of(asked: &'a core::Asked) -> Self {
         let core::Asked { caller, request_id, endpoint, workflow, wallet, labels } = asked;
-        let core::Caller { agent, source } = caller;
         Self {
-            caller: Caller { agent: agent.as_str().into(), source: Source::of(*source) },
+            caller: Caller::of(caller),
             endpoint: Endpoint::of(endpoint),
             labels: Labels::of(labels),
             request_id: request_id.as_str().into(),
             wallet: wallet.as_ref().map(|name| name.as_str().into()),
             workflow: workflow.as_ref().map(|name| name.as_str().into()),
         }
+    }
+}
+
+impl<'a> Caller<'a> {
+    fn of(caller: &'a core::Caller) -> Self {
+        let core::Caller { agent, source } = caller;
+        Self { agent: agent.as_str().into(), source: Source::of(*source) }
     }
 }
 

@@ -10,23 +10,27 @@
 //!
 //! | Member | Kinds | Meaning |
 //! |---|---|---|
-//! | `act` | lifecycle | what an operator wanted done |
+//! | `act` | lifecycle | what an operator wanted done; `hold` names the record of the permit it is about |
 //! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
 //! | `asked` | payment, preview, reissue | who asked for what |
 //! | `bundle` | all but genesis | SHA-256 of the governance bundle |
 //! | `denial` | refused | code, message and policies |
+//! | `evidence` | evidence | what a chain said, in which block, agreed on by how many nodes |
 //! | `fingerprint` | payment, preview | what makes a retry the same request |
 //! | `held_until` | permits | the signature cannot be settled after this |
 //! | `intent` | payments made out | all that is judged and signed |
 //! | `journal` | genesis | the id of the journal |
-//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue` or `lifecycle` |
+//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report` or `evidence` |
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
-//! | `original_seq` | reissue | the record of the permit |
+//! | `original_seq` | reissue, report, evidence | the record of the permit |
 //! | `policies` | permits, lifecycle | the policies that permit |
+//! | `report` | report | what an agent claims it saw |
+//! | `resolution` | evidence | what became of the hold, and for how much |
 //! | `seq` | all | position in the journal, from 1 |
 //! | `time` | all | wall clock and boot clock |
 //! | `v` | all | 1 |
-//! | `verdict` | all but genesis | `permit` or `deny` |
+//! | `verdict` | payment, preview, reissue, lifecycle | `permit` or `deny` |
+//! | `warnings` | permits that leave a limit near | which limit, what is used of it |
 //!
 //! The structs below declare their members in sorted order; a test compares the bytes with an independent canonicaliser.
 
@@ -64,6 +68,8 @@ pub(crate) struct Record<'a> {
     bundle: Option<Hex<32>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     denial: Option<Denial<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<Hex<32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,11 +85,17 @@ pub(crate) struct Record<'a> {
     original_seq: Option<Int>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     policies: Option<Vec<Policy<'a>>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    report: Option<Report<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    resolution: Option<Resolution<'a>>,
     seq: Int,
     time: Time,
     v: Int,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    warnings: Option<Vec<Warning<'a>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +106,8 @@ enum Kind {
     Preview,
     Reissue,
     Lifecycle,
+    Report,
+    Evidence,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,6 +120,8 @@ enum Verdict {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Act<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<Int>,
     #[serde(borrow)]
     operator: Cow<'a, str>,
     #[serde(borrow)]
@@ -198,6 +214,59 @@ struct Policy<'a> {
     id: Cow<'a, str>,
     #[serde(borrow)]
     reason: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Evidence<'a> {
+    block: Int,
+    block_hash: Hex<32>,
+    #[serde(borrow)]
+    network: Cow<'a, str>,
+    nodes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<Hex<32>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Resolution<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    amount: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    usd: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Report<'a> {
+    #[serde(borrow)]
+    caller: Caller<'a>,
+    #[serde(borrow)]
+    claim: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    reason: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    transaction: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Warning<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    scope: Cow<'a, str>,
+    #[serde(borrow)]
+    threshold: Cow<'a, str>,
+    #[serde(borrow)]
+    unit: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+    #[serde(borrow)]
+    window: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -2,14 +2,15 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use pursekeeper_core::{
-    ActVerb, Address, AgentName, Amount, Asked, ChainId, Denial, DenyCode, Digest, Endpoint, Entry,
-    EvmAddress, IdentitySource, Intent, LifecycleDecision, Mode, Moment, OfferVerdict, OperatorName,
-    OriginMatch, Outcome, Permit, PolicyRef, Reissue, RequestId, ServiceName, Subject, UnixSeconds, Usd,
-    WalletName, WorkflowName, x402,
+    ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Denial, DenyCode, Digest, Endpoint,
+    Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, LifecycleDecision, Measure, Mode, Moment,
+    NearLimit, Observation, OfferVerdict, OperatorName, OriginMatch, Outcome, Permit, PolicyRef, Reissue,
+    Report, RequestId, ScopeKind, ServiceName, Subject, UnixSeconds, Usd, WalletName, Warning, Window,
+    WorkflowName, x402,
 };
 
 use super::*;
-use crate::fixtures::{ID, NOW, Pay, act, moment};
+use crate::fixtures::{ID, NOW, Pay, act, claimed, moment, resolved, settled_for};
 
 fn body(entry: &Entry) -> Vec<u8> {
     Record::of(7, entry).to_bytes().unwrap()
@@ -57,6 +58,22 @@ fn the_bytes_of_version_1_are_pinned() {
     let suspended =
         act(ActVerb::Suspend, Subject::Wallet(Address::Evm(EvmAddress::from_bytes([1; 20]))), NOW);
     let pay = Pay::new(1, NOW);
+    let mut near = pay.permit();
+    if let Entry::Payment(decision) = &mut near
+        && let Outcome::Permit(permit) = &mut decision.outcome
+    {
+        permit.warnings = [
+            NearLimit::Ceiling {
+                scope: ScopeKind::Workflow,
+                name: "literature-review".to_owned(),
+                window: Window::Day,
+                measure: Measure::Usd,
+            },
+            NearLimit::Balance { name: "research".to_owned() },
+        ]
+        .map(|limit| Warning { limit, value: "4.10".to_owned(), threshold: "5.00".to_owned() })
+        .to_vec();
+    }
     let all = [
         genesis,
         body(&pay.permit()),
@@ -64,6 +81,11 @@ fn the_bytes_of_version_1_are_pinned() {
         body(&pay.permitted(Mode::Preview)),
         body(&pay.reissued(2, NOW)),
         body(&suspended),
+        body(&claimed(2, Claim::settled(Some("0xabc")), NOW)),
+        body(&claimed(2, Claim::failed("insufficient_funds"), NOW)),
+        body(&resolved(2, settled_for(Usd::from_units(500_000_000)), NOW)),
+        body(&resolved(2, HoldState::Released, NOW)),
+        body(&near),
     ];
     let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
     let written: Vec<String> = all.into_iter().map(|body| String::from_utf8(body).unwrap()).collect();
@@ -171,9 +193,60 @@ fn intent() -> impl Strategy<Value = Intent> {
     )
 }
 
+fn warning() -> impl Strategy<Value = Warning> {
+    let ceiling = (
+        prop::sample::select(&ScopeKind::ALL),
+        any::<String>(),
+        prop::sample::select(&Window::ALL),
+        prop::sample::select(&Measure::ALL),
+    );
+    let ceiling = ceiling.prop_map(|(scope, name, window, measure)| NearLimit::Ceiling {
+        scope,
+        name,
+        window,
+        measure,
+    });
+    let limit = prop_oneof![ceiling, any::<String>().prop_map(|name| NearLimit::Balance { name })];
+    (limit, any::<String>(), any::<String>()).prop_map(|(limit, value, threshold)| Warning {
+        limit,
+        value,
+        threshold,
+    })
+}
+
+fn report() -> impl Strategy<Value = Entry> {
+    let claim = prop_oneof![
+        prop::option::of(any::<String>()).prop_map(|transaction| Claim::Settled { transaction }),
+        any::<String>().prop_map(|reason| Claim::Failed { reason }),
+    ];
+    (at(), name(), any::<u32>(), 0u64..1 << 53, claim).prop_map(|(at, agent, uid, original_seq, claim)| {
+        let agent = AgentName::parse(&agent).unwrap();
+        let caller = Caller { agent, source: IdentitySource::UnixPeer { uid } };
+        Entry::Report(Box::new(Report { at, caller, original_seq, claim }))
+    })
+}
+
+fn evidence() -> impl Strategy<Value = Entry> {
+    let settled = (any::<u64>(), any::<u128>()).prop_map(|(amount, usd)| HoldState::Settled {
+        amount: Amount::parse(&amount.to_string()).unwrap(),
+        usd: Usd::from_units(usd),
+    });
+    let state = prop_oneof![settled, Just(HoldState::Released)];
+    let place = (any::<u64>(), 0u64..1 << 53, any::<[u8; 32]>());
+    let place = (place, prop::option::of(any::<[u8; 32]>()), any::<u32>());
+    (at(), 0u64..1 << 53, place, state).prop_map(
+        |(at, original_seq, ((network, block, block_hash), transaction, nodes), state)| {
+            let network = ChainId::Eip155(network);
+            let observation = Observation { network, block, block_hash, transaction, nodes };
+            Entry::Evidence(Box::new(Evidence { at, original_seq, observation, state }))
+        },
+    )
+}
+
 fn payment() -> impl Strategy<Value = Entry> {
-    let permit = (intent(), policies(), instant()).prop_map(|(intent, policies, held_until)| {
-        Outcome::Permit(Box::new(Permit { intent, policies, held_until }))
+    let permit = (intent(), policies(), instant(), prop::collection::vec(warning(), 0..3));
+    let permit = permit.prop_map(|(intent, policies, held_until, warnings)| {
+        Outcome::Permit(Box::new(Permit { intent, policies, held_until, warnings }))
     });
     let deny = (denial(), prop::option::of(intent()))
         .prop_map(|(denial, intent)| Outcome::Deny { denial, intent: intent.map(Box::new) });
@@ -206,14 +279,17 @@ fn lifecycle() -> impl Strategy<Value = Entry> {
         name().prop_map(|name| Subject::Workflow(WorkflowName::parse(&name).unwrap())),
         name().prop_map(|name| Subject::Service(ServiceName::parse(&name).unwrap())),
         address().prop_map(Subject::Wallet),
+        Just(Subject::Sidecar),
     ];
-    let verb = prop_oneof![Just(ActVerb::Suspend), Just(ActVerb::Resume)];
-    let act = (name(), any::<u32>(), verb, subject, any::<String>()).prop_map(
-        |(operator, uid, verb, subject, reason)| pursekeeper_core::Act {
+    let verb = prop::sample::select(&ActVerb::ALL);
+    let hold = prop::option::of(0u64..1 << 53);
+    let act = (name(), any::<u32>(), verb, subject, hold, any::<String>()).prop_map(
+        |(operator, uid, verb, subject, hold, reason)| pursekeeper_core::Act {
             operator: OperatorName::parse(&operator).unwrap(),
             source: IdentitySource::UnixPeer { uid },
             verb,
             subject,
+            hold,
             reason,
         },
     );
@@ -230,7 +306,9 @@ proptest! {
     #[test]
     fn records_are_canonical_and_come_back_exactly(
         seq in 1u64..1 << 53,
-        entry in prop_oneof![3 => payment(), 1 => reissue(), 1 => lifecycle()],
+        entry in prop_oneof![
+            3 => payment(), 1 => reissue(), 1 => lifecycle(), 1 => report(), 1 => evidence()
+        ],
     ) {
         let body = Record::of(seq, &entry).to_bytes().unwrap();
         let value: serde_json::Value = serde_json::from_slice(&body).unwrap();

@@ -10,7 +10,7 @@ use crate::JournalError;
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::record::{Content, DecodedRecord, RecordFlaw, examine};
 use crate::store::{run, unsigned};
-use tables::Tables;
+use tables::{Found, Tables};
 
 /// How often progress is told, in records.
 const PROGRESS_RECORDS: u64 = 1_024;
@@ -24,6 +24,8 @@ pub struct Verified {
     pub last_chain: Digest,
     /// How many of the records bind money.
     pub holds: u64,
+    /// How many of these holds are resolved.
+    pub resolved: u64,
     /// How many subjects have totals.
     pub scopes: u64,
 }
@@ -136,8 +138,8 @@ fn walk(connection: &Connection, progress: &mut dyn FnMut(u64, u64)) -> Result<V
     if seq == 0 {
         return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
     }
-    let (holds, scopes) = tables.finish()?;
-    Ok(Verified { records: seq, last_chain: chain, holds, scopes })
+    let Found { holds, resolved, scopes } = tables.finish()?;
+    Ok(Verified { records: seq, last_chain: chain, holds, resolved, scopes })
 }
 
 /// Compares what follows from one record, and remembers what follows from many.
@@ -145,11 +147,19 @@ fn follow(tables: &mut Tables<'_>, record: &DecodedRecord) -> Result<(), VerifyE
     let seq = record.seq;
     match &record.content {
         Content::Genesis(genesis) => {
+            tables.time(record.time, false);
             if seq == 1 && tables.meta().id == genesis.journal {
                 return tables.genesis(record.time, *genesis);
             }
         }
         Content::Entry(entry) if seq > 1 => {
+            tables.time(record.time, entry.accepts_clock());
+            if let Some((hold, state)) = entry.resolves() {
+                tables.resolution(seq, hold, state)?;
+            }
+            if let Entry::Report(report) = entry {
+                tables.claim(seq, report.original_seq)?;
+            }
             if let (Entry::Payment(decision), Some(permit)) = (entry, entry.binding_permit()) {
                 tables.permit(seq, decision, permit)?;
             }

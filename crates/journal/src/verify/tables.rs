@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use pursekeeper_core::{Act, Decision, Moment, Permit, Scope, Status, Subject, UnixSeconds};
+use pursekeeper_core::{
+    Act, ClockMark, Decision, HoldState, Moment, Permit, Scope, Status, Subject, UnixSeconds,
+};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 
 use super::VerifyError;
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
 use crate::file::{Meta, read_meta};
-use crate::load::usd;
+use crate::load::sum;
 use crate::outstanding::endpoint_key;
 use crate::record::{Genesis, address_text, parse_scope, parse_subject};
 use crate::state::scopes_of;
-use crate::store::{integer, unsigned, usd_bytes};
+use crate::store::{find_clock, find_hold, hold_state, integer, unsigned, usd_bytes};
 
 /// What the tables must say, as far as the records have been read.
 pub(super) struct Tables<'c> {
@@ -22,10 +24,20 @@ pub(super) struct Tables<'c> {
     /// The first minute whose buckets are compared one by one: older ones may have been folded.
     horizon: u64,
     holds: u64,
+    resolved: u64,
+    claims: u64,
+    clock: ClockMark,
     totals: HashMap<Scope, Total>,
     statuses: HashMap<Subject, (Status, u64)>,
     hold: CachedStatement<'c>,
     request: CachedStatement<'c>,
+}
+
+/// How much there was to compare.
+pub(super) struct Found {
+    pub(super) holds: u64,
+    pub(super) resolved: u64,
+    pub(super) scopes: u64,
 }
 
 #[derive(Default)]
@@ -49,10 +61,13 @@ impl<'c> Tables<'c> {
             meta: read_meta(connection)?,
             horizon: horizon(UnixSeconds(high_water_ms.div_euclid(1000))),
             holds: 0,
+            resolved: 0,
+            claims: 0,
+            clock: ClockMark::default(),
             totals: HashMap::new(),
             statuses: HashMap::new(),
             hold: connection.prepare_cached(
-                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, state
+                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network
                  FROM hold WHERE seq = ?1",
             )?,
             request: connection.prepare_cached(
@@ -109,27 +124,79 @@ impl<'c> Tables<'c> {
         Ok(())
     }
 
-    /// The last act decides a status.
+    /// The last act about it decides a status.
     pub(super) fn act(&mut self, seq: u64, act: &Act) {
-        self.statuses.insert(act.subject.clone(), (act.verb.status(), seq));
+        if let Some(status) = act.verb.status() {
+            self.statuses.insert(act.subject.clone(), (status, seq));
+        }
     }
 
-    /// Compares what follows from all records together. Gives the numbers of holds and scopes.
-    pub(super) fn finish(mut self) -> Result<(u64, u64), VerifyError> {
-        for (table, sql) in
-            [("hold", "SELECT count(*) FROM hold"), ("request", "SELECT count(*) FROM request")]
-        {
+    /// Every record moves the clocks.
+    pub(super) fn time(&mut self, at: Moment, accepts: bool) {
+        self.clock = self.clock.after(at, accepts);
+    }
+
+    /// A claim is noted beside its hold.
+    pub(super) fn claim(&mut self, seq: u64, hold: u64) -> Result<(), VerifyError> {
+        let sql = "SELECT count(*) FROM claim JOIN hold ON hold.seq = claim.hold WHERE hold = ?1 AND claim.seq = ?2";
+        let mut noted = self.connection.prepare_cached(sql)?;
+        if noted.query_row([integer(hold)?, integer(seq)?], |row| row.get::<_, i64>(0))? != 1 {
+            return Err(wrong("claim", Some(seq), format!("record {seq} is not noted as a claim")));
+        }
+        self.claims = self.claims.saturating_add(1);
+        Ok(())
+    }
+
+    /// Evidence resolves one hold that was held, which counts for what the evidence says from then on.
+    pub(super) fn resolution(&mut self, seq: u64, hold: u64, state: HoldState) -> Result<(), VerifyError> {
+        let sql = "SELECT state, settled_amount, settled_usd, resolved_seq FROM hold WHERE seq = ?1";
+        let mut stored = self.connection.prepare_cached(sql)?;
+        let stored = stored
+            .query_row([integer(hold)?], |row| Ok((hold_state(row, 0)?, row.get::<_, Option<i64>>(3)?)));
+        let differs =
+            || wrong("hold", Some(seq), format!("hold {hold} is not resolved as record {seq} says"));
+        let (stored, resolved_seq) = stored.optional()?.ok_or_else(differs)?;
+        if stored? != state || resolved_seq != Some(integer(seq)?) || hold >= seq {
+            return Err(differs());
+        }
+        let row = find_hold(self.connection, hold)?.ok_or_else(differs)?;
+        let (minute, old, new) = (minute_of(row.held_until), Sum::one(row.usd), Sum::of(row.usd, state));
+        let replaced = |sum: Sum| sum.minus(old).and_then(|left| left.plus(new));
+        for scope in row.scopes {
+            let total = self.totals.get_mut(&scope).ok_or_else(differs)?;
+            total.lifetime = replaced(total.lifetime).ok_or_else(differs)?;
+            if minute >= self.horizon {
+                let bucket = total.recent.get_mut(&minute).ok_or_else(differs)?;
+                *bucket = replaced(*bucket).ok_or_else(differs)?;
+            }
+        }
+        self.resolved = self.resolved.saturating_add(1);
+        Ok(())
+    }
+
+    /// Compares what follows from all records together.
+    pub(super) fn finish(mut self) -> Result<Found, VerifyError> {
+        let counts = [
+            ("hold", "SELECT count(*) FROM hold", self.holds, "permits"),
+            ("request", "SELECT count(*) FROM request", self.holds, "permits"),
+            ("hold", "SELECT count(*) FROM hold WHERE state != 'held'", self.resolved, "resolutions"),
+            ("claim", "SELECT count(*) FROM claim", self.claims, "claims"),
+        ];
+        for (table, sql, expected, of) in counts {
             let rows = unsigned(self.connection.query_row(sql, [], |row| row.get(0))?)?;
-            // Every permit was found, so more rows than permits are rows without a record.
-            if rows != self.holds {
-                let what = format!("{rows} rows for {} permits", self.holds);
+            // Every record's row was found, so more rows than records are rows without a record.
+            if rows != expected {
+                let what = format!("{rows} rows for {expected} {of}");
                 return Err(wrong(table, self.orphan(table)?, what));
             }
+        }
+        if find_clock(self.connection)? != self.clock.anchor {
+            return Err(wrong("clock", None, "it is not what the records say about the clocks"));
         }
         self.compare_statuses()?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
-        Ok((self.holds, scopes))
+        Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
     }
 
     /// The first row of a table that names a record which is not there.
@@ -162,7 +229,8 @@ impl<'c> Tables<'c> {
 
     fn compare_totals(&mut self) -> Result<(), VerifyError> {
         let mut totals = self.connection.prepare(
-            "SELECT scope.scope, kind, name, scope.usd, scope.payments, minute, bucket.usd, bucket.payments
+            "SELECT scope.scope, kind, name, scope.usd, scope.payments, scope.settled_usd, scope.settled_payments,
+                    minute, bucket.usd, bucket.payments, bucket.settled_usd, bucket.settled_payments
              FROM scope LEFT JOIN bucket USING (scope) ORDER BY scope.scope, minute",
         )?;
         let mut rows = totals.query([])?;
@@ -171,15 +239,14 @@ impl<'c> Tables<'c> {
             let scope = parse_scope(&kind, &name).map_err(|what| wrong("scope", None, what))?;
             let differs = || wrong("bucket", None, format!("the totals of {kind} `{name}` differ"));
             let total = self.totals.get_mut(&scope).ok_or_else(differs)?;
-            let minute: Option<i64> = row.get(5)?;
+            let minute: Option<i64> = row.get(7)?;
             // Folded sums stand in every row of their scope; they are taken off with the first.
             if !std::mem::replace(&mut total.folded_seen, true) {
-                let folded = Sum { usd: usd(row.get(3)?), payments: unsigned(row.get(4)?)? };
+                let folded = sum(row, 3)?;
                 total.lifetime = total.lifetime.minus(folded).ok_or_else(differs)?;
             }
             let Some(minute) = minute else { continue };
-            let (minute, sum) =
-                (unsigned(minute)?, Sum { usd: usd(row.get(6)?), payments: unsigned(row.get(7)?)? });
+            let (minute, sum) = (unsigned(minute)?, sum(row, 8)?);
             total.lifetime = total.lifetime.minus(sum).ok_or_else(differs)?;
             if minute >= self.horizon && total.recent.remove(&minute) != Some(sum) {
                 return Err(differs());
@@ -202,7 +269,7 @@ impl<'c> Tables<'c> {
 }
 
 fn same_hold(row: &Row<'_>, permit: &Permit) -> rusqlite::Result<bool> {
-    let Permit { intent, policies: _, held_until } = permit;
+    let Permit { intent, policies: _, held_until, warnings: _ } = permit;
     let text = |column| row.get::<_, String>(column);
     Ok(text(0)? == intent.agent.as_str()
         && text(1)? == intent.request_id.as_str()
@@ -214,5 +281,5 @@ fn same_hold(row: &Row<'_>, permit: &Permit) -> rusqlite::Result<bool> {
         && text(7)? == intent.terms.amount.to_string()
         && row.get::<_, [u8; 16]>(8)? == usd_bytes(intent.usd)
         && u64::try_from(row.get::<_, i64>(9)?) == Ok(held_until.0)
-        && text(10)? == "held")
+        && text(10)? == intent.terms.asset.network.to_string())
 }

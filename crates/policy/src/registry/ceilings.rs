@@ -22,13 +22,32 @@ pub(super) fn read(fields: &Fields<'_>, findings: &mut Findings) -> Ceilings {
 
 fn read_field(field: &Field<'_>, findings: &mut Findings) -> Ceilings {
     let subject = format!("{}: ceilings", field.subject);
-    let opened = Fields::open(field.node, field.node.at, subject, &["usd", "payments"], findings);
+    let known = ["usd", "payments", "warn_at"];
+    let opened = Fields::open(field.node, field.node.at, subject, &known, findings);
     let Some(fields) = opened else { return Ceilings::default() };
     let usd = fields.get("usd").map(|field| windows(&field, &Window::ALL, findings, dollars));
     let payments = fields.get("payments").map(|field| {
         windows(&field, &Window::TOTALLED, findings, |field, findings| field.whole(PAYMENTS_MAX, findings))
     });
-    Ceilings { usd: usd.unwrap_or_default(), payments: payments.unwrap_or_default() }
+    let (usd, payments) = (usd.unwrap_or_default(), payments.unwrap_or_default());
+    let warn_at = fields.get("warn_at").and_then(|field| percent(&field, findings));
+    let totalled = usd.keys().any(|window| *window != Window::Payment) || !payments.is_empty();
+    if let Some(field) = fields.get("warn_at").filter(|_| warn_at.is_some() && !totalled) {
+        field.error(findings, "there is no ceiling on a sum here that could be near: leave it out");
+    }
+    Ceilings { usd, payments, warn_at }
+}
+
+/// `80%`, from 1% to 100%.
+fn percent(field: &Field<'_>, findings: &mut Findings) -> Option<u8> {
+    let text = field.text(findings)?;
+    let digits = text.strip_suffix('%').filter(|digits| !digits.starts_with('0'));
+    let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let percent = digits.and_then(|digits| digits.parse().ok()).filter(|percent| (1..=100).contains(percent));
+    if percent.is_none() {
+        field.error(findings, format!("`{text}` is no part of a ceiling: write `80%`, from 1% to 100%"));
+    }
+    percent
 }
 
 fn windows<T>(
@@ -54,7 +73,8 @@ fn windows<T>(
     found
 }
 
-fn dollars(field: &Field<'_>, findings: &mut Findings) -> Option<Usd> {
+/// A limit in dollars.
+pub(super) fn dollars(field: &Field<'_>, findings: &mut Findings) -> Option<Usd> {
     let usd = field.money(findings)?;
     if !usd.units().is_multiple_of(CEILING_GRID_UNITS) {
         field.error(findings, format!("`{usd}`: a ceiling has at most four decimals: round it"));

@@ -28,8 +28,18 @@ use crate::yaml::{self, Entry, Position, Value};
 const VERSION: u64 = 1;
 /// Most subjects of one kind.
 const SUBJECTS_MAX: usize = 100_000;
-const KNOWN: [&str; 9] =
-    ["version", "teams", "operators", "assets", "services", "workflows", "agents", "wallets", "payees"];
+const KNOWN: [&str; 10] = [
+    "version",
+    "teams",
+    "operators",
+    "sidecar",
+    "assets",
+    "services",
+    "workflows",
+    "agents",
+    "wallets",
+    "payees",
+];
 
 /// A registry that can be used.
 pub(crate) struct Declaration {
@@ -108,6 +118,10 @@ fn sections(top: &Fields<'_>, dev: bool, findings: &mut Findings) -> (Registry, 
             subjects::wallet(name, entry, &declared, findings)
         }),
         payees: payees(top, findings),
+        sidecar_owners: match top.get("sidecar") {
+            Some(field) => people::sidecar_owners(&field, &declared, findings),
+            None => BTreeSet::new(),
+        },
         teams: declared.teams,
         assets,
     };
@@ -115,6 +129,8 @@ fn sections(top: &Fields<'_>, dev: bool, findings: &mut Findings) -> (Registry, 
         teams: teams.into_iter().collect(),
         services: services.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),
         wallets: wallets.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),
+        workflows: workflows.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),
+        agents: agents.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),
     };
     review::review(&registry, &positions, findings);
     (registry, asset_names)

@@ -24,6 +24,23 @@ pub(super) fn teams(field: &Field<'_>, findings: &mut Findings) -> Vec<(TeamName
     found
 }
 
+/// The teams that answer for the sidecar itself.
+pub(super) fn sidecar_owners(
+    field: &Field<'_>,
+    declared: &Declared,
+    findings: &mut Findings,
+) -> BTreeSet<TeamName> {
+    let subject = "the sidecar".to_owned();
+    let fields = Fields::open(field.node, field.node.at, subject, &["owners"], findings);
+    let Some(fields) = fields else { return BTreeSet::new() };
+    let why = "name the team(s) that answer for it, or leave `sidecar` out";
+    let Some(owners) = fields.require("owners", why, findings) else { return BTreeSet::new() };
+    if owners.some_items(why, findings).is_none() {
+        return BTreeSet::new();
+    }
+    owners.references("team", TeamName::parse, &declared.teams, findings)
+}
+
 /// One operator.
 pub(super) fn operator(
     name: &OperatorName,

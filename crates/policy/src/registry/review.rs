@@ -1,9 +1,10 @@
 //! What is wrong, or worth a look, between several parts of the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::{Address, ServiceName, TeamName, WalletName};
+use pursekeeper_core::{Address, AgentName, ServiceName, TeamName, WalletName, WorkflowName};
 
 use super::START;
 use super::fields::Findings;
@@ -14,6 +15,8 @@ pub(super) struct Positions {
     pub(super) teams: BTreeMap<TeamName, Position>,
     pub(super) services: BTreeMap<ServiceName, Position>,
     pub(super) wallets: BTreeMap<WalletName, Position>,
+    pub(super) workflows: BTreeMap<WorkflowName, Position>,
+    pub(super) agents: BTreeMap<AgentName, Position>,
 }
 
 /// Looks at the whole.
@@ -22,6 +25,37 @@ pub(super) fn review(registry: &Registry, positions: &Positions, findings: &mut 
     shared_payees(registry, positions, findings);
     idle_services(registry, positions, findings);
     empty_teams(registry, positions, findings);
+    let agents = registry.agents.iter().map(|(name, agent)| (name, &agent.was));
+    former_names("agent", agents, &positions.agents, findings);
+    let workflows = registry.workflows.iter().map(|(name, workflow)| (name, &workflow.was));
+    former_names("workflow", workflows, &positions.workflows, findings);
+    let services = registry.services.iter().map(|(name, service)| (name, &service.was));
+    former_names("service", services, &positions.services, findings);
+}
+
+/// What was spent under a name belongs to one subject.
+fn former_names<'r, N: Ord + Display + 'r>(
+    noun: &str,
+    subjects: impl Iterator<Item = (&'r N, &'r BTreeSet<N>)>,
+    positions: &BTreeMap<N, Position>,
+    findings: &mut Findings,
+) {
+    let mut claimed: BTreeMap<&N, &N> = BTreeMap::new();
+    for (name, was) in subjects {
+        let at = positions.get(name).copied().unwrap_or(START);
+        for former in was {
+            if positions.contains_key(former) {
+                let what = format!(
+                    "{noun} `{name}` was `{former}`, but there is a {noun} `{former}`: name one of them otherwise"
+                );
+                findings.error(at, what);
+            }
+            if let Some(other) = claimed.insert(former, name) {
+                let what = format!("{noun} `{name}` and {noun} `{other}` both were `{former}`: keep one");
+                findings.error(at, what);
+            }
+        }
+    }
 }
 
 fn one_wallet_an_address(registry: &Registry, positions: &Positions, findings: &mut Findings) {

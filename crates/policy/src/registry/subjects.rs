@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::registry::{Agent, PathPattern, Service, Wallet, Workflow};
 use pursekeeper_core::{
-    Address, AgentName, METHOD_LEN_MAX, Origin, ServiceName, TeamName, WalletName, WorkflowName,
+    Address, AgentName, METHOD_LEN_MAX, NameError, Origin, ServiceName, TeamName, Usd, WalletName,
+    WorkflowName,
 };
 
 use super::fields::{Field, Fields, Findings, entries};
@@ -12,16 +13,28 @@ use super::uids::Uids;
 use super::{Declared, ceilings};
 use crate::yaml::Entry;
 
-const SERVICE: [&str; 7] =
-    ["origin", "methods", "paths", "payees", "resource_optional", "ceilings", "status"];
-const WORKFLOW: [&str; 5] = ["owner", "expires", "services", "ceilings", "status"];
-const AGENT: [&str; 5] = ["uids", "workflows", "labels", "ceilings", "status"];
-const WALLET: [&str; 9] =
-    ["address", "owner", "recovery", "revokers", "workflows", "networks", "shared", "ceilings", "status"];
+const SERVICE: [&str; 8] =
+    ["was", "origin", "methods", "paths", "payees", "resource_optional", "ceilings", "status"];
+const WORKFLOW: [&str; 6] = ["was", "owner", "expires", "services", "ceilings", "status"];
+const AGENT: [&str; 6] = ["was", "uids", "workflows", "labels", "ceilings", "status"];
+const WALLET: [&str; 11] = [
+    "address",
+    "owner",
+    "recovery",
+    "revokers",
+    "workflows",
+    "networks",
+    "shared",
+    "floor",
+    "warn_below",
+    "ceilings",
+    "status",
+];
 
 /// One service.
 pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings) -> Option<Service> {
     let fields = Fields::open(&entry.value, entry.at, format!("service `{name}`"), &SERVICE, findings)?;
+    let was = was(&fields, ServiceName::parse, findings);
     let origin = fields
         .require("origin", "write scheme and host, `https://api.example.com`", findings)
         .and_then(|field| origin(&field, findings));
@@ -58,7 +71,7 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
         fields.get("resource_optional").is_some_and(|field| field.flag(findings) == Some(true));
     let ceilings = ceilings::read(&fields, findings);
     let status = fields.status(findings);
-    Some(Service { origin: origin?, methods, paths, payees, resource_optional, ceilings, status })
+    Some(Service { was, origin: origin?, methods, paths, payees, resource_optional, ceilings, status })
 }
 
 fn origin(field: &Field<'_>, findings: &mut Findings) -> Option<Origin> {
@@ -94,7 +107,8 @@ pub(super) fn workflow(
         Some(read) => Some(read?),
         None => None,
     };
-    Some(Workflow { owner: owner?, expires, services: services?, ceilings, status })
+    let was = was(&fields, WorkflowName::parse, findings);
+    Some(Workflow { was, owner: owner?, expires, services: services?, ceilings, status })
 }
 
 /// One agent.
@@ -113,7 +127,19 @@ pub(super) fn agent(
         None => BTreeMap::new(),
     };
     let ceilings = ceilings::read(&fields, findings);
-    Some(Agent { uids, workflows, labels, ceilings, status: fields.status(findings) })
+    let was = was(&fields, AgentName::parse, findings);
+    Some(Agent { was, uids, workflows, labels, ceilings, status: fields.status(findings) })
+}
+
+/// Names a subject had before. What was spent under them still counts.
+fn was<T: Ord>(
+    fields: &Fields<'_>,
+    parse: fn(&str) -> Result<T, NameError>,
+    findings: &mut Findings,
+) -> BTreeSet<T> {
+    let Some(field) = fields.get("was") else { return BTreeSet::new() };
+    let items = field.items(findings).unwrap_or_default();
+    items.iter().filter_map(|node| field.item(node).parsed(parse, findings)).collect()
 }
 
 fn labels(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, String> {
@@ -175,8 +201,15 @@ pub(super) fn wallet(
             networks.extend(field.item(node).network(findings));
         }
     }
+    let floor = fields.get("floor").map(|field| left(&field, findings));
+    let warn_below = fields.get("warn_below").map(|field| left(&field, findings));
     let ceilings = ceilings::read(&fields, findings);
     let status = fields.status(findings);
+    // What cannot be read must not become "none".
+    let [floor, warn_below] = match [floor, warn_below] {
+        [Some(None), _] | [_, Some(None)] => return None,
+        [floor, warn_below] => [floor.flatten(), warn_below.flatten()],
+    };
     Some(Wallet {
         address: address?.into(),
         owner: owner?,
@@ -184,9 +217,21 @@ pub(super) fn wallet(
         revokers,
         workflows,
         networks,
+        floor,
+        warn_below,
         ceilings,
         status,
     })
+}
+
+/// What is to be left of a balance. Nothing is always left.
+fn left(field: &Field<'_>, findings: &mut Findings) -> Option<Usd> {
+    let usd = ceilings::dollars(field, findings)?;
+    if usd == Usd::ZERO {
+        field.error(findings, "zero binds nothing: write more, or leave it out");
+        return None;
+    }
+    Some(usd)
 }
 
 fn team_set(

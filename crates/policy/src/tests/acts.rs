@@ -1,8 +1,8 @@
 use pursekeeper_core::ports::Policy;
 use pursekeeper_core::*;
 
-use super::fixture::{MAIN, NOON, act, answer, bundle, evm};
-use crate::Bundle;
+use super::fixture::{MAIN, NOON, REGISTRY, act, answer, bundle, evm};
+use crate::{Bundle, BundleOptions};
 
 fn check(
     bundle: &Bundle,
@@ -54,6 +54,31 @@ fn only_those_who_answer_for_a_subject_act_on_it() {
             check(&bundle, verb, operator, subject, denied, id);
         }
     }
+}
+
+#[test]
+fn money_is_released_by_its_owners_and_the_clock_confirmed_by_the_sidecars() {
+    let no = Some(DenyCode::OperatorNotAllowed);
+    let wallet = Subject::Wallet(evm(MAIN));
+    let (release, accept) = (ActVerb::Release, ActVerb::AcceptClock);
+    let plain = bundle(&[]);
+    check(&plain, release, "alice", &wallet, None, "base.govern");
+    check(&plain, release, "bob", &wallet, no, "revocation.release");
+    // Nobody is named, so the owners of the wallets answer for it.
+    check(&plain, accept, "alice", &Subject::Sidecar, None, "base.govern");
+    check(&plain, accept, "carol", &Subject::Sidecar, None, "base.govern");
+    check(&plain, accept, "bob", &Subject::Sidecar, no, "revocation.operator.sidecar");
+    let named = REGISTRY.replace("operators:", "sidecar: { owners: [research] }\noperators:");
+    let named = Bundle::from_parts(&named, &[], BundleOptions::default()).unwrap();
+    check(&named, accept, "bob", &Subject::Sidecar, None, "base.govern");
+    check(&named, accept, "alice", &Subject::Sidecar, no, "revocation.operator.sidecar");
+    // A team's policy can narrow both.
+    let team = r#"@id("team.stop") @reason("not now")
+        forbid (principal, action in [Pursekeeper::Action::"Release", Pursekeeper::Action::"AcceptClock"], resource);"#;
+    let narrowed = bundle(&[("team.cedar", team)]);
+    let denied = Some(DenyCode::PolicyDenied);
+    check(&narrowed, release, "alice", &wallet, denied, "team.stop");
+    check(&narrowed, accept, "alice", &Subject::Sidecar, denied, "team.stop");
 }
 
 #[test]

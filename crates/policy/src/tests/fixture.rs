@@ -64,6 +64,8 @@ wallets:
     revokers: [treasury, research]
     workflows: [research]
     networks: ["eip155:84532"]
+    floor: "10"
+    warn_below: "15"
     ceilings: { usd: { month: "50" } }
   other:
     address: "0x4444444444444444444444444444444444444444"
@@ -132,6 +134,11 @@ pub(super) fn facts(bundle: &Bundle, intent: &Intent) -> Facts {
         payee_accepted: true,
         after: PerScope { agent: first, workflow: first, wallet: first, service: first, payee: first },
         outstanding: 0,
+        balance: Some(BalanceFacts {
+            usd: Usd::parse("20").unwrap(),
+            after: Usd::parse("19.99").unwrap(),
+            age_secs: 3,
+        }),
     }
 }
 
@@ -172,6 +179,7 @@ pub(super) fn act(verb: ActVerb, operator: &str, subject: Subject) -> Act {
         source: IdentitySource::UnixPeer { uid: 1000 },
         verb,
         subject,
+        hold: None,
         reason: "a test".to_owned(),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pursekeeper_api::{Channel, v1};
 use serde_json::json;
 
+use super::Exit;
 use crate::config::Config;
 use crate::output::Output;
 
@@ -57,4 +58,24 @@ pub(super) fn show_refusal(denied: &v1::Denied, output: Output) -> anyhow::Resul
     }
     eprintln!("  decision {decision_id}");
     Ok(())
+}
+
+/// Says that an operator's act was done, or why it was refused.
+pub(super) fn show_act(response: v1::LifecycleResponse, done: &str, output: Output) -> anyhow::Result<Exit> {
+    use v1::lifecycle_response::Result as Outcome;
+    match response.result {
+        Some(Outcome::Done(v1::LifecycleDone { decision_id, status: _, durable })) => {
+            if output.is_json() {
+                output.json(&json!({ "done": done, "decision_id": decision_id, "durable": durable }))?;
+            } else {
+                output.line(&format!("{done} (decision {decision_id})"))?;
+            }
+            Ok(Exit::Done)
+        }
+        Some(Outcome::Denied(denied)) => {
+            show_refusal(&denied, output)?;
+            Ok(Exit::Denied)
+        }
+        None => anyhow::bail!("the sidecar gave an empty answer"),
+    }
 }

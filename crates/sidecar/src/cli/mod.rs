@@ -4,6 +4,8 @@ mod audit;
 mod budget;
 mod check;
 mod client;
+mod clock;
+mod hold;
 mod init;
 mod journal;
 mod man;
@@ -81,6 +83,12 @@ enum Command {
     /// Create, import and list wallets; stop and resume them.
     #[command(subcommand)]
     Wallet(wallet::WalletCommand),
+    /// See what became of signatures, and free the money of dead ones.
+    #[command(subcommand)]
+    Hold(hold::HoldCommand),
+    /// Confirm a clock that jumped.
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// See what may still be spent.
     #[command(subcommand)]
     Budget(budget::BudgetCommand),
@@ -137,6 +145,8 @@ fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Check(args) => check::run(&args, output),
         Command::Pay(args) => pay::run(args, output),
         Command::Wallet(command) => wallet::run(command, output),
+        Command::Hold(command) => hold::run(command, output),
+        Command::Clock(command) => clock::run(command, output),
         Command::Budget(command) => budget::run(command, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Policy(command) => policy::run(&command, output),

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use pursekeeper_api::v1::report_outcome_request::Outcome;
 use pursekeeper_api::v1::sign_payment_response::Result as Answer;
 use pursekeeper_api::{Signer, v1};
 use pursekeeper_core::Endpoint;
@@ -105,8 +106,23 @@ async fn fetch(args: PayArgs, call: Call, output: Output) -> anyhow::Result<Exit
     let decision =
         signer.get_decision(decision).await.ok().and_then(|response| response.into_inner().decision);
     let purchase = Purchase { request_id, signed, decision };
-    let paid = call.send(&client, Some(&purchase.signed)).await.with_context(|| purchase.advice())?;
+    let paid = match call.send(&client, Some(&purchase.signed)).await {
+        Ok(paid) => paid,
+        Err(error) => {
+            purchase.report(&mut signer, Outcome::Error(format!("{error:#}"))).await;
+            return Err(error.context(purchase.advice()));
+        }
+    };
+    purchase.report(&mut signer, outcome(&paid)).await;
     deliver(paid, Some(&purchase), output).await.with_context(|| purchase.advice())
+}
+
+/// What the seller's answer says about the payment.
+fn outcome(response: &Response) -> Outcome {
+    match http::settlement_header(response.headers()) {
+        Some(header) => Outcome::PaymentResponse(header.as_bytes().to_vec()),
+        None => Outcome::Error(format!("the seller answered {} without a settlement", response.status())),
+    }
 }
 
 /// Hands over what the seller answered.
@@ -191,6 +207,15 @@ impl PayArgs {
 }
 
 impl Purchase {
+    /// Tells the sidecar what was seen. It is kept beside the payment; nothing depends on it.
+    async fn report(&self, signer: &mut Signer, outcome: Outcome) {
+        let decision_id = self.signed.decision_id.clone();
+        let report = v1::ReportOutcomeRequest { decision_id, outcome: Some(outcome) };
+        if let Err(status) = signer.report_outcome(report).await {
+            eprintln!("the outcome was not recorded: {}", status.message());
+        }
+    }
+
     /// What is known about the money that was signed away.
     fn as_json(&self) -> Value {
         let v1::Signed { wallet_address, valid_before, .. } = &self.signed;

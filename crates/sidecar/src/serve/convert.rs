@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use pursekeeper_api::v1;
 use pursekeeper_core::gate::{Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX};
+use pursekeeper_core::ports::{Hold, Nothing};
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    AgentName, Asked, Caller, DecisionId, Denial, Endpoint, Mode, OfferVerdict, PolicyRef, RequestId,
-    ServiceName, Subject, WalletName, WorkflowName,
+    AgentName, Asked, CLAIMS_PER_HOLD_MAX, Caller, Claim, DecisionId, Denial, Endpoint, HoldState, JournalId,
+    Mode, OfferVerdict, Permit, PolicyRef, RequestId, ServiceName, Subject, WalletName, WorkflowName,
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -84,12 +85,92 @@ pub(super) fn payment_ask(
     })
 }
 
+/// Why an operator acts.
+pub(super) fn reason(reason: String) -> Result<String, Status> {
+    if reason.trim().is_empty() || reason.len() > REASON_LEN_MAX {
+        let message = format!("say why in `reason`, in 1 to {REASON_LEN_MAX} bytes");
+        return Err(fault(Code::InvalidArgument, "MALFORMED_REASON", message));
+    }
+    Ok(reason)
+}
+
+/// What an agent says it saw.
+pub(super) fn claim(outcome: Option<v1::report_outcome_request::Outcome>) -> Result<Claim, Status> {
+    use v1::report_outcome_request::Outcome;
+    match outcome {
+        Some(Outcome::PaymentResponse(header)) => {
+            Claim::from_settlement(&header).map_err(|e| malformed("MALFORMED_SETTLEMENT")(&e))
+        }
+        Some(Outcome::Error(error)) if !error.trim().is_empty() => Ok(Claim::failed(&error)),
+        Some(Outcome::Error(_)) | None => {
+            let message = "set `payment_response` to the header, or say in `error` why there is none";
+            Err(fault(Code::InvalidArgument, "MALFORMED_SETTLEMENT", message))
+        }
+    }
+}
+
+/// Why nothing was recorded.
+pub(super) fn nothing(nothing: Nothing) -> Status {
+    match nothing {
+        Nothing::PaymentUnknown => {
+            fault(Code::NotFound, "DECISION_UNKNOWN", "no such payment of this agent was signed")
+        }
+        Nothing::ClaimsExhausted => {
+            let message =
+                format!("{CLAIMS_PER_HOLD_MAX} outcomes are recorded for this payment: more tell nothing");
+            fault(Code::ResourceExhausted, "CLAIMS_EXHAUSTED", message)
+        }
+        Nothing::HoldResolved => fault(Code::FailedPrecondition, "HOLD_RESOLVED", "the hold is resolved"),
+    }
+}
+
+/// Money bound by a signature, as it is listed.
+pub(super) fn hold(journal: JournalId, hold: Hold, claims: Vec<Claim>) -> v1::Hold {
+    let Hold { seq, permit, state, claims: _ } = hold;
+    let Permit { intent, held_until, policies: _, warnings: _ } = permit;
+    let settled = match state {
+        HoldState::Settled { amount: _, usd } => usd.to_string(),
+        HoldState::Held | HoldState::Released => String::new(),
+    };
+    v1::Hold {
+        decision_id: DecisionId::new(journal, seq).to_string(),
+        seq,
+        agent: intent.agent.to_string(),
+        workflow: intent.workflow.to_string(),
+        wallet: intent.wallet.to_string(),
+        service: intent.service.map(|name| name.to_string()).unwrap_or_default(),
+        endpoint: Some(v1::Endpoint {
+            method: intent.endpoint.method().to_owned(),
+            url: intent.endpoint.url().to_owned(),
+        }),
+        network: intent.terms.asset.network.to_string(),
+        asset: intent.terms.asset.address.to_string(),
+        payee: intent.terms.payee.to_string(),
+        amount: intent.terms.amount.to_string(),
+        usd: intent.usd.to_string(),
+        valid_before: intent.valid_before.0,
+        held_until: held_until.0,
+        state: state.as_str().to_owned(),
+        settled_usd: settled,
+        claims: claims.into_iter().map(wire_claim).collect(),
+    }
+}
+
+fn wire_claim(claim: Claim) -> v1::Claim {
+    let outcome = claim.as_str().to_owned();
+    let detail = match claim {
+        Claim::Settled { transaction } => transaction.unwrap_or_default(),
+        Claim::Failed { reason } => reason,
+    };
+    v1::Claim { outcome, detail }
+}
+
 /// The subject an operator names, and why they act on it. A wallet's name becomes its address here.
 pub(super) fn lifecycle(
     request: v1::LifecycleRequest,
     registry: &Registry,
 ) -> Result<(Subject, String), Status> {
-    let v1::LifecycleRequest { subject, reason } = request;
+    let v1::LifecycleRequest { subject, reason: why } = request;
     let v1::Subject { kind, name } = subject.unwrap_or_default();
     let unknown =
         |what: &str| fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no {what} `{name}` in registry.yaml"));
@@ -107,11 +188,7 @@ pub(super) fn lifecycle(
             return Err(fault(Code::InvalidArgument, "MALFORMED_SUBJECT", message));
         }
     };
-    if reason.trim().is_empty() || reason.len() > REASON_LEN_MAX {
-        let message = format!("say why in `reason`, in 1 to {REASON_LEN_MAX} bytes");
-        return Err(fault(Code::InvalidArgument, "MALFORMED_REASON", message));
-    }
-    Ok((subject, reason))
+    Ok((subject, reason(why)?))
 }
 
 pub(super) fn denied(decision_id: DecisionId, denial: Denial, offers: Vec<OfferVerdict>) -> v1::Denied {

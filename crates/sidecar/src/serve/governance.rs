@@ -11,6 +11,8 @@ use pursekeeper_core::{Act, ActVerb, IdentitySource, OperatorName, Status as Sta
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
+use super::chains::Chains;
+use super::holds::Ledger;
 use super::signer::{mixed_up, peer_uid};
 use super::{Gatehouse, Sidecar, convert};
 use crate::budget;
@@ -21,11 +23,18 @@ use crate::turnstile::Fault;
 pub(super) struct GovernanceService {
     gatehouse: Arc<Gatehouse>,
     identities: Identities,
+    holds: Ledger,
+    chains: Chains,
 }
 
 impl GovernanceService {
     pub(super) fn new(sidecar: &Sidecar) -> Self {
-        Self { gatehouse: sidecar.gatehouse.clone(), identities: sidecar.identities }
+        Self {
+            gatehouse: sidecar.gatehouse.clone(),
+            identities: sidecar.identities,
+            holds: Ledger::new(&sidecar.config.journal),
+            chains: sidecar.chains.clone(),
+        }
     }
 
     fn operator<T>(&self, request: &Request<T>) -> Result<(OperatorName, IdentitySource), Status> {
@@ -38,15 +47,20 @@ impl GovernanceService {
         request: Request<v1::LifecycleRequest>,
         verb: ActVerb,
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
-        use v1::lifecycle_response::Result as Outcome;
         let (operator, source) = self.operator(&request)?;
         let (subject, reason) = convert::lifecycle(request.into_inner(), self.gatehouse.policy().registry())?;
-        warn!(%operator, verb = verb.as_str(), kind = subject.kind(), %subject, "operator acts");
-        let act = Act { operator, source, verb, subject, reason };
+        self.pass(Act { operator, source, verb, subject, hold: None, reason }).await
+    }
+
+    async fn pass(&self, act: Act) -> Result<Response<v1::LifecycleResponse>, Status> {
+        use v1::lifecycle_response::Result as Outcome;
+        let Act { operator, verb, subject, hold, .. } = &act;
+        warn!(%operator, verb = verb.as_str(), kind = subject.kind(), %subject, hold, "operator acts");
+        let remembered = verb.status().map(|status| status.to_string());
         let outcome = match self.gatehouse.pass(Ask::Lifecycle(LifecycleAsk { act })).await {
             Ok(Answer::Acted { decision_id, status, .. }) => Outcome::Done(v1::LifecycleDone {
                 decision_id: decision_id.to_string(),
-                status: status.to_string(),
+                status: status.map(|status| status.to_string()).unwrap_or_default(),
                 durable: true,
             }),
             Ok(Answer::Denied { decision_id, denial, offers }) => {
@@ -54,11 +68,17 @@ impl GovernanceService {
             }
             Err(Fault::NotDurable) => Outcome::Done(v1::LifecycleDone {
                 decision_id: String::new(),
-                status: verb.status().to_string(),
+                status: remembered.unwrap_or_default(),
                 durable: false,
             }),
             Err(fault) => return Err(convert::unanswered(&fault)),
-            Ok(Answer::Authorized(_) | Answer::WouldSign { .. }) => return Err(mixed_up()),
+            Ok(
+                Answer::Authorized(_)
+                | Answer::WouldSign { .. }
+                | Answer::Reported { .. }
+                | Answer::Resolved { .. }
+                | Answer::Nothing(_),
+            ) => return Err(mixed_up()),
         };
         Ok(Response::new(v1::LifecycleResponse { result: Some(outcome) }))
     }
@@ -80,7 +100,7 @@ impl GovernanceService {
         self.gatehouse.with_journal(|journal| {
             declared
                 .map(|(subject, name, declared, address)| {
-                    let decided = journal.status(&subject);
+                    let decided = journal.status(&registry.subjects(&subject));
                     let kind = subject.kind().to_owned();
                     v1::SubjectStatus {
                         subject: Some(v1::Subject { kind, name }),
@@ -111,13 +131,44 @@ impl Governance for GovernanceService {
         self.act(request, ActVerb::Resume).await
     }
 
+    async fn list_holds(
+        &self,
+        request: Request<v1::ListHoldsRequest>,
+    ) -> Result<Response<v1::ListHoldsResponse>, Status> {
+        self.operator(&request)?;
+        let holds = self.holds.list(request.into_inner()).await?;
+        Ok(Response::new(v1::ListHoldsResponse { holds }))
+    }
+
+    async fn release_hold(
+        &self,
+        request: Request<v1::ReleaseHoldRequest>,
+    ) -> Result<Response<v1::LifecycleResponse>, Status> {
+        let (operator, source) = self.operator(&request)?;
+        let v1::ReleaseHoldRequest { decision_id, reason } = request.into_inner();
+        let reason = convert::reason(reason)?;
+        let hold = self.holds.get(&decision_id).await?;
+        let subject = Subject::Wallet(hold.permit.intent.wallet_address);
+        let verb = ActVerb::Release;
+        self.pass(Act { operator, source, verb, subject, hold: Some(hold.seq), reason }).await
+    }
+
+    async fn accept_clock(
+        &self,
+        request: Request<v1::AcceptClockRequest>,
+    ) -> Result<Response<v1::LifecycleResponse>, Status> {
+        let (operator, source) = self.operator(&request)?;
+        let reason = convert::reason(request.into_inner().reason)?;
+        let (verb, subject) = (ActVerb::AcceptClock, Subject::Sidecar);
+        self.pass(Act { operator, source, verb, subject, hold: None, reason }).await
+    }
+
     async fn status(
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
         self.operator(&request)?;
-        let problems: Vec<String> =
-            self.gatehouse.problem().into_iter().map(|problem| problem.message).collect();
+        let problems: Vec<String> = self.gatehouse.problems();
         let policy = self.gatehouse.policy();
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
         Ok(Response::new(v1::StatusResponse {
@@ -129,6 +180,7 @@ impl Governance for GovernanceService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             subjects: self.subjects(policy.registry()),
             batches: self.gatehouse.batches(),
+            chains: self.chains.report(),
         }))
     }
 

@@ -1,8 +1,10 @@
 //! The running sidecar: everything wired together, from sockets to the journal.
 
 mod audit;
+mod chains;
 mod convert;
 mod governance;
+mod holds;
 mod listener;
 mod signer;
 
@@ -30,7 +32,7 @@ use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
 /// Largest gRPC message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// How often a journal that cannot be written is tried again.
+/// How often the clock is looked at, and a journal that cannot be written is tried again.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The gate of a real sidecar.
@@ -63,6 +65,9 @@ pub enum ServeError {
     /// A server failed.
     #[error("a listener failed: {0}")]
     Transport(#[from] tonic::transport::Error),
+    /// A network cannot be watched.
+    #[error("`chains`: {0}")]
+    Chain(String),
     /// The journal is in a state only a restart can clear.
     #[error("stopped, because the journal's state on disk is unknown: {0}; restart to read it afresh")]
     Fatal(String),
@@ -88,6 +93,7 @@ pub struct Sidecar {
     custody: Arc<LocalCustody>,
     identities: Identities,
     config: Config,
+    chains: chains::Chains,
 }
 
 impl Sidecar {
@@ -121,7 +127,13 @@ impl Sidecar {
         );
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Identities::new(own_uid, config.dev);
-        Ok(Self { gatehouse, custody: Arc::new(custody), identities, config })
+        Ok(Self {
+            gatehouse,
+            custody: Arc::new(custody),
+            identities,
+            config,
+            chains: chains::Chains::default(),
+        })
     }
 
     /// The gate, to look at from the same process.
@@ -162,7 +174,8 @@ impl Sidecar {
             bundle = %self.gatehouse.policy().digest(),
             "serving"
         );
-        let broken = tokio::spawn(watch_journal(self.gatehouse.clone(), reporter, stopped.clone()));
+        self.watch_chains(&stopped)?;
+        let broken = tokio::spawn(watch_health(self.gatehouse.clone(), reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 
         let drain_secs_max = limits.drain_secs_max;
@@ -184,44 +197,59 @@ impl Sidecar {
         }
         problem.map_or(Ok(()), |problem| Err(ServeError::Fatal(problem.message)))
     }
+
+    /// Asks every configured network what became of signatures, until the sidecar stops.
+    fn watch_chains(&self, stopped: &watch::Receiver<bool>) -> Result<(), ServeError> {
+        for (network, chain) in &self.config.chains {
+            let (network, watcher) = chain.watcher(network).map_err(ServeError::Chain)?;
+            let watch = chains::Watch {
+                network,
+                watcher,
+                interval: Duration::from_secs(chain.interval_secs),
+                gatehouse: self.gatehouse.clone(),
+                ledger: holds::Ledger::new(&self.config.journal),
+                chains: self.chains.clone(),
+            };
+            tokio::spawn(watch.run(stopped.clone()));
+        }
+        Ok(())
+    }
 }
 
-/// Follows the journal's health: says NOT_SERVING while it cannot be written, tries again, and returns when only a
-/// restart can help.
-async fn watch_journal(
+/// Follows what keeps the gate from signing: says NOT_SERVING while the journal cannot be written or the clock cannot
+/// be believed, tries the journal again, and returns when only a restart can help.
+async fn watch_health(
     gatehouse: Arc<Gatehouse>,
     reporter: HealthReporter,
     mut stopped: watch::Receiver<bool>,
 ) -> Option<Problem> {
-    let mut failing = false;
+    let mut told: Option<Vec<String>> = None;
     loop {
         let problem = gatehouse.problem();
-        if failing && problem.is_none() {
-            info!("the journal can be written again: signing goes on");
-        }
-        failing = problem.is_some();
-        match &problem {
-            None => reporter.set_serving::<SignerServer<signer::SignerService>>().await,
-            Some(Problem { message, fatal }) => {
-                reporter.set_not_serving::<SignerServer<signer::SignerService>>().await;
-                error!(problem = %message, fatal, "the journal cannot be written: nothing is signed");
-                if *fatal {
-                    return problem;
+        let problems = gatehouse.problems();
+        if told.as_ref() != Some(&problems) {
+            if problems.is_empty() {
+                reporter.set_serving::<SignerServer<signer::SignerService>>().await;
+                if told.is_some() {
+                    info!("signing goes on");
                 }
+            } else {
+                reporter.set_not_serving::<SignerServer<signer::SignerService>>().await;
+                error!(?problems, "nothing is signed");
             }
+            told = Some(problems);
         }
-        let probe = async {
-            match problem {
-                None => std::future::pending().await,
-                Some(_) => tokio::time::sleep(PROBE_INTERVAL).await,
-            }
-        };
+        if problem.as_ref().is_some_and(|problem| problem.fatal) {
+            return problem;
+        }
         tokio::select! {
             () = gatehouse.problem_changed() => {}
-            () = probe => {
-                let gatehouse = gatehouse.clone();
-                // A probe writes and may wait for the disk.
-                let _ = tokio::task::spawn_blocking(move || gatehouse.probe()).await;
+            () = tokio::time::sleep(PROBE_INTERVAL) => {
+                if problem.is_some() {
+                    let gatehouse = gatehouse.clone();
+                    // A probe writes and may wait for the disk.
+                    let _ = tokio::task::spawn_blocking(move || gatehouse.probe()).await;
+                }
             }
             _ = stopped.changed() => return None,
         }

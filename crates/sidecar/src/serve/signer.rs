@@ -6,10 +6,11 @@ use std::sync::Arc;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::signer_server::Signer;
-use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk};
-use pursekeeper_core::ports::{Custody as _, Policy as _};
-use pursekeeper_core::{AgentName, Caller, DecisionId, Mode};
+use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk};
+use pursekeeper_core::ports::{Custody as _, Nothing, Policy as _};
+use pursekeeper_core::{AgentName, Caller, DecisionId, Mode, Warning};
 use pursekeeper_custody::LocalCustody;
+use pursekeeper_journal::SqliteJournal;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Request, Response, Status};
 use tracing::{info, warn};
@@ -81,6 +82,9 @@ impl SignerService {
             self.custody.sign(right).map_err(|error| fault(Code::Unavailable, "SIGNING_FAILED", error))?;
         let payload = signed.payload().map_err(|error| fault(Code::Internal, "PAYLOAD", error))?;
         let intent = signed.intent();
+        for warning in signed.warnings() {
+            warn!(decision = %signed.decision_id(), workflow = %intent.workflow, %warning, "a limit is near");
+        }
         info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
         Ok(Some(v1::Signed {
             header_name: payload.header_name.to_owned(),
@@ -90,6 +94,7 @@ impl SignerService {
             wallet_address: intent.wallet_address.to_string(),
             valid_before: intent.valid_before.0,
             offer_index: intent.offer_index,
+            warnings: sentences(signed.warnings()),
         }))
     }
 }
@@ -116,7 +121,11 @@ impl Signer for SignerService {
                     info!(decision = %decision_id, agent = %ask.asked.caller.agent, code = %denial.code, "denied");
                     Outcome::Denied(convert::denied(decision_id, denial, offers))
                 }
-                Answer::WouldSign { .. } | Answer::Acted { .. } => return Err(mixed_up()),
+                Answer::WouldSign { .. }
+                | Answer::Acted { .. }
+                | Answer::Reported { .. }
+                | Answer::Resolved { .. }
+                | Answer::Nothing(_) => return Err(mixed_up()),
             };
             return Ok(Response::new(v1::SignPaymentResponse { result: Some(outcome) }));
         }
@@ -130,16 +139,21 @@ impl Signer for SignerService {
         use v1::preview_response::Result as Outcome;
         let (_, answer) = self.ask(request, Mode::Preview).await?;
         let outcome = match answer {
-            Answer::WouldSign { decision_id, intent } => Outcome::WouldSign(v1::WouldSign {
+            Answer::WouldSign { decision_id, intent, warnings } => Outcome::WouldSign(v1::WouldSign {
                 decision_id: decision_id.to_string(),
                 wallet_address: intent.wallet_address.to_string(),
                 offer_index: intent.offer_index,
                 usd: intent.usd.to_string(),
+                warnings: sentences(&warnings),
             }),
             Answer::Denied { decision_id, denial, offers } => {
                 Outcome::Denied(convert::denied(decision_id, denial, offers))
             }
-            Answer::Authorized(_) | Answer::Acted { .. } => return Err(mixed_up()),
+            Answer::Authorized(_)
+            | Answer::Acted { .. }
+            | Answer::Reported { .. }
+            | Answer::Resolved { .. }
+            | Answer::Nothing(_) => return Err(mixed_up()),
         };
         Ok(Response::new(v1::PreviewResponse { result: Some(outcome) }))
     }
@@ -151,6 +165,31 @@ impl Signer for SignerService {
         let caller = self.caller(&request)?;
         let budgets = budget::of_agent(&self.gatehouse, &caller.agent);
         Ok(Response::new(v1::GetBudgetResponse { budgets }))
+    }
+
+    async fn report_outcome(
+        &self,
+        request: Request<v1::ReportOutcomeRequest>,
+    ) -> Result<Response<v1::ReportOutcomeResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let v1::ReportOutcomeRequest { decision_id, outcome } = request.into_inner();
+        let claim = convert::claim(outcome)?;
+        let id = DecisionId::parse(&decision_id)
+            .ok()
+            .filter(|id| DecisionId::new(self.gatehouse.with_journal(SqliteJournal::id), id.seq) == *id)
+            .ok_or_else(|| convert::nothing(Nothing::PaymentUnknown))?;
+        let ask = Ask::Report(ReportAsk { caller, hold: id.seq, claim });
+        match self.gatehouse.pass(ask).await.map_err(|fault| convert::unanswered(&fault))? {
+            Answer::Reported { decision_id } => {
+                Ok(Response::new(v1::ReportOutcomeResponse { decision_id: decision_id.to_string() }))
+            }
+            Answer::Nothing(nothing) => Err(convert::nothing(nothing)),
+            Answer::Authorized(_)
+            | Answer::WouldSign { .. }
+            | Answer::Denied { .. }
+            | Answer::Acted { .. }
+            | Answer::Resolved { .. } => Err(mixed_up()),
+        }
     }
 
     async fn get_decision(
@@ -167,6 +206,10 @@ impl Signer for SignerService {
         }
         Ok(Response::new(v1::GetDecisionResponse { decision: Some(decision) }))
     }
+}
+
+fn sentences(warnings: &[Warning]) -> Vec<String> {
+    warnings.iter().map(ToString::to_string).collect()
 }
 
 /// The user id at the other end of the socket.

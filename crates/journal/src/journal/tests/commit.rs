@@ -1,6 +1,6 @@
 //! One batch, one transaction.
 
-use pursekeeper_core::ports::{Journal as _, Ledger, LedgerError};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger, LedgerError, Recorded};
 use pursekeeper_core::{
     ActVerb, AgentName, DecisionId, Endpoint, Entry, Mode, Scope, Status, Subject, UnixSeconds, Usd,
 };
@@ -12,6 +12,13 @@ use crate::{JournalError, SqliteJournal};
 
 fn agent() -> AgentName {
     AgentName::parse("researcher").unwrap()
+}
+
+fn written(recorded: &Recorded) -> Option<DecisionId> {
+    match recorded {
+        Recorded::Entry { decision_id, .. } => Some(*decision_id),
+        Recorded::Nothing(_) => None,
+    }
 }
 
 fn lifetime(ledger: &dyn Ledger) -> (u128, u64) {
@@ -42,7 +49,7 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing() {
     ];
     let result = journal.commit(moment(NOW + 5000), &batch, |entry, ledger| {
         lifetime(ledger);
-        entry.clone().ok_or_else(|| LedgerError("no answer".into()))
+        entry.clone().map(Judged::Entry).ok_or_else(|| LedgerError("no answer".into()))
     });
     assert!(matches!(result, Err(JournalError::Judge(_))), "{result:?}");
     untouched(&home, &mut journal, &before);
@@ -159,7 +166,7 @@ fn after_a_fatal_failure_everything_is_refused_until_it_is_opened_anew() {
     let mut journal = home.create();
     let before = journal.state.clone();
     let result = journal.commit(moment(NOW), &[1, 2], |ask, _| match ask {
-        1 => Ok(Pay::new(1, NOW).permit()),
+        1 => Ok(Judged::Entry(Pay::new(1, NOW).permit())),
         _ => Err(LedgerError(Box::new(failure(ffi::SQLITE_IOERR_FSYNC)))),
     });
     assert!(matches!(result, Err(JournalError::Failed(_))), "{result:?}");
@@ -186,10 +193,11 @@ fn each_ask_sees_the_holds_of_those_before_it() {
     let recorded = journal.commit(moment(NOW), &asks, |id, ledger| {
         let endpoint = Endpoint::parse("GET", "https://api.example.com/v1/data").unwrap();
         seen.push((lifetime(ledger), ledger.outstanding(&agent(), &endpoint)));
-        Ok(if *id == 2 { Pay::new(*id, NOW).denied() } else { Pay::new(*id, NOW).permit() })
+        let pay = Pay::new(*id, NOW);
+        Ok(Judged::Entry(if *id == 2 { pay.denied() } else { pay.permit() }))
     });
-    let ids: Vec<_> = recorded.unwrap().into_iter().map(|recorded| recorded.decision_id).collect();
-    assert_eq!(ids, [2, 3, 4, 5].map(|seq| DecisionId::new(ID, seq)));
+    let ids: Vec<_> = recorded.unwrap().iter().map(written).collect();
+    assert_eq!(ids, [2, 3, 4, 5].map(|seq| Some(DecisionId::new(ID, seq))));
     let one = 1_000_000_000;
     assert_eq!(seen, [((0, 0), 0), ((one, 1), 1), ((one, 1), 1), ((2 * one, 2), 2)]);
     assert_eq!((journal.last_seq(), home.reader().last_seq().unwrap()), (5, 5));
@@ -215,7 +223,7 @@ fn a_permit_is_found_by_its_request_id_for_ever_and_only_there() {
     journal
         .commit(moment(NOW), &batch, |entry, ledger| {
             found += usize::from(ledger.prior(&agent(), &pay.request_id())?.is_some());
-            Ok(entry.clone())
+            Ok(Judged::Entry(entry.clone()))
         })
         .unwrap();
     assert_eq!(found, 3);
@@ -257,7 +265,7 @@ fn operators_decide_and_the_last_one_counts() {
             lifecycle.denial = Some(denial);
             Entry::Lifecycle(lifecycle)
         }
-        Entry::Payment(_) | Entry::Reissue(_) => unreachable!(),
+        Entry::Payment(_) | Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) => unreachable!(),
     };
     let table = [
         (act(ActVerb::Suspend, subject.clone(), NOW), Status::Suspended),
@@ -267,13 +275,13 @@ fn operators_decide_and_the_last_one_counts() {
     ];
     for (entry, expected) in table {
         record(&mut journal, &[entry]).unwrap();
-        assert_eq!(look(&mut journal, NOW, |ledger| ledger.status(&subject)), expected);
+        assert_eq!(look(&mut journal, NOW, |ledger| ledger.status(std::slice::from_ref(&subject))), expected);
         drop(journal);
         journal = home.open();
-        assert_eq!(look(&mut journal, NOW, |ledger| ledger.status(&subject)), expected);
+        assert_eq!(look(&mut journal, NOW, |ledger| ledger.status(std::slice::from_ref(&subject))), expected);
     }
     let other = Subject::Wallet(evm(2));
-    assert_eq!(look(&mut journal, NOW, |ledger| ledger.status(&other)), Status::Active);
+    assert_eq!(look(&mut journal, NOW, |ledger| ledger.status(std::slice::from_ref(&other))), Status::Active);
 }
 
 #[test]
@@ -309,8 +317,8 @@ fn a_clock_that_goes_back_reopens_nothing() {
         // The first payment left the hour. At a clock set back it stays out, and the mark does not move.
         assert_eq!([hour(&mut journal, NOW), hour(&mut journal, later)], [0, 0]);
         record(&mut journal, &[Pay::new(10, NOW).denied()]).unwrap();
-        assert_eq!(journal.high_water_unix_ms(), later * 1000);
-        assert_eq!(look(&mut journal, NOW, |ledger| ledger.high_water_unix_ms()), later * 1000);
+        assert_eq!(journal.clock().high_water_ms, later * 1000);
+        assert_eq!(look(&mut journal, NOW, |ledger| ledger.clock().high_water_ms), later * 1000);
         drop(journal);
         journal = home.open();
     }

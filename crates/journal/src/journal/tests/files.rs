@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use pursekeeper_core::ports::Journal as _;
 use pursekeeper_core::{JournalId, Scope, UnixSeconds, Usd, Window};
 
 use crate::fixtures::{Home, ID, NOW, Pay, evm, look, moment, record};
@@ -160,7 +161,7 @@ fn the_log_is_grown_once_and_kept() {
 fn a_journal_begins_with_its_name() {
     let home = Home::new();
     let journal = home.create();
-    assert_eq!((journal.id(), journal.last_seq(), journal.high_water_unix_ms()), (ID, 1, NOW * 1000));
+    assert_eq!((journal.id(), journal.last_seq(), journal.clock().high_water_ms), (ID, 1, NOW * 1000));
     let first = home.reader().record(1).unwrap().unwrap().decode().unwrap();
     assert_eq!(first.content, Content::Genesis(Genesis { journal: ID, adopted: None }));
 }

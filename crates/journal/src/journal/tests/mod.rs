@@ -2,6 +2,7 @@
 
 mod commit;
 mod files;
+mod holds;
 mod speed;
 mod tampering;
 mod windows;

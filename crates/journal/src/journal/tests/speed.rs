@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use pursekeeper_core::ports::{Journal as _, Ledger};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger};
 use pursekeeper_core::{Entry, Intent, Scope};
 use rusqlite::Connection;
 
@@ -53,7 +53,7 @@ fn decide(journal: &mut SqliteJournal, pays: &[Pay]) -> Duration {
             assert!(ledger.totals(&scope).payments[4] < u64::MAX);
         }
         ledger.outstanding(&intent.agent, &intent.endpoint);
-        Ok(entry.clone())
+        Ok(Judged::Entry(entry.clone()))
     };
     let at = moment(pays.last().unwrap().at);
     let (taken, recorded) = timed(|| journal.commit(at, &entries, batch));

@@ -1,8 +1,8 @@
 //! Whoever changes the file is found out.
 
-use pursekeeper_core::{ActVerb, Subject, UnixSeconds};
+use pursekeeper_core::{ActVerb, Claim, Subject, UnixSeconds, Usd};
 
-use crate::fixtures::{Home, ID, NOW, Pay, act, evm, moment, record};
+use crate::fixtures::{Home, ID, NOW, Pay, act, claimed, evm, moment, record, resolved, settled_for};
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::{Fault, Reader, VerifyError};
 
@@ -95,12 +95,16 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("hold", "DELETE FROM hold WHERE seq = 2"),
         ("hold", "UPDATE hold SET usd = zeroblob(16) WHERE seq = 3"),
         ("hold", "UPDATE hold SET held_until = 0"),
-        ("hold", "UPDATE hold SET state = 'released' WHERE seq = 6"),
+        ("hold", "UPDATE hold SET state = 'released', resolved_seq = 4 WHERE seq = 6"),
+        ("hold", "UPDATE hold SET network = 'eip155:1'"),
+        ("clock", "UPDATE clock SET unix_ms = unix_ms + 1"),
+        ("clock", "DELETE FROM clock"),
+        ("claim", "INSERT INTO claim VALUES (2, 4)"),
         ("hold", "UPDATE hold SET service = NULL"),
         ("hold", "UPDATE hold SET endpoint = 'GET https://b.example/'"),
         (
             "hold",
-            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, amount, usd, held_until, state FROM hold WHERE seq = 2",
+            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, network, amount, usd, held_until, state, NULL, NULL, NULL FROM hold WHERE seq = 2",
         ),
         ("request", "DELETE FROM request"),
         ("request", "UPDATE request SET seq = 3 WHERE seq = 2"),
@@ -115,10 +119,14 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("bucket", "UPDATE bucket SET payments = payments - 1 WHERE scope = 1"),
         ("bucket", "DELETE FROM bucket WHERE scope = 2"),
         ("bucket", "UPDATE bucket SET minute = minute - 1 WHERE scope = 3"),
-        ("bucket", "INSERT INTO bucket VALUES (1, 5, zeroblob(16), 0), (77, 5, zeroblob(16), 0)"),
+        (
+            "bucket",
+            "INSERT INTO bucket VALUES (1, 5, zeroblob(16), 0, zeroblob(16), 0), (77, 5, zeroblob(16), 0, zeroblob(16), 0)",
+        ),
         ("bucket", "UPDATE scope SET payments = 1 WHERE scope = 1"),
+        ("bucket", "UPDATE bucket SET settled_payments = 1"),
         ("bucket", "DELETE FROM scope WHERE scope = 1"),
-        ("bucket", "INSERT INTO scope VALUES (50, 'agent', 'ghost', zeroblob(16), 0)"),
+        ("bucket", "INSERT INTO scope VALUES (50, 'agent', 'ghost', zeroblob(16), 0, zeroblob(16), 0)"),
         ("meta", "UPDATE meta SET created_unix_ms = 1"),
         ("meta", "UPDATE meta SET adopted_held_until = 1"),
         // The end was cut off: the records that are left are whole, the tables know of more.
@@ -130,6 +138,38 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
     ];
     for (expected, sql) in table {
         let home = journal();
+        home.tamper(sql);
+        match verdict(&home) {
+            Err(VerifyError::Table { table, .. }) => assert_eq!(table, expected, "{sql}"),
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_resolution_that_does_not_follow_from_the_records_is_named() {
+    let table = [
+        ("hold", "UPDATE hold SET settled_usd = zeroblob(16) WHERE seq = 2"),
+        ("hold", "UPDATE hold SET settled_amount = '501' WHERE seq = 2"),
+        (
+            "hold",
+            "UPDATE hold SET state = 'held', settled_amount = NULL, settled_usd = NULL, resolved_seq = NULL WHERE seq = 2",
+        ),
+        ("hold", "UPDATE hold SET resolved_seq = 4 WHERE seq = 2"),
+        ("claim", "DELETE FROM claim"),
+        ("claim", "UPDATE claim SET hold = 3"),
+        ("bucket", "UPDATE bucket SET settled_usd = usd"),
+    ];
+    for (expected, sql) in table {
+        let home = Home::new();
+        let mut journal = home.create();
+        let pays = [1, 2].map(|id| Pay::new(id, NOW).permit());
+        record(&mut journal, &pays).unwrap();
+        let settled = settled_for(Usd::from_units(500_000_000));
+        let after = [claimed(2, Claim::settled(None), NOW), resolved(2, settled, NOW)];
+        record(&mut journal, &after).unwrap();
+        drop(journal);
+        assert!(verdict(&home).is_ok());
         home.tamper(sql);
         match verdict(&home) {
             Err(VerifyError::Table { table, .. }) => assert_eq!(table, expected, "{sql}"),

@@ -1,0 +1,253 @@
+//! What the gate answers, and everything that is recorded.
+
+mod act;
+mod code;
+mod evidence;
+mod warning;
+
+pub use act::{Act, ActVerb, LifecycleDecision, Subject};
+pub use code::DenyCode;
+pub use evidence::{
+    CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Claim, Evidence, Fate, HoldState, Observation, Report,
+};
+pub use warning::{Measure, NearLimit, Warning};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{AgentName, Digest, Endpoint, Intent, Moment, RequestId, UnixSeconds, WalletName, WorkflowName};
+
+/// How the caller was authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IdentitySource {
+    /// By the credentials of the Unix socket's peer.
+    UnixPeer {
+        /// The peer's user id.
+        uid: u32,
+    },
+}
+
+/// Who asks, as authenticated; never as claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The agent of the registry.
+    pub agent: AgentName,
+    /// What proved it.
+    pub source: IdentitySource,
+}
+
+impl IdentitySource {
+    /// The word used in policies and records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnixPeer { .. } => "unix-peer",
+        }
+    }
+
+    /// How many independent proofs there were.
+    #[must_use]
+    pub const fn assurance(self) -> u8 {
+        match self {
+            Self::UnixPeer { .. } => 1,
+        }
+    }
+}
+
+/// Whether an answer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// A permit binds money and is signed.
+    Enforce,
+    /// Nothing is bound or signed.
+    Preview,
+}
+
+/// What was asked, before anything was looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Who asks.
+    pub caller: Caller,
+    /// The agent's own id.
+    pub request_id: RequestId,
+    /// The call to be paid for.
+    pub endpoint: Endpoint,
+    /// The workflow it named.
+    pub workflow: Option<WorkflowName>,
+    /// The wallet it named.
+    pub wallet: Option<WalletName>,
+    /// Claims it added.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A policy that determined an answer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyRef {
+    /// Its `@id`.
+    pub id: Arc<str>,
+    /// Its `@reason`.
+    pub reason: Arc<str>,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Which rule.
+    pub code: DenyCode,
+    /// What was refused and what to do about it.
+    pub message: String,
+    /// The policies that determined it; empty when a fixed rule did.
+    pub policies: Vec<PolicyRef>,
+}
+
+impl Denial {
+    /// A refusal by a fixed rule: `what`, then the code's own advice.
+    #[must_use]
+    pub fn rule(code: DenyCode, what: impl fmt::Display) -> Self {
+        Self { code, message: format!("{what}: {}", code.fix()), policies: Vec::new() }
+    }
+
+    /// A refusal determined by policies, in the words of their reasons.
+    #[must_use]
+    pub fn by_policies(code: DenyCode, policies: Vec<PolicyRef>) -> Self {
+        let reasons: Vec<&str> = policies.iter().map(|policy| &*policy.reason).collect();
+        let what = if reasons.is_empty() { code.meaning().to_owned() } else { reasons.join("; ") };
+        Self { policies, ..Self::rule(code, what) }
+    }
+}
+
+/// What was decided about one entry of `accepts`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferVerdict {
+    /// Position in `accepts`, from 0.
+    pub index: u32,
+    /// The refusal, or nothing when it could have been signed.
+    pub denial: Option<Denial>,
+}
+
+/// A permit: the money it binds and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    /// What will be signed.
+    pub intent: Intent,
+    /// The policies that permit it.
+    pub policies: Vec<PolicyRef>,
+    /// The signature cannot be settled after this: its `validBefore` and our allowance for foreign clocks.
+    pub held_until: UnixSeconds,
+    /// Which limits are near.
+    pub warnings: Vec<Warning>,
+}
+
+/// Permitted or denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Go ahead, once this is durable.
+    Permit(Box<Permit>),
+    /// No.
+    Deny {
+        /// Why.
+        denial: Denial,
+        /// The payment that came closest, when one could be made out.
+        intent: Option<Box<Intent>>,
+    },
+}
+
+/// What the gate answered to one request for a payment, with all it was based on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// When.
+    pub at: Moment,
+    /// Whether it counts.
+    pub mode: Mode,
+    /// What was asked.
+    pub asked: Asked,
+    /// What makes a retry the same request; see [`crate::gate::PaymentAsk::fingerprint`].
+    pub fingerprint: Digest,
+    /// Each offer's verdict, in the seller's order.
+    pub offers: Vec<OfferVerdict>,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The governance bundle that judged.
+    pub bundle: Digest,
+}
+
+/// A retry that is answered with the payload already signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reissue {
+    /// When.
+    pub at: Moment,
+    /// What was asked.
+    pub asked: Asked,
+    /// The record that holds the permit.
+    pub original_seq: u64,
+    /// What was signed then.
+    pub intent: Intent,
+    /// The governance bundle in force.
+    pub bundle: Digest,
+}
+
+/// One record of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A judged request for a payment, or a preview of one.
+    Payment(Box<Decision>),
+    /// A retry answered with the payload already signed.
+    Reissue(Box<Reissue>),
+    /// An operator's act.
+    Lifecycle(Box<LifecycleDecision>),
+    /// What an agent says it saw.
+    Report(Box<Report>),
+    /// What a chain says.
+    Evidence(Box<Evidence>),
+}
+
+impl Entry {
+    /// When it was judged.
+    #[must_use]
+    pub fn at(&self) -> Moment {
+        match self {
+            Self::Payment(decision) => decision.at,
+            Self::Reissue(reissue) => reissue.at,
+            Self::Lifecycle(lifecycle) => lifecycle.at,
+            Self::Report(report) => report.at,
+            Self::Evidence(evidence) => evidence.at,
+        }
+    }
+
+    /// The permit that binds money, if this is one.
+    #[must_use]
+    pub fn binding_permit(&self) -> Option<&Permit> {
+        match self {
+            Self::Payment(decision) => match (&decision.mode, &decision.outcome) {
+                (Mode::Enforce, Outcome::Permit(permit)) => Some(permit),
+                (Mode::Preview, Outcome::Permit(_)) | (_, Outcome::Deny { .. }) => None,
+            },
+            Self::Reissue(_) | Self::Lifecycle(_) | Self::Report(_) | Self::Evidence(_) => None,
+        }
+    }
+
+    /// The hold this resolves, by the record of its permit, and what it is afterwards.
+    #[must_use]
+    pub fn resolves(&self) -> Option<(u64, HoldState)> {
+        match self {
+            Self::Evidence(evidence) => Some((evidence.original_seq, evidence.state)),
+            Self::Lifecycle(lifecycle) => match (&lifecycle.denial, lifecycle.act.verb) {
+                (None, ActVerb::Release) => lifecycle.act.hold.map(|hold| (hold, HoldState::Released)),
+                (None | Some(_), _) => None,
+            },
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) => None,
+        }
+    }
+
+    /// Whether an operator confirmed the wall clock with this.
+    #[must_use]
+    pub fn accepts_clock(&self) -> bool {
+        match self {
+            Self::Lifecycle(lifecycle) => {
+                lifecycle.denial.is_none() && lifecycle.act.verb == ActVerb::AcceptClock
+            }
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) => false,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use clap::{Args, Subcommand, ValueEnum};
+use pursekeeper_api::{Governance, v1};
+use serde_json::json;
+
+use super::{ConfigArg, Exit, block_on, client};
+use crate::output::{Output, Tone};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HoldCommand {
+    /// List signatures and what became of their money, with what agents claim.
+    #[command(
+        after_help = "Examples:\n  pursekeeper hold list --state held\n  pursekeeper hold list --output json | jq '.[].usd'"
+    )]
+    List(ListArgs),
+    /// Free the money of a signature that is dead and was not settled. You answer for that: look at the chain first.
+    Release(ReleaseArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// Only those in this state.
+    #[arg(long, value_enum)]
+    state: Option<State>,
+    /// Only those signed after this record.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    after: u64,
+    /// At most this many.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum State {
+    /// May have been or may still be settled.
+    Held,
+    /// Was settled.
+    Settled,
+    /// Can never be settled.
+    Released,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  pursekeeper hold release 01c5f0…-42 --reason \"not on chain, checked in block 123\""
+)]
+pub(super) struct ReleaseArgs {
+    /// The decision that signed, as `hold list` shows it.
+    decision: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub(super) fn run(command: HoldCommand, output: Output) -> anyhow::Result<Exit> {
+    match command {
+        HoldCommand::List(args) => list(&args, output),
+        HoldCommand::Release(args) => release(args, output),
+    }
+}
+
+fn list(args: &ListArgs, output: Output) -> anyhow::Result<Exit> {
+    let state = match args.state {
+        None => "",
+        Some(State::Held) => "held",
+        Some(State::Settled) => "settled",
+        Some(State::Released) => "released",
+    };
+    let request = v1::ListHoldsRequest { state: state.to_owned(), after_seq: args.after, limit: args.limit };
+    let holds = block_on(async {
+        let mut governance = Governance::new(client::operators(&args.config.config).await?);
+        Ok(client::answer(governance.list_holds(request).await)?.holds)
+    })?;
+    if output.is_json() {
+        output.json(&holds.iter().map(as_json).collect())?;
+        return Ok(Exit::Done);
+    }
+    let rows: Vec<Vec<String>> = holds.iter().map(|hold| row(hold, output)).collect();
+    output
+        .table(&["DECISION", "STATE", "USD", "SETTLED", "HELD UNTIL", "AGENT", "PAYEE", "CLAIMED"], &rows)?;
+    Ok(Exit::Done)
+}
+
+fn row(hold: &v1::Hold, output: Output) -> Vec<String> {
+    let v1::Hold { decision_id, state, usd, settled_usd, held_until, agent, payee, claims, .. } = hold;
+    let until = i64::try_from(*held_until).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
+    let claimed: Vec<String> = claims
+        .iter()
+        .map(|v1::Claim { outcome, detail }| format!("{outcome} {detail}").trim_end().to_owned())
+        .collect();
+    let settled = if settled_usd.is_empty() { String::new() } else { format!("${settled_usd}") };
+    vec![
+        decision_id.clone(),
+        state.clone(),
+        format!("${usd}"),
+        settled,
+        until.map(|at| at.to_string()).unwrap_or_default(),
+        agent.clone(),
+        payee.clone(),
+        output.paint(Tone::Faint, &claimed.join("; ")),
+    ]
+}
+
+fn as_json(hold: &v1::Hold) -> serde_json::Value {
+    let v1::Hold {
+        decision_id,
+        seq,
+        agent,
+        workflow,
+        wallet,
+        service,
+        endpoint,
+        network,
+        asset,
+        payee,
+        amount,
+        usd,
+        valid_before,
+        held_until,
+        state,
+        settled_usd,
+        claims,
+    } = hold;
+    let endpoint = endpoint.as_ref().map(|call| json!({ "method": call.method, "url": call.url }));
+    let claims: Vec<_> = claims
+        .iter()
+        .map(|v1::Claim { outcome, detail }| json!({ "outcome": outcome, "detail": detail }))
+        .collect();
+    json!({
+        "decision_id": decision_id, "seq": seq, "agent": agent, "workflow": workflow, "wallet": wallet,
+        "service": service, "endpoint": endpoint, "network": network, "asset": asset, "payee": payee,
+        "amount": amount, "usd": usd, "valid_before": valid_before, "held_until": held_until, "state": state,
+        "settled_usd": settled_usd, "claims": claims,
+    })
+}
+
+fn release(args: ReleaseArgs, output: Output) -> anyhow::Result<Exit> {
+    let ReleaseArgs { decision, reason, config } = args;
+    let request = v1::ReleaseHoldRequest { decision_id: decision.clone(), reason };
+    let response = block_on(async {
+        let mut governance = Governance::new(client::operators(&config.config).await?);
+        client::answer(governance.release_hold(request).await)
+    })?;
+    client::show_act(response, &format!("the money of {decision} is free"), output)
+}

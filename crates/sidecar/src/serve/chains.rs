@@ -1,0 +1,193 @@
+//! Asks the networks what became of signatures and what wallets hold, round after round, and hands it to the gate.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pursekeeper_api::v1;
+use pursekeeper_core::gate::{Answer, Ask, EvidenceAsk};
+use pursekeeper_core::ports::{Hold, Policy as _};
+use pursekeeper_core::{
+    Address, AssetId, Balance, ChainId, EvmAddress, Fate, Observation, TransferMethod, UnixSeconds,
+};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::Gatehouse;
+use super::holds::Ledger;
+use crate::chain::{Authorization, ChainError, Finding, QUESTIONS_MAX, Question, Watcher};
+
+/// What the watchers saw last, by network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chains(Arc<Mutex<BTreeMap<ChainId, Report>>>);
+
+#[derive(Clone, Debug, Default)]
+struct Report {
+    block: u64,
+    read_at: u64,
+    problem: String,
+}
+
+/// One network being watched.
+pub(super) struct Watch {
+    pub(super) network: ChainId,
+    pub(super) watcher: Watcher,
+    pub(super) interval: Duration,
+    pub(super) gatehouse: Arc<Gatehouse>,
+    pub(super) ledger: Ledger,
+    pub(super) chains: Chains,
+}
+
+/// Why a round brought nothing.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error("{}", .0.message())]
+    Journal(tonic::Status),
+}
+
+impl Chains {
+    /// For people who ask how it goes.
+    pub(super) fn report(&self) -> Vec<v1::ChainStatus> {
+        let reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = |(network, report): (&ChainId, &Report)| v1::ChainStatus {
+            network: network.to_string(),
+            block: report.block,
+            read_at: report.read_at,
+            problem: report.problem.clone(),
+        };
+        reports.iter().map(status).collect()
+    }
+
+    fn note(&self, network: &ChainId, change: impl FnOnce(&mut Report)) {
+        let mut reports = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(reports.entry(network.clone()).or_default());
+    }
+}
+
+impl Watch {
+    /// Goes round until the sidecar stops. A round that fails frees nothing, and the next one tries again.
+    pub(super) async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        self.chains.note(&self.network, |_| {});
+        let mut after_seq = 0;
+        loop {
+            let round = tokio::select! {
+                round = self.round(&mut after_seq) => round,
+                _ = stopped.changed() => return,
+            };
+            let problem = round.err().map(|error| error.to_string()).unwrap_or_default();
+            let now = self.gatehouse.now().unix_seconds().0;
+            self.chains.note(&self.network, |report| {
+                if problem.is_empty() {
+                    report.read_at = now;
+                } else if report.problem != problem {
+                    warn!(network = %self.network, %problem, "the chain cannot be read: no money is freed");
+                }
+                report.problem = problem;
+            });
+            tokio::select! {
+                () = tokio::time::sleep(self.interval) => {}
+                _ = stopped.changed() => return,
+            }
+        }
+    }
+
+    async fn round(&mut self, after_seq: &mut u64) -> Result<(), RoundError> {
+        let now = self.gatehouse.now().unix_seconds();
+        let page = self.ledger.unresolved(self.network.clone(), *after_seq, QUESTIONS_MAX).await;
+        let holds = page.map_err(RoundError::Journal)?;
+        // The next round asks about the next ones, and after the last about the first again.
+        *after_seq = holds.last().filter(|_| holds.len() >= QUESTIONS_MAX).map_or(0, |hold| hold.seq);
+        let questions: Vec<Question> = holds.iter().map(question).collect();
+        let round = self.watcher.look(&questions, now).await?;
+        for fault in &round.faults {
+            warn!(network = %self.network, %fault, "a node could not be believed");
+        }
+        let block = round.heads.iter().map(|(_, head)| head.number).max().unwrap_or(0);
+        self.chains.note(&self.network, |report| report.block = block);
+        for answer in round.answers {
+            match answer.result {
+                Ok((finding, nodes)) => self.resolve(answer.hold, finding, nodes).await,
+                Err(error) => warn!(network = %self.network, hold = answer.hold, %error, "nothing is freed"),
+            }
+        }
+        self.read_balances(now).await
+    }
+
+    /// Hands what was found to the gate, which decides whether it fits.
+    async fn resolve(&self, hold: u64, finding: Finding, nodes: u32) {
+        let (fate, block, block_hash, transaction) = match finding {
+            Finding::Alive => return,
+            Finding::Dead { block, block_hash } => (Fate::Dead, block, block_hash, None),
+            Finding::Canceled { transaction, block, block_hash } => {
+                (Fate::Dead, block, block_hash, Some(transaction))
+            }
+            Finding::Settled { amount, transaction, block, block_hash } => {
+                (Fate::Settled { amount }, block, block_hash, Some(transaction))
+            }
+        };
+        let network = self.network.clone();
+        let observation = Observation { network, block, block_hash, transaction, nodes };
+        match self.gatehouse.pass(Ask::Evidence(EvidenceAsk { hold, fate, observation })).await {
+            Ok(Answer::Resolved { decision_id, state }) => {
+                info!(decision = %decision_id, hold, state = state.as_str(), block, "a hold is resolved");
+            }
+            // Somebody else resolved it in between.
+            Ok(_) => {}
+            Err(fault) => warn!(hold, %fault, "the evidence is recorded in a later round"),
+        }
+    }
+
+    async fn read_balances(&self, now: UnixSeconds) -> Result<(), RoundError> {
+        let policy = self.gatehouse.policy();
+        let registry = policy.registry();
+        let wallets = registry.wallets.values().filter(|wallet| wallet.networks.contains(&self.network));
+        let assets: Vec<&AssetId> =
+            registry.assets.keys().filter(|asset| asset.network == self.network).collect();
+        let pairs: Vec<(Address, AssetId)> = wallets
+            .flat_map(|wallet| assets.iter().map(|asset| (wallet.address, (*asset).clone())))
+            .collect();
+        for pairs in pairs.chunks(QUESTIONS_MAX) {
+            let of: Vec<_> = pairs.iter().map(|(wallet, asset)| (evm(asset.address), evm(*wallet))).collect();
+            let read = self.watcher.balances(&of, now).await?;
+            let observed_at = read.oldest.timestamp;
+            let known = pairs.iter().zip(read.amounts).filter_map(|((wallet, asset), amount)| match amount {
+                Ok(amount) => Some((*wallet, asset.clone(), Balance { amount, observed_at })),
+                Err(error) => {
+                    warn!(network = %self.network, %wallet, %error, "a balance cannot be read");
+                    None
+                }
+            });
+            self.gatehouse.note_balances(known.collect());
+        }
+        Ok(())
+    }
+}
+
+/// What is asked about a hold.
+fn question(hold: &Hold) -> Question {
+    let intent = &hold.permit.intent;
+    Question {
+        hold: hold.seq,
+        asset: evm(intent.terms.asset.address),
+        payee: evm(intent.terms.payee),
+        amount: intent.terms.amount,
+        // The signature was not valid before, whenever exactly it was made.
+        signed_at: intent.valid_after,
+        dead_at: hold.permit.held_until,
+        authorization: match intent.terms.method {
+            TransferMethod::Eip3009 => Authorization::Eip3009 {
+                authorizer: evm(intent.wallet_address),
+                nonce: intent.nonce,
+                valid_after: intent.valid_after,
+                valid_before: intent.valid_before,
+            },
+        },
+    }
+}
+
+fn evm(address: Address) -> EvmAddress {
+    let Address::Evm(evm) = address;
+    evm
+}

@@ -1,0 +1,158 @@
+//! What moves the money of a signature, and what does not.
+
+use pursekeeper_core::gate::{Ask, EvidenceAsk, ReportAsk};
+use pursekeeper_core::{
+    ActVerb, Address, AgentName, Amount, AssetId, Balance, CLAIMS_PER_HOLD_MAX, Caller, ChainId, Claim,
+    EvmAddress, Fate, IdentitySource, NearLimit, Observation, Subject, UnixSeconds, Usd, Warning, Window,
+};
+use pursekeeper_tests::USDC;
+
+use crate::fixture::{Fixture, WALLET, act, authorized, evm, pay};
+
+fn evidence(hold: u64, fate: Fate) -> Ask {
+    let network = ChainId::parse("eip155:84532").unwrap();
+    let observation = Observation { network, block: 7, block_hash: [7; 32], transaction: None, nodes: 1 };
+    Ask::Evidence(EvidenceAsk { hold, fate, observation })
+}
+
+fn settled(amount: &str) -> Fate {
+    Fate::Settled { amount: Amount::parse(amount).unwrap() }
+}
+
+fn report(agent: &str, hold: u64, claim: Claim) -> Ask {
+    let agent = AgentName::parse(agent).unwrap();
+    let caller = Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } };
+    Ask::Report(ReportAsk { caller, hold, claim })
+}
+
+fn release(hold: Option<u64>, wallet: Address) -> Ask {
+    let mut ask = act("alice", ActVerb::Release, Subject::Wallet(wallet));
+    ask.act.hold = hold;
+    Ask::Lifecycle(ask)
+}
+
+#[test]
+fn only_what_fits_the_hold_is_evidence() {
+    let mut fixture = Fixture::new();
+    fixture.check(vec![pay("a", "10000"), pay("b", "1")], &["OK", "CEILING_EXCEEDED"]);
+    let elsewhere = match evidence(1, Fate::Dead) {
+        Ask::Evidence(mut ask) => {
+            ask.observation.network = ChainId::parse("eip155:1").unwrap();
+            Ask::Evidence(ask)
+        }
+        other => other,
+    };
+    let misfits =
+        vec![evidence(2, Fate::Dead), evidence(99, Fate::Dead), evidence(1, settled("10001")), elsewhere];
+    fixture.check(misfits, &["HoldResolved"; 4]);
+    fixture.check(vec![pay("b", "1")], &["CEILING_EXCEEDED"]);
+    assert_eq!(fixture.gate.journal().entries.len(), 3, "what does not fit is not recorded");
+}
+
+#[test]
+fn settled_for_less_frees_the_rest_and_only_once() {
+    let mut fixture = Fixture::new();
+    fixture.check(vec![pay("a", "10000")], &["OK"]);
+    fixture.check(vec![evidence(1, settled("4000")), evidence(1, Fate::Dead)], &["OK", "HoldResolved"]);
+    fixture.check(vec![pay("b", "6001"), pay("c", "6000")], &["CEILING_EXCEEDED", "OK"]);
+}
+
+#[test]
+fn a_signature_that_is_dead_frees_all_of_it_and_its_id_is_never_paid_again() {
+    let mut fixture = Fixture::new();
+    fixture.check(vec![pay("a", "10000")], &["OK"]);
+    fixture.check(vec![evidence(1, Fate::Dead), pay("b", "10000")], &["OK", "OK"]);
+    // Cancelled within its window: the payload must not leave again.
+    fixture.check(vec![pay("a", "10000")], &["REQUEST_EXPIRED"]);
+}
+
+#[test]
+fn claims_are_recorded_and_move_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.check(vec![pay("a", "10000")], &["OK"]);
+    let failed = || report("researcher", 1, Claim::failed("insufficient_funds"));
+    let paid = report("researcher", 1, Claim::settled(Some("0xabc")));
+    fixture.check(vec![failed(), paid, pay("b", "1")], &["OK", "OK", "CEILING_EXCEEDED"]);
+    let foreign = [report("writer", 1, Claim::settled(None)), report("researcher", 4, Claim::settled(None))];
+    fixture.check(foreign.to_vec(), &["PaymentUnknown", "PaymentUnknown"]);
+    let before = fixture.gate.journal().entries.len();
+    for _ in 2..CLAIMS_PER_HOLD_MAX {
+        fixture.check(vec![failed()], &["OK"]);
+    }
+    fixture.check(vec![failed()], &["ClaimsExhausted"]);
+    let claims = usize::try_from(CLAIMS_PER_HOLD_MAX).unwrap() - 2;
+    assert_eq!(fixture.gate.journal().entries.len(), before + claims);
+}
+
+#[test]
+fn an_operator_releases_only_what_is_dead() {
+    let mut fixture = Fixture::new();
+    let held_until = authorized(fixture.one(pay("a", "10000"))).intent().valid_before.plus(60);
+    let wallet = evm(WALLET);
+    let other = Address::Evm(EvmAddress::from_bytes([9; 20]));
+    fixture.check(
+        vec![
+            release(None, wallet),
+            release(Some(9), wallet),
+            release(Some(1), other),
+            release(Some(1), wallet),
+        ],
+        &["HOLD_UNKNOWN", "HOLD_UNKNOWN", "HOLD_UNKNOWN", "HOLD_ALIVE"],
+    );
+    fixture.later(held_until.0 * 1000 - fixture.now_ms);
+    fixture.check(vec![release(Some(1), wallet)], &["HOLD_ALIVE"]);
+    fixture.later(1_000);
+    fixture.check(vec![pay("b", "10000")], &["CEILING_EXCEEDED"]);
+    fixture.check(
+        vec![release(Some(1), wallet), release(Some(1), wallet), pay("b", "10000")],
+        &["OK", "HOLD_UNKNOWN", "OK"],
+    );
+}
+
+#[test]
+fn a_balance_is_known_only_while_it_is_recent() {
+    let mut fixture = Fixture::new();
+    let id = AssetId { network: ChainId::parse("eip155:84532").unwrap(), address: evm(USDC) };
+    let floor = Usd::parse("0.005").unwrap();
+    fixture.policy.0.wallets.values_mut().for_each(|wallet| wallet.floor = Some(floor));
+    let read = |fixture: &mut Fixture, amount: &str| {
+        let observed_at = UnixSeconds(fixture.now_ms.div_euclid(1000));
+        let amount = Amount::parse(amount).unwrap();
+        fixture.balances.note(evm(WALLET), id.clone(), Balance { amount, observed_at });
+    };
+    fixture.check(vec![pay("a", "1000")], &["BALANCE_UNKNOWN"]);
+    read(&mut fixture, "7000");
+    // What was signed since counts as gone: 7000 - 1000 - 1000 is the floor.
+    fixture
+        .check(vec![pay("a", "1000"), pay("b", "1000"), pay("c", "1")], &["OK", "OK", "BALANCE_BELOW_FLOOR"]);
+    fixture.later(120_000);
+    fixture.check(vec![pay("d", "1")], &["BALANCE_BELOW_FLOOR"]);
+    fixture.later(1_000);
+    fixture.check(vec![pay("d", "1")], &["BALANCE_UNKNOWN"]);
+    // Once the two can no longer be settled, a new reading has them or not.
+    fixture.later(600_000);
+    read(&mut fixture, "7000");
+    fixture.check(vec![pay("e", "2000")], &["OK"]);
+}
+
+#[test]
+fn a_limit_that_is_near_is_said_and_nothing_is_refused() {
+    let mut fixture = Fixture::new();
+    for workflow in fixture.policy.0.workflows.values_mut() {
+        workflow.ceilings.usd.insert(Window::Day, Usd::parse("0.01").unwrap());
+        workflow.ceilings.payments.insert(Window::Hour, 2);
+        workflow.ceilings.warn_at = Some(80);
+    }
+    let warned = |fixture: &mut Fixture, ask| -> Vec<String> {
+        let signed = authorized(fixture.one(ask)).into_signed(pursekeeper_core::Signature::Evm([0; 65]));
+        signed.warnings().iter().map(Warning::to_string).collect()
+    };
+    assert_eq!(warned(&mut fixture, pay("a", "7999")), Vec::<String>::new());
+    let near = [
+        "0.008 of 0.01 usd per day are used by workflow `research`",
+        "2 of 2 payments per hour are used by workflow `research`",
+    ];
+    assert_eq!(warned(&mut fixture, pay("b", "1")), near);
+    let recorded = fixture.gate.journal().entries[1].binding_permit().unwrap();
+    assert!(matches!(recorded.warnings[0].limit, NearLimit::Ceiling { window: Window::Day, .. }));
+}
