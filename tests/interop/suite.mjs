@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, cpSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -11,8 +12,11 @@ import { promisify } from "node:util";
 import * as grpc from "@grpc/grpc-js";
 import { costs, mint, peers, premium, routes } from "./client.mjs";
 
+// A seller that takes a payment and never settles it.
+const deadbeat = { payee: "0x00000000000000000000000000000000DeaDBeef" };
+
 // The test's own user is both the agent and the operator. Each seller is one service, with its own payee; /premium is
-// in neither.
+// in none.
 const registry = (wallet) => `
 version: 1
 teams: [platform]
@@ -23,8 +27,8 @@ agents:
 workflows:
   interop:
     owner: platform
-    services: [seller-v2, seller-v1]
-    ceilings: { usd: { payment: "0.05", day: "1" } }
+    services: [seller-v2, seller-v1, deadbeat]
+    ceilings: { usd: { payment: "0.05", day: "1" }, warn_at: 1% }
 wallets:
   ${wallet.name}:
     address: "${wallet.address}"
@@ -33,6 +37,7 @@ wallets:
     revokers: [platform]
     workflows: [interop]
     networks: ["${peers.network}"]
+    floor: "0.10"
 services:
   seller-v2:
     origin: "${peers.v2.url}"
@@ -44,6 +49,11 @@ services:
     methods: [GET]
     paths: [/v1/weather]
     payees: ["${peers.v1.payee}"]
+  deadbeat:
+    origin: "${deadbeat.url}"
+    methods: [GET]
+    paths: [/]
+    payees: ["${deadbeat.payee}"]
 assets:
   usdc:
     network: "${peers.network}"
@@ -69,16 +79,49 @@ let serve;
 let wallet;
 
 before(async () => {
+  deadbeat.url = await listen((req, res) => {
+    const offer = {
+      scheme: "exact",
+      network: peers.network,
+      amount: "1000",
+      asset: peers.asset,
+      payTo: deadbeat.payee,
+      maxTimeoutSeconds: 3,
+      extra: { name: "USDC", version: "2" },
+    };
+    const required = { x402Version: 2, resource: { url: `${deadbeat.url}/` }, accepts: [offer] };
+    if (req.headers["payment-signature"]) return res.writeHead(504).end("the settlement timed out");
+    res.writeHead(402, { "PAYMENT-REQUIRED": Buffer.from(JSON.stringify(required)).toString("base64") }).end();
+  });
   await succeeds("init", home);
+  // anvil makes a block a second; four of them are final enough here.
+  const file = join(home, "pursekeeper.yaml");
+  const chains = { [peers.network]: { urls: [peers.rpc], interval_secs: 1, confirmations: 4 } };
+  const text = readFileSync(file, "utf8").replace("skew_secs: 60", "skew_secs: 5");
+  writeFileSync(file, `${text}\nchains: ${JSON.stringify(chains)}\n`);
   [wallet] = JSON.parse(await succeeds("wallet", "list", ...config, "--output", "json"));
   writeFileSync(join(home, "policies", "registry.yaml"), registry(wallet));
   const out = openSync(log, "a");
   serve = spawn(binary, ["serve", ...config], { stdio: ["ignore", out, out] });
   await answers();
+  // The wallet has a floor: before its balance is known, and while it is empty, it pays nothing.
+  await until(async () => (await previewed()).code === "BALANCE_BELOW_FLOOR", "the empty balance is known");
   await mint(wallet.address, FUNDS);
+  await until(async () => (await previewed()).code === undefined, "the new balance is known");
 });
 
-after(() => serve?.kill("SIGKILL"));
+// Whether the deadbeat would be paid now, and why not. `pay --preview` asks and binds nothing.
+async function previewed() {
+  const { output } = await run(binary, ["pay", deadbeat.url, "--preview", ...config, "--output", "json"]);
+  const answer = JSON.parse(output);
+  assert.ok(answer.denied || answer.would_sign, output);
+  return answer.denied ?? {};
+}
+
+after(() => {
+  serve?.kill("SIGKILL");
+  deadbeat.server.close();
+});
 
 // What each buyer makes of a route: `code` is the exit status, `output` what it printed.
 const buyers = {
@@ -147,16 +190,33 @@ for (const [library, command] of Object.entries({
   });
 }
 
+test("money is freed by the chain alone: never by what the agent claims", { timeout: 90_000 }, async () => {
+  const { code, errors } = await run(binary, ["pay", deadbeat.url, ...config]);
+  assert.equal(code, 1, errors);
+  const find = async () => (await holds()).find(({ payee }) => payee.toLowerCase() === deadbeat.payee.toLowerCase());
+  const claimed = await find();
+  assert.deepEqual([claimed.state, claimed.claims.map(({ outcome }) => outcome)], ["held", ["failed"]]);
+  const release = ["hold", "release", claimed.decision_id, "--reason", "too early", ...config];
+  assert.match((await run(binary, release)).errors, /HOLD_ALIVE/);
+  await until(async () => (await find()).state !== "held", "the chain has passed the end of the signature");
+  assert.equal((await find()).state, "released");
+  await until(async () => (await holds()).every(({ state }) => state !== "held"), "every purchase is final");
+  const settled = (await holds()).filter(({ state }) => state === "settled");
+  assert.equal(settled.length, routes.length * Object.keys(buyers).length);
+  assert.ok(settled.every(({ usd, settled_usd }) => Number(usd) === Number(settled_usd)));
+});
+
 test("the operator sees every payment and denial in the audit trail and the budget", async () => {
   const lines = (await succeeds("audit", "tail", "-n", "100", ...config, "--output", "json")).trim().split("\n");
   const decisions = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "payment");
   const permits = decisions.filter(({ verdict }) => verdict === "permit");
-  assert.equal(decisions.length, (routes.length + 1) * Object.keys(buyers).length);
-  assert.equal(permits.length, routes.length * Object.keys(buyers).length);
+  assert.equal(decisions.length, (routes.length + 1) * Object.keys(buyers).length + 1);
+  assert.equal(permits.length, routes.length * Object.keys(buyers).length + 1);
   const budgets = JSON.parse(await succeeds("budget", "show", ...config, "--output", "json"));
   const day = budgets.find(({ scope, window }) => scope === "workflow" && window === "day");
   const spent = routes.reduce((sum, { price }) => sum + price, 0n) * BigInt(Object.keys(buyers).length);
-  assert.equal(Number(day.held), Number(spent) / 1e6);
+  assert.deepEqual([Number(day.settled), Number(day.held)], [Number(spent) / 1e6, 0]);
+  assert.ok(permits.at(-1).warnings.length > 0, "a hundredth of the day is spent");
 });
 
 test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, async () => {
@@ -166,6 +226,25 @@ test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, async () => {
 });
 
 test("the audit trail verifies", () => succeeds("audit", "verify", ...config));
+
+async function holds() {
+  return JSON.parse(await succeeds("hold", "list", ...config, "--output", "json"));
+}
+
+// A server on loopback: its URL.
+async function listen(handler) {
+  deadbeat.server = createServer(handler).listen(0, "127.0.0.1");
+  await once(deadbeat.server, "listening");
+  return `http://127.0.0.1:${deadbeat.server.address().port}`;
+}
+
+async function until(done, what) {
+  const deadline = Date.now() + 60_000;
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error(`gave up waiting until ${what}: ${readFileSync(log, "utf8")}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
 
 async function succeeds(...args) {
   const { code, output, errors } = await run(binary, args);

@@ -232,6 +232,12 @@ impl ChainConfig {
     /// # Errors
     /// What is wrong, in words. URLs are not repeated: they may hold credentials.
     pub fn watcher(&self, network: &str) -> Result<(ChainId, Watcher), String> {
+        let nodes = self.nodes(network)?;
+        let network = nodes.network.clone();
+        Watcher::new(nodes).map(|watcher| (network, watcher)).map_err(|error| error.to_string())
+    }
+
+    fn nodes(&self, network: &str) -> Result<Nodes, String> {
         let network = ChainId::parse(network).map_err(|error| error.to_string())?;
         let mut urls = Vec::new();
         for (position, url) in (1..).zip(&self.urls) {
@@ -239,15 +245,14 @@ impl ChainConfig {
             urls.push(url.parse().map_err(|error: url::ParseError| wrong(error))?);
         }
         let finality = self.confirmations.map_or(Finality::Finalized, Finality::Confirmations);
-        let nodes = Nodes {
-            network: network.clone(),
+        Ok(Nodes {
+            network,
             urls,
             quorum: self.quorum,
             log_blocks_max: self.log_blocks_max,
             timeout: Duration::from_millis(self.timeout_ms_max),
             finality,
-        };
-        Watcher::new(nodes).map(|watcher| (network, watcher)).map_err(|error| error.to_string())
+        })
     }
 
     fn problems(&self, network: &str) -> Vec<String> {
@@ -344,5 +349,70 @@ impl Config {
         for path in paths {
             *path = base.join(&*path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: &str = "urls: [\"https://node.example/key\"]";
+
+    fn chain(text: &str) -> ChainConfig {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn every_field_of_a_chain_reaches_its_watcher() {
+        let of = |text: &str| chain(&format!("{NODE}\n{text}")).nodes("eip155:8453").unwrap();
+        let plain = of("");
+        assert_eq!((plain.network.to_string().as_str(), plain.quorum), ("eip155:8453", 1));
+        assert_eq!((plain.timeout, plain.log_blocks_max), (Duration::from_secs(5), 1_000));
+        assert_eq!(
+            (plain.urls[0].as_str(), plain.finality),
+            ("https://node.example/key", Finality::Finalized)
+        );
+        assert_eq!(of("quorum: 2").quorum, 2);
+        assert_eq!(of("timeout_ms_max: 7").timeout, Duration::from_millis(7));
+        assert_eq!(of("log_blocks_max: 9").log_blocks_max, 9);
+        assert_eq!(of("confirmations: 4").finality, Finality::Confirmations(4));
+        assert_eq!(chain(&format!("{NODE}\ninterval_secs: 3")).interval_secs, 3);
+    }
+
+    #[test]
+    fn a_chain_that_cannot_be_watched_is_refused_without_its_urls() {
+        let table = [
+            ("eip155:8453", "urls: []", "quorum"),
+            ("eip155:8453", "urls: [\"node.example/secret\"]", "number 1"),
+            ("eip155:8453", "urls: [\"ftp://node.example/secret\"]", "http"),
+            ("eip155:8453", "urls: [\"https://a.example/secret\", \"https://a.example/other\"]", "a.example"),
+            ("eip155:8453", "urls: [\"https://a.example/secret\"]\nquorum: 2", "quorum"),
+            ("eip155:8453", "urls: [\"https://a.example/secret\"]\nquorum: 0", "quorum"),
+            ("eip155:8453", "urls: [\"https://a.example/secret\"]\nlog_blocks_max: 0", "log_blocks_max"),
+            ("eip155:8453", "urls: [\"https://a.example/secret\"]\ninterval_secs: 0", "at least 1"),
+            ("eip155:8453", "urls: [\"https://a.example/secret\"]\ntimeout_ms_max: 0", "at least 1"),
+            ("solana:x", "urls: [\"https://a.example/secret\"]", "solana"),
+            ("base", "urls: [\"https://a.example/secret\"]", "CAIP-2"),
+        ];
+        for (network, text, what) in table {
+            let problems = chain(text).problems(network).join("\n");
+            assert!(problems.contains(what) && !problems.contains("secret"), "{text}: {problems}");
+        }
+    }
+
+    #[test]
+    fn every_limit_of_the_gate_reaches_it() {
+        let text = "validity_secs_max: 1\nskew_secs: 2\nclock_back_ms_max: 3\nclock_ahead_ms_max: 4\n\
+                    clock_reboot_ms_max: 5\nbalance_age_secs_max: 6";
+        let limits: Limits = serde_yaml::from_str(text).unwrap();
+        let expected = Settings {
+            validity_secs_max: 1,
+            skew_secs: 2,
+            clock_back_ms_max: 3,
+            clock_ahead_ms_max: 4,
+            clock_reboot_ms_max: 5,
+            balance_age_secs_max: 6,
+        };
+        assert_eq!(limits.settings(), expected);
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigArg, Exit, block_on, client};
 use crate::http::{self, Call};
-use crate::output::Output;
+use crate::output::{Output, Tone};
 
 /// Longest body that is printed as part of a JSON object, in bytes. Without `--output json` there is no limit.
 const JSON_BODY_LEN_MAX: usize = 16 * 1024 * 1024;
@@ -29,6 +29,7 @@ Redirects are not followed: ask for the new URL yourself, so that it is judged.
 Examples:
   pursekeeper pay https://api.example.com/weather
   pursekeeper pay https://api.example.com/infer -d '{\"prompt\":\"hello\"}'
+  pursekeeper pay https://api.example.com/weather --preview
   pursekeeper pay https://api.example.com/report --request-id report-2026-11-22 --output json")]
 pub(super) struct PayArgs {
     /// What to fetch.
@@ -54,6 +55,9 @@ pub(super) struct PayArgs {
     /// unless given.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
+    /// Ask what the answer would be; sign nothing and pay nothing.
+    #[arg(long)]
+    preview: bool,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -93,6 +97,9 @@ async fn fetch(args: PayArgs, call: Call, output: Output) -> anyhow::Result<Exit
         wallet: args.wallet,
         labels: std::collections::HashMap::new(),
     };
+    if args.preview {
+        return preview(client::answer(signer.preview(request).await)?, output);
+    }
     let signed = match client::answer(signer.sign_payment(request).await)?.result {
         Some(Answer::Signed(signed)) => signed,
         Some(Answer::Denied(denied)) => {
@@ -115,6 +122,32 @@ async fn fetch(args: PayArgs, call: Call, output: Output) -> anyhow::Result<Exit
     };
     purchase.report(&mut signer, outcome(&paid)).await;
     deliver(paid, Some(&purchase), output).await.with_context(|| purchase.advice())
+}
+
+/// Says whether it would be paid.
+fn preview(answer: v1::PreviewResponse, output: Output) -> anyhow::Result<Exit> {
+    use v1::preview_response::Result as Previewed;
+    let v1::WouldSign { decision_id, wallet_address, offer_index, usd, warnings } = match answer.result {
+        Some(Previewed::WouldSign(would)) => would,
+        Some(Previewed::Denied(denied)) => {
+            client::show_refusal(&denied, output)?;
+            return Ok(Exit::Denied);
+        }
+        None => anyhow::bail!("the sidecar gave an empty answer"),
+    };
+    if output.is_json() {
+        let would = json!({
+            "decision_id": decision_id, "wallet_address": wallet_address, "offer_index": offer_index,
+            "usd": usd, "warnings": warnings,
+        });
+        output.json(&json!({ "would_sign": would }))?;
+        return Ok(Exit::Done);
+    }
+    output.line(&format!("would pay ${usd} from {wallet_address} (decision {decision_id})"))?;
+    for warning in warnings {
+        output.line(&format!("  {}", output.paint(Tone::Faint, &warning)))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// What the seller's answer says about the payment.
@@ -242,7 +275,7 @@ impl Purchase {
 
     /// For a person: how much went from whom to whom.
     fn paid(&self, settlement: Option<&Value>) -> String {
-        let v1::Signed { wallet_address, decision_id, .. } = &self.signed;
+        let v1::Signed { wallet_address, decision_id, warnings, .. } = &self.signed;
         let what = match &self.decision {
             Some(v1::Decision { usd, payee, wallet, .. }) => {
                 format!("paid ${usd} from wallet {wallet} ({wallet_address}) to {payee}")
@@ -253,7 +286,8 @@ impl Purchase {
         let transaction = transaction.filter(|transaction| !transaction.is_empty());
         let transaction =
             transaction.map(|text| format!(", transaction {}", printable(text))).unwrap_or_default();
-        format!("{what}\n  decision {decision_id}{transaction}")
+        let near = warnings.iter().map(|warning| format!("\n  near a limit: {warning}")).collect::<String>();
+        format!("{what}\n  decision {decision_id}{transaction}{near}")
     }
 
     /// What holds when a seller has the payment and did not deliver.
