@@ -3,11 +3,13 @@
 //! The fields that keep it from starting are in `start.rs`.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use pursekeeper_api::v1;
-use pursekeeper_tests::{Offer, Purse, URL, challenge_v2, reason, request, signed, verify};
+use pursekeeper_tests::{Offer, Purse, URL, challenge_v2, denied, reason, request, signed, verify};
 use rusqlite::Connection;
 use serde_json::Value;
 use tonic::Code;
@@ -249,4 +251,39 @@ async fn a_stop_waits_for_calls_under_way_and_not_for_ever() {
     assert!(sidecar.stop().success());
     let took = begun.elapsed().as_secs();
     assert!((1..10).contains(&took), "{took} s");
+}
+
+/// What Prometheus would read.
+fn scrape(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(format!("GET /metrics HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn metrics_are_scraped_where_they_are_told_and_nowhere_else() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let purse = purse_with("listeners:\n", &format!("listeners:\n  metrics: {address}\n"));
+    let (from, to) = ("usd: { day: \"2\" }", "warn_at: 50%, usd: { day: \"0.002\" }");
+    purse.replace("policies/registry.yaml", from, to);
+    let sidecar = purse.serve();
+    let mut signer = sidecar.signer().await;
+    let _ = signed(signer.sign_payment(request("a", "1500")).await);
+    let _ = denied(signer.sign_payment(request("b", "1500")).await);
+    let text = scrape(&address);
+    for line in [
+        r#"pursekeeper_decisions_total{verdict="permit",code=""} 1"#,
+        r#"pursekeeper_decisions_total{verdict="deny",code="CEILING_EXCEEDED"} 1"#,
+        r#"pursekeeper_limit_warnings_total{scope="agent",name="crawler",window="day"} 1"#,
+        "pursekeeper_serving 1",
+        "pursekeeper_journal_seq 3",
+        "pursekeeper_batches_total 2",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    drop(sidecar);
+    let sidecar = Purse::init().serve();
+    assert!(TcpStream::connect(&address).is_err(), "{}", sidecar.log());
 }

@@ -1,6 +1,7 @@
 //! `pursekeeper.yaml`: where things are, who listens where, and what bounds everything.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -94,6 +95,9 @@ pub struct Listeners {
     pub agents: Listener,
     /// Where operators govern and audit.
     pub operators: Listener,
+    /// Where Prometheus scrapes, such as `127.0.0.1:9464`. Nothing else is served there.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// One Unix socket.

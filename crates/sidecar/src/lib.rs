@@ -11,6 +11,7 @@ pub mod config;
 mod demo;
 mod http;
 pub mod identity;
+pub mod metrics;
 mod output;
 mod record;
 pub mod serve;

@@ -5,7 +5,6 @@
 //! thread hop, and many share one fsync.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -16,6 +15,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::block_in_place;
 
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::standing::Standing;
 
 /// Why there is no answer. Nothing was signed.
@@ -76,7 +76,7 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     problem: Mutex<Option<Problem>>,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
-    batches: AtomicU64,
+    metrics: Metrics,
     capacity: Capacity,
 }
 
@@ -120,7 +120,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let durable_seq = watch::Sender::new(journal.last_seq());
         Arc::new(Self {
             durable_seq,
-            batches: AtomicU64::new(0),
+            metrics: Metrics::default(),
             gate: Mutex::new(Gate::new(journal, settings)),
             queue: Mutex::new(Queue { acts: VecDeque::new(), payments: VecDeque::new(), led: false }),
             policy: ArcSwap::new(policy),
@@ -200,10 +200,10 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         lock(&self.problem).clone()
     }
 
-    /// Transactions made durable since start.
+    /// What was counted since start.
     #[must_use]
-    pub fn batches(&self) -> u64 {
-        self.batches.load(Ordering::Relaxed)
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Follows the last record on disk.
@@ -284,7 +284,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         self.durable_seq.send_replace(gate.journal().last_seq());
         match passed {
             Ok(answers) => {
-                self.batches.fetch_add(1, Ordering::Relaxed);
+                self.metrics.batch();
                 answers.into_iter().map(|answer| Ok(self.in_force(answer))).collect()
             }
             Err(error) => {
@@ -301,6 +301,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
 
     /// What operators decided binds signatures under way before the operator hears of it.
     fn in_force(&self, answer: Answer) -> Answer {
+        self.metrics.count(&answer);
         if let Answer::Acted { subject, status: Some(status), .. } = &answer {
             self.standing.set(subject.clone(), *status);
         }

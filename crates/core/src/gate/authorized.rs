@@ -93,6 +93,12 @@ impl Authorized {
         &self.intent
     }
 
+    /// Which limits are near.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// Spends the right.
     #[must_use]
     pub fn into_signed(self, signature: Signature) -> Signed {

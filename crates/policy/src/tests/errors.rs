@@ -1,5 +1,7 @@
 //! What a bundle may not say: every mistake is found, with its line and what to do.
 
+use pursekeeper_core::ports::Policy as _;
+
 use super::fixture::REGISTRY;
 use crate::{Bundle, BundleError, BundleErrors, BundleOptions};
 
@@ -163,6 +165,48 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         ("    recovery: [treasury]\n", "", "`recovery` is missing"),
         ("    revokers: [treasury, research]", "    revokers: []", "the list is empty"),
         ("    networks: [\"eip155:8453\"]", "    networks: []", "the list is empty"),
+        ("    floor: \"10\"", "    floor: 10", "money goes in quotes"),
+        ("    floor: \"10\"", "    floor: \"0\"", "zero binds nothing"),
+        ("    floor: \"10\"", "    floor: \"-1\"", "not a dollar amount"),
+        ("    warn_below: \"15\"", "    warn_below: \"1_5\"", "not a dollar amount"),
+        ("    warn_below: \"15\"", "    warn_below: \"0.00001\"", "at most four decimals"),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { warn_at: 80, usd: { month: \"50\" } }",
+            "write `80%`",
+        ),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { warn_at: 0%, usd: { month: \"50\" } }",
+            "write `80%`",
+        ),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { warn_at: 101%, usd: { month: \"50\" } }",
+            "write `80%`",
+        ),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { warn_at: 80%, usd: { payment: \"50\" } }",
+            "no ceiling on a sum",
+        ),
+        ("    uids: [1001]", "    was: crawler-1\n    uids: [1001]", "write a list"),
+        ("    uids: [1001]", "    was: [Crawler]\n    uids: [1001]", "is not a name"),
+        (
+            "teams: [treasury, research, sales]",
+            "teams: [treasury, research, sales]\n@sidecar: { owners: [] }",
+            "the list is empty",
+        ),
+        (
+            "teams: [treasury, research, sales]",
+            "teams: [treasury, research, sales]\n@sidecar: { owners: [ops] }",
+            "no team `ops`",
+        ),
+        (
+            "teams: [treasury, research, sales]",
+            "teams: [treasury, research, sales]\n@sidecar: {}",
+            "`owners` is missing",
+        ),
         (
             "    networks: [\"eip155:8453\"]",
             "    networks: [\"eip155:8453\"]\n@    status: paused",
@@ -199,6 +243,40 @@ fn a_wallet_is_its_address_and_serves_one_workflow_unless_shared() {
     let shared = REGISTRY.replace(line, "    workflows: [sales, research]\n    shared: true\n");
     let bundle = Bundle::from_parts(&shared, &[], BundleOptions::default()).unwrap();
     assert!(bundle.warnings().iter().any(|warning| warning.what.contains("shared by 2 workflows")));
+}
+
+#[test]
+fn what_was_spent_under_a_name_belongs_to_one_subject() {
+    let table = [
+        (
+            "    uids: [1001]",
+            "    was: [seller]\n    uids: [1001]",
+            "agent `crawler` was `seller`, but there is",
+        ),
+        (
+            "    uids: [1001]",
+            "    was: [crawler]\n    uids: [1001]",
+            "agent `crawler` was `crawler`, but there is",
+        ),
+        (
+            "    owner: research\n",
+            "    was: [sales]\n    owner: research\n",
+            "workflow `research` was `sales`",
+        ),
+    ];
+    for (from, to, what) in table {
+        let text = REGISTRY.replacen(from, to, 1);
+        assert!(errors(&text, &[]).to_string().contains(what), "{to}: {}", errors(&text, &[]));
+    }
+    let both = REGISTRY
+        .replace("    uids: [1001]", "    was: [old]\n    uids: [1001]")
+        .replace("seller: { uids: [1002],", "seller: { was: [old], uids: [1002],");
+    assert!(errors(&both, &[]).to_string().contains("both were `old`"));
+    let renamed = REGISTRY.replace("    uids: [1001]", "    was: [spider, robot]\n    uids: [1001]");
+    let bundle = Bundle::from_parts(&renamed, &[], BundleOptions::default()).unwrap();
+    let crawler = pursekeeper_core::AgentName::parse("crawler").unwrap();
+    let names: Vec<String> = bundle.registry().names_of_agent(&crawler).map(ToString::to_string).collect();
+    assert_eq!(names, ["crawler", "robot", "spider"]);
 }
 
 #[test]

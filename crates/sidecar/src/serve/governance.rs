@@ -179,7 +179,7 @@ impl Governance for GovernanceService {
             bundle_digest: policy.digest().to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             subjects: self.subjects(policy.registry()),
-            batches: self.gatehouse.batches(),
+            batches: self.gatehouse.metrics().batches(),
             chains: self.chains.report(),
         }))
     }

@@ -6,6 +6,7 @@ mod convert;
 mod governance;
 mod holds;
 mod listener;
+mod scrape;
 mod signer;
 
 use std::future::Future;
@@ -175,6 +176,7 @@ impl Sidecar {
             "serving"
         );
         self.watch_chains(&stopped)?;
+        self.serve_metrics(&stopped).await?;
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 
@@ -196,6 +198,17 @@ impl Sidecar {
             let _ = std::fs::remove_file(&listener.path);
         }
         problem.map_or(Ok(()), |problem| Err(ServeError::Fatal(problem.message)))
+    }
+
+    /// Lets Prometheus scrape, if there is a port for it.
+    async fn serve_metrics(&self, stopped: &watch::Receiver<bool>) -> Result<(), ServeError> {
+        let Some(address) = self.config.listeners.metrics else { return Ok(()) };
+        let listener = scrape::bind(address).await;
+        let listener =
+            listener.map_err(|source| ServeError::Listen { path: address.to_string().into(), source })?;
+        let scraped = scrape::Scraped { gatehouse: self.gatehouse.clone(), chains: self.chains.clone() };
+        tokio::spawn(scrape::serve(listener, scraped, stopped.clone()));
+        Ok(())
     }
 
     /// Asks every configured network what became of signatures, until the sidecar stops.

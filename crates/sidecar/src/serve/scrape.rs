@@ -1,0 +1,85 @@
+//! Metrics for Prometheus, on a port that serves nothing else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::chains::Chains;
+use super::{Gatehouse, done};
+
+/// What begins every metric's name.
+const PREFIX: &str = "pursekeeper";
+
+/// What is looked at for each scrape.
+#[derive(Clone)]
+pub(super) struct Scraped {
+    pub(super) gatehouse: Arc<Gatehouse>,
+    pub(super) chains: Chains,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Network {
+    network: String,
+}
+
+/// Opens the port. It is not served yet.
+pub(super) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// Answers scrapes until the sidecar stops.
+pub(super) async fn serve(listener: TcpListener, scraped: Scraped, stopped: watch::Receiver<bool>) {
+    let router = Router::new().route("/metrics", get(metrics)).with_state(scraped);
+    // It ends when it is told to; a connection that fails concerns nobody else.
+    let _ = axum::serve(listener, router).with_graceful_shutdown(done(stopped)).await;
+}
+
+async fn metrics(State(scraped): State<Scraped>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &scraped.registry()) {
+        Ok(()) => {
+            let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, form)], text).into_response()
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+impl Scraped {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix(PREFIX);
+        self.gatehouse.metrics().register(&mut registry);
+        let gauge = |value: u64| {
+            let gauge = Gauge::<i64>::default();
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge
+        };
+        let serving = u64::from(self.gatehouse.problems().is_empty());
+        registry.register("serving", "1 while payments can be signed", gauge(serving));
+        let clock_off = u64::from(self.gatehouse.clock_problem().is_some());
+        registry.register("clock_unbelieved", "1 while the clock jumped or went back", gauge(clock_off));
+        let seq = *self.gatehouse.durable_seq().borrow();
+        registry.register("journal_seq", "The last durable record", gauge(seq));
+        let (blocks, reads) = (Family::<Network, Gauge>::default(), Family::<Network, Gauge>::default());
+        for chain in self.chains.report() {
+            let network = Network { network: chain.network };
+            blocks.get_or_create(&network).set(i64::try_from(chain.block).unwrap_or(i64::MAX));
+            reads.get_or_create(&network).set(i64::try_from(chain.read_at).unwrap_or(i64::MAX));
+        }
+        registry.register("chain_block", "The latest final block that was read", blocks);
+        registry.register("chain_read_timestamp_seconds", "The last round that succeeded", reads);
+        registry
+    }
+}
