@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use pursekeeper_core::ports::{Hold, Journal, Judged, Ledger, LedgerError, Prior, Recorded};
+use pursekeeper_core::ports::{Hold, Journal, Judged, Ledger, LedgerError, Prior, Recorded, Used};
 use pursekeeper_core::{
-    AgentName, ClockMark, DecisionId, Endpoint, Entry, HoldState, JournalId, Moment, Permit, RequestId,
-    Scope, Status, Subject, Totals, UnixSeconds, Usd, Window,
+    AgentName, ClockMark, DecisionId, Digest, Endpoint, Entry, HoldState, JournalId, Moment, Permit,
+    RequestId, Scope, SignInOutcome, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -97,6 +97,16 @@ impl View<'_> {
         (1..).zip(self.entries())
     }
 
+    fn sign_ins(&self) -> impl Iterator<Item = (u64, Digest, &SignInPermit)> {
+        self.numbered().filter_map(|(seq, entry)| {
+            let Entry::SignIn(decision) = entry else { return None };
+            match &decision.outcome {
+                SignInOutcome::Permit(permit) => Some((seq, decision.fingerprint, &**permit)),
+                SignInOutcome::Deny { .. } => None,
+            }
+        })
+    }
+
     /// Every hold with what became of it.
     fn holds(&self) -> impl Iterator<Item = (u64, &Permit, HoldState)> {
         self.numbered().filter_map(|(seq, entry)| {
@@ -125,6 +135,13 @@ impl Ledger for View<'_> {
                 }
             }
         }
+        for (_, _, permit) in self.sign_ins().filter(|(_, _, permit)| signs_in(permit, scope)) {
+            let lengths = Window::ROLLING.iter().map(|(_, secs)| *secs).chain([u64::MAX]);
+            for (at, secs) in lengths.enumerate() {
+                *totals.sign_ins.get_mut(at).unwrap() +=
+                    u64::from(self.now < permit.counted_until.plus(secs));
+            }
+        }
         totals
     }
 
@@ -134,7 +151,11 @@ impl Ledger for View<'_> {
                 let done = decision.denial.is_none() && names.contains(&decision.act.subject);
                 decision.act.verb.status().filter(|_| done)
             }
-            Entry::Payment(_) | Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) => None,
+            Entry::Payment(_)
+            | Entry::Reissue(_)
+            | Entry::Report(_)
+            | Entry::Evidence(_)
+            | Entry::SignIn(_) => None,
         };
         self.entries().filter_map(act).last().unwrap_or_default()
     }
@@ -143,12 +164,21 @@ impl Ledger for View<'_> {
         let found = self
             .holds()
             .find(|(_, Permit { intent, .. }, _)| intent.agent == *agent && intent.request_id == *id);
-        Ok(found.map(|(seq, permit, state)| {
-            let fingerprint = self.numbered().find_map(|(at, entry)| match entry {
-                Entry::Payment(decision) if at == seq => Some(decision.fingerprint),
-                _ => None,
-            });
-            Prior { seq, fingerprint: fingerprint.unwrap(), intent: permit.intent.clone(), state }
+        if let Some((seq, permit, state)) = found {
+            let fingerprint =
+                self.entries().nth(usize::try_from(seq - 1).unwrap()).map(|entry| match entry {
+                    Entry::Payment(decision) => decision.fingerprint,
+                    other => panic!("{other:?} holds money"),
+                });
+            let used = Used::Payment(Box::new(permit.intent.clone()), state);
+            return Ok(Some(Prior { seq, fingerprint: fingerprint.unwrap(), used }));
+        }
+        let same = |(_, _, SignInPermit { intent, .. }): &(u64, Digest, &SignInPermit)| {
+            intent.agent == *agent && intent.request_id == *id
+        };
+        Ok(self.sign_ins().find(same).map(|(seq, fingerprint, permit)| {
+            let used = Used::SignIn(Box::new(permit.intent.clone()));
+            Prior { seq, fingerprint, used }
         }))
     }
 
@@ -181,6 +211,17 @@ impl Ledger for View<'_> {
 
     fn clock(&self) -> ClockMark {
         after(self.journal.clock_before, self.entries())
+    }
+}
+
+fn signs_in(permit: &SignInPermit, scope: &Scope) -> bool {
+    let intent = &permit.intent;
+    match scope {
+        Scope::Agent(name) => intent.agent == *name,
+        Scope::Workflow(name) => intent.workflow == *name,
+        Scope::Wallet(address) => intent.wallet_address == *address,
+        Scope::Service(name) => intent.service.as_ref() == Some(name),
+        Scope::Payee(_) => false,
     }
 }
 

@@ -188,7 +188,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
                     Outcome::Deny { denial, .. } => panic!("recorded as denied: {denial:?}"),
                 },
                 Entry::Lifecycle(decision) => &decision.policies,
-                Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) => {
+                Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) | Entry::SignIn(_) => {
                     panic!("`{}` is no new request", case.name)
                 }
             };

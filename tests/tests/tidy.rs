@@ -41,6 +41,8 @@ const AMBIENT: [(&str, &[&str]); 5] = [
 
 const PORTS: [&str; 3] = ["Policy", "Journal", "Custody"];
 const FILE_LINES_MAX: usize = 500;
+/// The ceilings are a table: one short rule for each subject, measure and window.
+const CEDAR_LINES_MAX: usize = 600;
 const TEXT_EXTENSIONS: [&str; 9] =
     ["rs", "proto", "cedar", "cedarschema", "yaml", "toml", "sql", "mjs", "py"];
 /// Directories that are made, not written.
@@ -203,7 +205,7 @@ fn only_the_gate_makes_a_right_to_sign() {
         }
     }
     clean(&wrong);
-    assert_eq!(made, 2, "one for a permit, one for a retry");
+    assert_eq!(made, 3, "one for a payment, one for a sign-in, one for a retry");
 }
 
 #[test]
@@ -225,7 +227,8 @@ fn no_file_is_longer_than_one_can_read() {
         top.iter().flat_map(|dir| files(dir)).filter(|file| TEXT_EXTENSIONS.contains(&extension(file)));
     let long = |file: PathBuf| {
         let lines = read(&file).lines().count();
-        (lines > FILE_LINES_MAX).then(|| format!("{}: {lines} lines", show(&file)))
+        let max = if extension(&file) == "cedar" { CEDAR_LINES_MAX } else { FILE_LINES_MAX };
+        (lines > max).then(|| format!("{}: {lines} lines", show(&file)))
     };
     clean(&texts.filter_map(long).collect::<Vec<_>>());
 }

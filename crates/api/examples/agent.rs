@@ -6,10 +6,12 @@ use std::error::Error;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pursekeeper_api::v1::report_outcome_request::Outcome;
 use pursekeeper_api::v1::sign_payment_request::Challenge;
 use pursekeeper_api::v1::sign_payment_response::Result as Answer;
-use pursekeeper_api::v1::{Denied, Endpoint, SignPaymentRequest, Signed};
+use pursekeeper_api::v1::{Denied, Endpoint, ReportOutcomeRequest, SignPaymentRequest, Signed};
 use pursekeeper_api::{Signer, connect};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, Response, StatusCode};
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
@@ -45,11 +47,24 @@ async fn paying_request(
     match signer.sign_payment(ask).await?.into_inner().result {
         Some(Answer::Signed(signed)) => {
             let paid = request()?.header(&signed.header_name, &signed.header_value).send().await?;
+            // Say what happened: it is recorded beside the payment, as a claim.
+            let outcome = match settlement(&paid) {
+                Some(header) => Outcome::PaymentResponse(header.as_bytes().to_vec()),
+                None => Outcome::Error(paid.status().to_string()),
+            };
+            let decision_id = signed.decision_id.clone();
+            signer.report_outcome(ReportOutcomeRequest { decision_id, outcome: Some(outcome) }).await?;
             Ok(Ok((paid, Some(signed))))
         }
         Some(Answer::Denied(denied)) => Ok(Err(denied)),
         None => Err("the sidecar is newer than this client".into()),
     }
+}
+
+/// What the seller says about the payment.
+fn settlement(response: &Response) -> Option<&HeaderValue> {
+    let names = ["PAYMENT-RESPONSE", "X-PAYMENT-RESPONSE"];
+    names.into_iter().find_map(|name| response.headers().get(name))
 }
 
 #[tokio::main]
@@ -65,9 +80,7 @@ async fn main() -> Fallible<()> {
     let mut signer = Signer::new(connect(socket).await?);
     match paying_request(&mut signer, (method, url), body.first().map(String::as_str)).await? {
         Ok((response, signed)) => {
-            let settlement = ["PAYMENT-RESPONSE", "X-PAYMENT-RESPONSE"].into_iter();
-            let settlement = settlement.filter_map(|name| response.headers().get(name)).next();
-            let settlement: Option<serde_json::Value> = match settlement {
+            let settlement: Option<serde_json::Value> = match settlement(&response) {
                 Some(header) => Some(serde_json::from_slice(&STANDARD.decode(header)?)?),
                 None => None,
             };

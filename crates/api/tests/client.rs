@@ -11,7 +11,8 @@ use pursekeeper_api::v1::sign_payment_response::Result as Answer;
 use pursekeeper_api::v1::signer_server::{Signer as SignerService, SignerServer};
 use pursekeeper_api::v1::{
     Denied, GetBudgetRequest, GetBudgetResponse, GetDecisionRequest, GetDecisionResponse, PreviewResponse,
-    SignPaymentRequest, SignPaymentResponse,
+    ReportOutcomeRequest, ReportOutcomeResponse, SignInRequest, SignInResponse, SignPaymentRequest,
+    SignPaymentResponse,
 };
 use pursekeeper_api::{CALL_HEADER, CALL_HEADER_VALUE, ConnectError, FILE_DESCRIPTOR_SET, Signer, connect};
 use tokio::net::UnixListener;
@@ -46,6 +47,17 @@ impl SignerService for Refusing {
     }
 
     async fn get_budget(&self, _: Request<GetBudgetRequest>) -> Result<Response<GetBudgetResponse>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn sign_in(&self, _: Request<SignInRequest>) -> Result<Response<SignInResponse>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn report_outcome(
+        &self,
+        _: Request<ReportOutcomeRequest>,
+    ) -> Result<Response<ReportOutcomeResponse>, Status> {
         Err(Status::unimplemented("not part of this test"))
     }
 

@@ -19,8 +19,8 @@ pub struct ClockMark {
 /// What can be believed of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockTrust {
-    /// All of it.
-    Sound,
+    /// All of it; never less than the latest record says, so that nothing that is over begins again.
+    Sound(Moment),
     /// The wall clock is behind the journal.
     Regressed {
         /// By this many milliseconds.
@@ -52,8 +52,9 @@ impl ClockMark {
     pub fn after(self, at: Moment, accepts: bool) -> Self {
         let Self { high_water_ms, anchor } = self;
         let of_this_boot = anchor.is_some_and(|anchor| anchor.boot_id == at.boot_id);
-        // A clock that is behind tells nothing about where the next boot begins.
-        let moves = accepts || (!of_this_boot && at.unix_ms >= high_water_ms);
+        // A clock that is behind tells nothing about where this boot began, and neither does a time that is only believed
+        // because the clock jumped: that is the high-water mark itself.
+        let moves = accepts || (!of_this_boot && at.unix_ms > high_water_ms);
         Self { high_water_ms: high_water_ms.max(at.unix_ms), anchor: if moves { Some(at) } else { anchor } }
     }
 
@@ -74,7 +75,7 @@ impl ClockMark {
         };
         let ahead_ms = at.unix_ms.saturating_sub(expected);
         if ahead_ms <= ahead_max {
-            return ClockTrust::Sound;
+            return ClockTrust::Sound(Moment { unix_ms: at.unix_ms.max(self.high_water_ms), ..at });
         }
         let believed = Moment { unix_ms: expected.max(self.high_water_ms), ..at };
         ClockTrust::Jumped { ahead_ms, believed }
@@ -96,22 +97,23 @@ mod tests {
     #[test]
     fn the_wall_clock_may_not_leave_the_boot_clock() {
         let mark = ClockMark::default().after(at(1, 5_000, START), false);
+        let sound = ClockTrust::Sound;
         let jumped = |ahead_ms, believed| ClockTrust::Jumped { ahead_ms, believed };
         let table = [
             // A day passes on both clocks.
-            (at(1, 86_405_000, START + 86_400_000), ClockTrust::Sound),
+            (at(1, 86_405_000, START + 86_400_000), sound(at(1, 86_405_000, START + 86_400_000))),
             // Ahead by exactly the tolerance, and by one more.
-            (at(1, 6_000, START + 1_000 + 60_000), ClockTrust::Sound),
+            (at(1, 6_000, START + 61_000), sound(at(1, 6_000, START + 61_000))),
             (at(1, 6_000, START + 61_001), jumped(60_001, at(1, 6_000, START + 1_000))),
             // Back by exactly the tolerance, and by one more.
-            (at(1, 6_000, START - 2_000), ClockTrust::Sound),
+            (at(1, 6_000, START - 2_000), sound(at(1, 6_000, START))),
             (at(1, 6_000, START - 2_001), ClockTrust::Regressed { behind_ms: 2_001 }),
             // After a reboot the last record counts.
-            (at(2, 10, START + 86_400_000), ClockTrust::Sound),
+            (at(2, 10, START + 86_400_000), sound(at(2, 10, START + 86_400_000))),
             (at(2, 10, START + 86_400_001), jumped(86_400_001, at(2, 10, START))),
             (at(2, 10, u64::MAX), jumped(u64::MAX - START, at(2, 10, START))),
             // A boot clock that went back is no boot clock.
-            (at(1, 4_000, START + 61_000), ClockTrust::Sound),
+            (at(1, 4_000, START + 61_000), sound(at(1, 4_000, START + 61_000))),
         ];
         for (now, expected) in table {
             assert_eq!(mark.trust(now, TOLERANCE), expected, "{now:?}");
@@ -123,7 +125,7 @@ mod tests {
         let mut mark = ClockMark::default().after(at(1, 0, START), false);
         for step in 1..=3 {
             let now = at(1, 0, START + step * 20_000);
-            assert_eq!(mark.trust(now, TOLERANCE), ClockTrust::Sound);
+            assert_eq!(mark.trust(now, TOLERANCE), ClockTrust::Sound(now));
             mark = mark.after(now, false);
         }
         assert!(matches!(mark.trust(at(1, 0, START + 80_000), TOLERANCE), ClockTrust::Jumped { .. }));
@@ -136,7 +138,7 @@ mod tests {
         let ClockTrust::Jumped { believed, .. } = mark.trust(far, TOLERANCE) else { panic!("it jumped") };
         let denied = mark.after(believed, false);
         assert!(matches!(denied.trust(far, TOLERANCE), ClockTrust::Jumped { .. }));
-        assert_eq!(denied.after(far, true).trust(far, TOLERANCE), ClockTrust::Sound);
+        assert_eq!(denied.after(far, true).trust(far, TOLERANCE), ClockTrust::Sound(far));
     }
 
     #[test]
@@ -144,6 +146,17 @@ mod tests {
         let mark = ClockMark::default().after(at(1, 0, START), false);
         let behind = mark.after(at(2, 0, START - 10_000), false);
         assert_eq!(behind.anchor, mark.anchor);
-        assert_eq!(behind.trust(at(2, 1_000, START + 3_600_000), TOLERANCE), ClockTrust::Sound);
+        let later = at(2, 1_000, START + 3_600_000);
+        assert_eq!(behind.trust(later, TOLERANCE), ClockTrust::Sound(later));
+    }
+
+    #[test]
+    fn after_a_reboot_with_a_wrong_clock_it_is_enough_to_put_it_right() {
+        let mark = ClockMark::default().after(at(1, 0, START), false);
+        let wrong = at(2, 0, START + 30 * 86_400_000);
+        let ClockTrust::Jumped { believed, .. } = mark.trust(wrong, TOLERANCE) else { panic!("it jumped") };
+        let denied = mark.after(believed, false);
+        let right = at(2, 60_000, START + 5 * 3_600_000);
+        assert_eq!(denied.trust(right, TOLERANCE), ClockTrust::Sound(right));
     }
 }

@@ -35,11 +35,13 @@ pub struct Totals {
     pub usd: [Usd; 5],
     /// Payments, in the order of [`Window::TOTALLED`].
     pub payments: [u64; 5],
+    /// Sign-ins, in the order of [`Window::TOTALLED`].
+    pub sign_ins: [u64; 5],
 }
 
 impl Totals {
     /// With every window counted as spent: what a journal that replaces a lost one begins with.
-    pub const EXHAUSTED: Self = Self { usd: [Usd::MAX; 5], payments: [u64::MAX; 5] };
+    pub const EXHAUSTED: Self = Self { usd: [Usd::MAX; 5], payments: [u64::MAX; 5], sign_ins: [u64::MAX; 5] };
 
     /// With one more payment of `usd`. A sum that does not fit stays at its maximum, which no ceiling reaches.
     #[must_use]
@@ -47,7 +49,14 @@ impl Totals {
         Self {
             usd: self.usd.map(|total| total.checked_add(usd).unwrap_or(Usd::MAX)),
             payments: self.payments.map(|count| count.saturating_add(1)),
+            ..self
         }
+    }
+
+    /// With one more sign-in.
+    #[must_use]
+    pub fn with_sign_in(self) -> Self {
+        Self { sign_ins: self.sign_ins.map(|count| count.saturating_add(1)), ..self }
     }
 
     /// Both together: what a subject spent under two names. A sum that does not fit stays at its maximum.
@@ -57,7 +66,8 @@ impl Totals {
         for (usd, more) in sum.usd.iter_mut().zip(other.usd) {
             *usd = usd.checked_add(more).unwrap_or(Usd::MAX);
         }
-        for (count, more) in sum.payments.iter_mut().zip(other.payments) {
+        let counts = sum.payments.iter_mut().zip(other.payments);
+        for (count, more) in counts.chain(sum.sign_ins.iter_mut().zip(other.sign_ins)) {
             *count = count.saturating_add(more);
         }
         sum
@@ -73,6 +83,14 @@ impl Totals {
     #[must_use]
     pub fn payments_in(&self, window: Window) -> Option<u64> {
         index(window).and_then(|at| self.payments.get(at)).copied()
+    }
+}
+
+impl Totals {
+    /// Sign-ins in a window; nothing for [`Window::Payment`], which keeps no total.
+    #[must_use]
+    pub fn sign_ins_in(&self, window: Window) -> Option<u64> {
+        index(window).and_then(|at| self.sign_ins.get(at)).copied()
     }
 }
 

@@ -4,7 +4,7 @@ use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
     Act, AgentName, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry, Facts, HoldState, Intent,
-    Moment, Permit, PolicyRef, RequestId, Scope, Status, Subject, Totals, UnixSeconds, Usd,
+    Moment, Permit, PolicyRef, RequestId, Scope, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -17,6 +17,9 @@ pub trait Policy {
 
     /// Judges a payment. It cannot fail: what cannot be evaluated is denied.
     fn decide(&self, intent: &Intent, facts: &Facts) -> Verdict;
+
+    /// Judges a sign-in. It cannot fail: what cannot be evaluated is denied.
+    fn decide_sign_in(&self, intent: &SignInIntent, facts: &Facts) -> Verdict;
 
     /// Judges an operator's act.
     fn decide_act(&self, act: &Act, now: UnixSeconds) -> Verdict;
@@ -69,10 +72,17 @@ pub struct Prior {
     pub seq: u64,
     /// What makes a retry the same request.
     pub fingerprint: Digest,
-    /// What was permitted.
-    pub intent: Intent,
-    /// What became of its money.
-    pub state: HoldState,
+    /// What it was used for.
+    pub used: Used,
+}
+
+/// What a request id was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Used {
+    /// A payment, and what became of its money.
+    Payment(Box<Intent>, HoldState),
+    /// A sign-in.
+    SignIn(Box<SignInIntent>),
 }
 
 /// Money bound by a permit.

@@ -39,6 +39,8 @@ pub struct Ceilings {
     pub usd: BTreeMap<Window, Usd>,
     /// Number of payments; never for [`Window::Payment`].
     pub payments: BTreeMap<Window, u64>,
+    /// Number of sign-ins; never for [`Window::Payment`], and never for a payee, whom nobody signs in to.
+    pub sign_ins: BTreeMap<Window, u64>,
     /// From how many percent of a ceiling on a payment that is permitted is marked.
     pub warn_at: Option<u8>,
 }
@@ -224,21 +226,18 @@ impl Registry {
 
     /// A subject and the subjects it was under earlier names. What was spent, decided or asked for under an earlier name
     /// still counts.
-    #[must_use]
     pub fn names_of_agent<'r>(&'r self, name: &'r AgentName) -> impl Iterator<Item = &'r AgentName> {
         let was = self.agents.get(name).map(|agent| &agent.was);
         std::iter::once(name).chain(was.into_iter().flatten())
     }
 
     /// See [`Registry::names_of_agent`].
-    #[must_use]
     pub fn names_of_workflow<'r>(&'r self, name: &'r WorkflowName) -> impl Iterator<Item = &'r WorkflowName> {
         let was = self.workflows.get(name).map(|workflow| &workflow.was);
         std::iter::once(name).chain(was.into_iter().flatten())
     }
 
     /// See [`Registry::names_of_agent`].
-    #[must_use]
     pub fn names_of_service<'r>(&'r self, name: &'r ServiceName) -> impl Iterator<Item = &'r ServiceName> {
         let was = self.services.get(name).map(|service| &service.was);
         std::iter::once(name).chain(was.into_iter().flatten())
@@ -264,6 +263,22 @@ impl Registry {
             Subject::Service(name) => self.names_of_service(name).cloned().map(Subject::Service).collect(),
             Subject::Wallet(_) | Subject::Sidecar => vec![subject.clone()],
         }
+    }
+
+    /// The subject as it is called now; itself when no name was changed.
+    #[must_use]
+    pub fn current(&self, subject: &Subject) -> Subject {
+        let renamed = match subject {
+            Subject::Agent(name) => (self.agents.iter().find(|(_, agent)| agent.was.contains(name)))
+                .map(|(now, _)| Subject::Agent(now.clone())),
+            Subject::Workflow(name) => (self.workflows.iter())
+                .find(|(_, workflow)| workflow.was.contains(name))
+                .map(|(now, _)| Subject::Workflow(now.clone())),
+            Subject::Service(name) => (self.services.iter().find(|(_, service)| service.was.contains(name)))
+                .map(|(now, _)| Subject::Service(now.clone())),
+            Subject::Wallet(_) | Subject::Sidecar => None,
+        };
+        renamed.unwrap_or_else(|| subject.clone())
     }
 
     /// The ceilings a subject declares, if it is declared.

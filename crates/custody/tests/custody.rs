@@ -20,7 +20,8 @@ use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
     Act, AgentName, Amount, Asked, AssetId, Balances, Caller, ChainId, ClockMark, DecisionId, Digest,
     Endpoint, Entry, EvmAddress, Facts, IdentitySource, Intent, JournalId, Moment, OriginMatch, Reissue,
-    RequestId, Signature, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName, domain_separator,
+    RequestId, SignInIntent, Signable, Signature, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
+    domain_separator,
 };
 use pursekeeper_custody::{CustodyError, Import, Keystore, LocalCustody, Passphrase};
 use serde_json::Value;
@@ -64,6 +65,10 @@ impl Policy for Unasked {
         unreachable!()
     }
 
+    fn decide_sign_in(&self, _: &SignInIntent, _: &Facts) -> Verdict {
+        unreachable!()
+    }
+
     fn decide_act(&self, _: &Act, _: UnixSeconds) -> Verdict {
         unreachable!()
     }
@@ -74,7 +79,13 @@ fn authorize(intent: Intent) -> Authorized {
     let caller = Caller { agent: intent.agent.clone(), source: IdentitySource::UnixPeer { uid: 0 } };
     let (request_id, endpoint) = (intent.request_id.clone(), intent.endpoint.clone());
     let asked = Asked { caller, request_id, endpoint, workflow: None, wallet: None, labels: BTreeMap::new() };
-    let reissue = Reissue { at: AT, asked, original_seq: 1, intent, bundle: Digest::default() };
+    let reissue = Reissue {
+        at: AT,
+        asked,
+        original_seq: 1,
+        what: Signable::Payment(intent),
+        bundle: Digest::default(),
+    };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
     match gate
         .pass(&Unasked, Surroundings { at: AT, balances: &Balances::default() }, Vec::new())
@@ -159,6 +170,6 @@ fn what_is_authorised_is_signed_as_viem_signs_it() {
         let signed = custody(vector).sign(authorize(intent.clone())).unwrap();
         assert_eq!(signed.signature().to_string(), vector["signature"].as_str().unwrap());
         assert!(matches!(signed.signature(), Signature::Evm(_)));
-        assert_eq!(signed.intent(), &intent);
+        assert_eq!(signed.what(), &Signable::Payment(intent.clone()));
     }
 }

@@ -10,7 +10,7 @@ use pursekeeper_core::{HoldState, Totals, UnixSeconds, Usd, Window};
 /// Length of a bucket, in seconds.
 const BUCKET_SECS: u64 = 60;
 
-/// Dollars and number of payments.
+/// Dollars, and numbers of payments and sign-ins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Sum {
     /// Settled and held.
@@ -21,6 +21,7 @@ pub(crate) struct Sum {
     pub(crate) settled_usd: Usd,
     /// How many of `payments` are settled.
     pub(crate) settled_payments: u64,
+    pub(crate) sign_ins: u64,
 }
 
 /// One bucket.
@@ -76,12 +77,17 @@ impl Sum {
         Self { usd, payments: 1, ..Self::default() }
     }
 
+    /// What one sign-in counts for.
+    pub(crate) fn sign_in() -> Self {
+        Self { sign_ins: 1, ..Self::default() }
+    }
+
     /// What one signature of `usd` counts for.
     pub(crate) fn of(usd: Usd, state: HoldState) -> Self {
         match state {
             HoldState::Held => Self::one(usd),
             HoldState::Settled { amount: _, usd } => {
-                Self { usd, payments: 1, settled_usd: usd, settled_payments: 1 }
+                Self { usd, payments: 1, settled_usd: usd, settled_payments: 1, sign_ins: 0 }
             }
             HoldState::Released => Self::default(),
         }
@@ -93,6 +99,7 @@ impl Sum {
             payments: self.payments.checked_add(other.payments)?,
             settled_usd: self.settled_usd.checked_add(other.settled_usd)?,
             settled_payments: self.settled_payments.checked_add(other.settled_payments)?,
+            sign_ins: self.sign_ins.checked_add(other.sign_ins)?,
         })
     }
 
@@ -102,6 +109,7 @@ impl Sum {
             payments: self.payments.checked_sub(other.payments)?,
             settled_usd: self.settled_usd.checked_sub(other.settled_usd)?,
             settled_payments: self.settled_payments.checked_sub(other.settled_payments)?,
+            sign_ins: self.sign_ins.checked_sub(other.sign_ins)?,
         })
     }
 }
@@ -119,10 +127,11 @@ impl Account {
         self.change(minute, |total| total.plus(sum))
     }
 
-    /// Takes back what was added.
-    pub(crate) fn remove(&mut self, Bucket { minute, sum }: Bucket) -> Option<()> {
+    /// Takes back what was added, and with it the bucket if that was `opened` for it. A bucket that was there before
+    /// stays, also when it is empty: what was released from it may have to be put back.
+    pub(crate) fn remove(&mut self, Bucket { minute, sum }: Bucket, opened: bool) -> Option<()> {
         self.change(minute, |total| total.minus(sum))?;
-        if self.buckets.get(&minute).is_some_and(|sum| *sum == Sum::default()) {
+        if opened {
             self.buckets.remove(&minute);
         }
         Some(())
@@ -194,7 +203,11 @@ impl Account {
                 None => return Totals::EXHAUSTED,
             }
         }
-        Totals { usd: sums.map(|sum| sum.usd), payments: sums.map(|sum| sum.payments) }
+        Totals {
+            usd: sums.map(|sum| sum.usd),
+            payments: sums.map(|sum| sum.payments),
+            sign_ins: sums.map(|sum| sum.sign_ins),
+        }
     }
 
     /// Moves the windows on to `now`, so that the next totals need not look at what left them by then.
@@ -292,7 +305,7 @@ mod tests {
                 let before = account.clone();
                 let bucket = Bucket { minute: minute_of(UnixSeconds(held_until)), sum: Sum::one(Usd::from_units(usd.into())) };
                 account.add(bucket).unwrap();
-                account.remove(bucket).unwrap();
+                account.remove(bucket, !before.has_bucket(bucket.minute)).unwrap();
                 prop_assert_eq!(&account, &before);
                 account.add(bucket).unwrap();
                 holds.push((held_until, usd.into()));

@@ -37,6 +37,14 @@ pub enum JournalError {
         /// The id in the file.
         found: JournalId,
     },
+    /// The latest records are gone with the write-ahead log.
+    #[error(
+        "`{0}` is missing or empty: it holds the latest records, and without it the journal would forget what was spent; put it back, or, if it is lost, start over with `pursekeeper journal adopt`"
+    )]
+    LogLost(PathBuf),
+    /// The file has a second name, under which another sidecar could write it with another log and another lock.
+    #[error("`{0}` is linked under more than one name: remove the others, one wallet has one journal")]
+    Linked(PathBuf),
     /// Somebody else writes this journal.
     #[error("the journal is in use by {holder}: one wallet, one journal, one running sidecar")]
     InUse {
@@ -101,6 +109,8 @@ impl JournalError {
             | Self::Foreign(_)
             | Self::Newer { .. }
             | Self::OtherJournal { .. }
+            | Self::LogLost(_)
+            | Self::Linked(_)
             | Self::InUse { .. }
             | Self::SqliteTooOld(_)
             | Self::File { .. }

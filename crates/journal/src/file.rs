@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 const WAL_LEN_START: u64 = 4 << 20;
 /// What is written to grow it: a little more, because the last pages stay in memory.
 const WAL_FILLER_LEN: i64 = 9 << 19;
+/// Bytes of a write-ahead log before its first record (sqlite.org/fileformat2.html §4.1).
+const WAL_HEADER_LEN: u64 = 32;
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 64;
 
@@ -66,10 +68,38 @@ pub(crate) fn locate_new(path: &Path) -> Result<PathBuf, JournalError> {
 pub(crate) fn open(path: &Path, access: Access) -> Result<(Connection, Meta), JournalError> {
     // INVARIANT: the file is opened through SQLite only. Closing any other descriptor of it would drop the locks that
     // every connection of this process holds (sqlite.org/howtocorrupt.html §2.2).
+    one_name(path)?;
+    let log_len = std::fs::metadata(beside(path, "-wal")).map_or(0, |metadata| metadata.len());
     recognise(path)?;
     let connection = connect(path, access)?;
     let meta = read_meta(&connection)?;
+    // The writer grows the log before its first record and never gives it up, so that a journal that was written to
+    // without one has lost it, and with it every record since the last checkpoint.
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode == "wal" && log_len < WAL_HEADER_LEN {
+        return Err(JournalError::LogLost(beside(path, "-wal")));
+    }
     Ok((connection, meta))
+}
+
+/// Makes sure that the file is known by `path` only: lock and log stand beside a name, not a file.
+fn one_name(path: &Path) -> Result<(), JournalError> {
+    let failed = |source| JournalError::File { path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(failed)?.nlink() == 1 {
+        return Ok(());
+    }
+    // A crash while it was created may have left the draft's name.
+    let draft = beside(path, ".new");
+    let same = |metadata: std::fs::Metadata| {
+        std::fs::metadata(path).is_ok_and(|own| own.ino() == metadata.ino() && own.dev() == metadata.dev())
+    };
+    if std::fs::symlink_metadata(&draft).is_ok_and(same) {
+        remove_draft(&draft)?;
+    }
+    match std::fs::metadata(path).map_err(failed)?.nlink() {
+        1 => Ok(()),
+        _ => Err(JournalError::Linked(path.to_owned())),
+    }
 }
 
 /// Makes an empty journal file with its schema, lets `fill` write the first rows in the same transaction, and puts it

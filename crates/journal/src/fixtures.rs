@@ -9,10 +9,11 @@ use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Denial,
     DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, JournalId,
     LifecycleDecision, Mode, Moment, Observation, OfferVerdict, OperatorName, OriginMatch, Outcome, Permit,
-    PolicyRef, Reissue, Report, RequestId, ServiceName, Subject, TransferMethod, UnixSeconds, Usd,
+    PolicyRef, Reissue, Report, RequestId, ServiceName, Signable, Subject, TransferMethod, UnixSeconds, Usd,
     WalletName, WorkflowName,
 };
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
 use crate::{JournalError, Reader, SqliteJournal};
@@ -152,7 +153,7 @@ impl Pay {
             at: moment(at),
             asked: self.asked(),
             original_seq,
-            intent: self.intent(),
+            what: Signable::Payment(self.intent()),
             bundle: Digest([0xbb; 32]),
         }))
     }
@@ -228,7 +229,14 @@ impl Home {
 
     /// Changes the file behind the journal's back.
     pub(crate) fn tamper(&self, sql: &str) {
-        Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+        self.stranger().execute_batch(sql).unwrap();
+    }
+
+    /// A connection of somebody else's, which leaves the write-ahead log where it is.
+    pub(crate) fn stranger(&self) -> Connection {
+        let connection = Connection::open(self.path()).unwrap();
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        connection
     }
 }
 

@@ -9,7 +9,8 @@ use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded};
 use pursekeeper_core::{
-    ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, Scope, Status, Subject, UnixSeconds,
+    ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, Scope, SignInOutcome, Status, Subject,
+    UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -29,7 +30,9 @@ const FOLDS_PER_SCOPE_MAX: usize = 2;
 /// Stale buckets folded per batch.
 const FOLDS_PER_BATCH_MAX: usize = 64;
 /// Records after which the writer makes a checkpoint itself, if nobody did.
-const CHECKPOINT_RECORDS_MAX: u64 = 8_192;
+const CHECKPOINT_RECORDS_MAX: u64 = 1_024;
+/// Records that make a checkpoint in a quiet moment worth its price.
+const CHECKPOINT_RECORDS_MIN: u64 = 64;
 
 /// The journal of one sidecar: one SQLite file, one writer.
 ///
@@ -150,13 +153,20 @@ impl SqliteJournal {
         match self.health {
             Health::Sound => Ok(()),
             Health::Broken => Err(JournalError::Broken),
-            Health::Stuck => match store::probe(&self.connection) {
-                Ok(()) => {
-                    self.health = Health::Sound;
-                    Ok(())
+            Health::Stuck => {
+                // What is in the database already need not stay in the log: then the log begins anew, in the space it has.
+                match self.checkpoint() {
+                    Ok(()) | Err(JournalError::Full(_) | JournalError::Busy(_)) => {}
+                    Err(error) => return Err(error),
                 }
-                Err(error) => Err(self.fail(error)),
-            },
+                match store::probe(&self.connection) {
+                    Ok(()) => {
+                        self.health = Health::Sound;
+                        Ok(())
+                    }
+                    Err(error) => Err(self.fail(error)),
+                }
+            }
         }
     }
 
@@ -170,6 +180,17 @@ impl SqliteJournal {
         }
         self.since_checkpoint = 0;
         file::checkpoint(&self.connection).map_err(|error| self.fail(error))
+    }
+
+    /// What is worth doing in a quiet moment: a checkpoint, once there is something to move.
+    ///
+    /// # Errors
+    /// See [`SqliteJournal::checkpoint`].
+    pub fn upkeep(&mut self) -> Result<(), JournalError> {
+        match self.health {
+            Health::Sound if self.since_checkpoint >= CHECKPOINT_RECORDS_MIN => self.checkpoint(),
+            Health::Sound | Health::Stuck | Health::Broken => Ok(()),
+        }
     }
 
     /// Decides and records a batch inside a transaction that is begun and committed here.
@@ -219,7 +240,8 @@ impl SqliteJournal {
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
-                    store::insert_request(&self.connection, seq, decision, permit)?;
+                    let id = (&permit.intent.agent, &permit.intent.request_id);
+                    store::insert_request(&self.connection, seq, id, decision.fingerprint)?;
                     store::insert_hold(&self.connection, seq, permit)?;
                     self.state.hold(changes, seq, permit)?;
                 }
@@ -229,6 +251,13 @@ impl SqliteJournal {
                     let subject = lifecycle.act.subject.clone();
                     store::put_status(&self.connection, seq, &subject, status)?;
                     self.state.set_status(changes, subject, (status, seq));
+                }
+            }
+            Entry::SignIn(decision) => {
+                if let SignInOutcome::Permit(permit) = &decision.outcome {
+                    let id = (&permit.intent.agent, &permit.intent.request_id);
+                    store::insert_request(&self.connection, seq, id, decision.fingerprint)?;
+                    self.state.sign_in(changes, permit)?;
                 }
             }
             Entry::Report(report) => store::insert_claim(&self.connection, report.original_seq, seq)?,
@@ -256,7 +285,7 @@ impl SqliteJournal {
         let mut touched: Vec<(i64, u64, &Scope)> = Vec::new();
         for change in changes.log() {
             let (scope, minute, created) = match change {
-                Change::Bucket { scope, bucket, created } => (scope, bucket.minute, *created),
+                Change::Bucket { scope, bucket, created, opened: _ } => (scope, bucket.minute, *created),
                 Change::Replaced { scope, minute, .. } => (scope, *minute, false),
                 Change::Hold { .. } | Change::Resolved { .. } | Change::Status { .. } => continue,
             };

@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
-use pursekeeper_core::ports::{Hold, Ledger, LedgerError, Prior};
+use pursekeeper_core::ports::{Hold, Ledger, LedgerError, Prior, Used};
 use pursekeeper_core::{
-    AgentName, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope, Status, Subject, Totals,
-    UnixSeconds, Usd,
+    AgentName, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope, SignInIntent,
+    SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
@@ -57,6 +57,10 @@ impl Ledger for View<'_> {
 
 /// The permit in record `seq` and what became of its money.
 pub(crate) fn hold(connection: &Connection, seq: u64) -> Result<Option<Hold>, JournalError> {
+    // What SQLite cannot number is no record: whoever asks for it gets the answer for none.
+    if i64::try_from(seq).is_err() {
+        return Ok(None);
+    }
     let Some((body, state)) = store::find_permit(connection, seq)? else { return Ok(None) };
     let wrong = || JournalError::damaged(format!("record {seq} has a hold and is no permit"));
     let permit = permit(&body, seq)?.ok_or_else(wrong)?;
@@ -71,18 +75,42 @@ fn permit(body: &[u8], seq: u64) -> Result<Option<Permit>, JournalError> {
             (Mode::Enforce, Outcome::Permit(permit)) if record.seq == seq => Some(*permit),
             (Mode::Enforce | Mode::Preview, Outcome::Permit(_) | Outcome::Deny { .. }) => None,
         },
-        Content::Entry(Entry::Reissue(_) | Entry::Lifecycle(_) | Entry::Report(_) | Entry::Evidence(_))
+        Content::Entry(
+            Entry::Reissue(_)
+            | Entry::Lifecycle(_)
+            | Entry::Report(_)
+            | Entry::Evidence(_)
+            | Entry::SignIn(_),
+        )
         | Content::Genesis(_) => None,
     })
 }
 
 fn prior(connection: &Connection, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, JournalError> {
     let Some((seq, fingerprint)) = store::find_request(connection, agent, id)? else { return Ok(None) };
-    let found = hold(connection, seq)?.filter(|hold| {
-        let intent = &hold.permit.intent;
-        intent.agent == *agent && intent.request_id == *id
-    });
     let wrong = || JournalError::damaged(format!("record {seq} is not the permit of request id `{id}`"));
-    let Hold { permit, state, .. } = found.ok_or_else(wrong)?;
-    Ok(Some(Prior { seq, fingerprint, intent: permit.intent, state }))
+    let used = match hold(connection, seq)? {
+        Some(Hold { permit, state, .. }) => {
+            let intent = permit.intent;
+            let same = intent.agent == *agent && intent.request_id == *id;
+            same.then(|| Used::Payment(Box::new(intent), state))
+        }
+        None => sign_in(connection, seq)?
+            .filter(|intent| intent.agent == *agent && intent.request_id == *id)
+            .map(|intent| Used::SignIn(Box::new(intent))),
+    };
+    Ok(Some(Prior { seq, fingerprint, used: used.ok_or_else(wrong)? }))
+}
+
+/// The sign-in that record `seq` permits, if it permits one.
+fn sign_in(connection: &Connection, seq: u64) -> Result<Option<SignInIntent>, JournalError> {
+    let Some(body) = store::find_record(connection, seq)? else { return Ok(None) };
+    let record = decode(&body)?;
+    Ok(match record.content {
+        Content::Entry(Entry::SignIn(decision)) if record.seq == seq => match decision.outcome {
+            SignInOutcome::Permit(permit) => Some(permit.intent),
+            SignInOutcome::Deny { .. } => None,
+        },
+        Content::Entry(_) | Content::Genesis(_) => None,
+    })
 }

@@ -25,14 +25,16 @@ pub(crate) fn usd(units: [u8; 16]) -> Usd {
     Usd::from_units(u128::from_be_bytes(units))
 }
 
-/// The sum that four columns from `at` on hold.
+/// The sum that five columns from `at` on hold.
 pub(crate) fn sum(row: &rusqlite::Row<'_>, at: usize) -> Result<Sum, JournalError> {
-    let [payments_at, settled_at, settled_payments_at] = [1, 2, 3].map(|next| at.saturating_add(next));
+    let [payments_at, settled_at, settled_payments_at, sign_ins_at] =
+        [1, 2, 3, 4].map(|next| at.saturating_add(next));
     Ok(Sum {
         usd: usd(row.get(at)?),
         payments: unsigned(row.get(payments_at)?)?,
         settled_usd: usd(row.get(settled_at)?),
         settled_payments: unsigned(row.get(settled_payments_at)?)?,
+        sign_ins: unsigned(row.get(sign_ins_at)?)?,
     })
 }
 
@@ -76,7 +78,8 @@ fn load_accounts(connection: &Connection, state: &mut State) -> Result<(), Journ
     let overflow = || JournalError::damaged("a total in it does not fit");
     let mut buckets = connection.prepare(
         "SELECT scope.scope, kind, name, scope.usd, scope.payments, scope.settled_usd, scope.settled_payments,
-                minute, bucket.usd, bucket.payments, bucket.settled_usd, bucket.settled_payments
+                scope.sign_ins,
+                minute, bucket.usd, bucket.payments, bucket.settled_usd, bucket.settled_payments, bucket.sign_ins
          FROM scope LEFT JOIN bucket USING (scope) ORDER BY scope.scope, minute",
     )?;
     let mut rows = buckets.query([])?;
@@ -89,8 +92,8 @@ fn load_accounts(connection: &Connection, state: &mut State) -> Result<(), Journ
             return Err(JournalError::damaged(format!("the {kind} `{name}` is in it twice")));
         }
         state.next_row = state.next_row.max(id.saturating_add(1));
-        if let Some(minute) = row.get::<_, Option<i64>>(7)? {
-            let sum = sum(row, 8)?;
+        if let Some(minute) = row.get::<_, Option<i64>>(8)? {
+            let sum = sum(row, 9)?;
             account.add(Bucket { minute: unsigned(minute)?, sum }).ok_or_else(overflow)?;
         }
     }

@@ -16,7 +16,7 @@ CREATE TABLE record (
     high_water_ms INTEGER NOT NULL
 ) STRICT;
 
--- The permit a request id was used for: one id, one hold.
+-- The permit a request id was used for: one id, one hold or one sign-in.
 CREATE TABLE request (
     agent       TEXT    NOT NULL,
     request_id  TEXT    NOT NULL,
@@ -75,6 +75,7 @@ CREATE TABLE scope (
     payments INTEGER NOT NULL,
     settled_usd      BLOB    NOT NULL CHECK (length(settled_usd) = 16),
     settled_payments INTEGER NOT NULL,
+    sign_ins         INTEGER NOT NULL,
     UNIQUE (kind, name)
 ) STRICT;
 
@@ -86,6 +87,7 @@ CREATE TABLE bucket (
     payments INTEGER NOT NULL,
     settled_usd      BLOB    NOT NULL CHECK (length(settled_usd) = 16),
     settled_payments INTEGER NOT NULL,
+    sign_ins         INTEGER NOT NULL,
     PRIMARY KEY (scope, minute)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use pursekeeper_core::{
-    ClockMark, Digest, HoldState, Moment, Permit, Scope, Status, Subject, Totals, UnixSeconds, Usd, Window,
+    ClockMark, Digest, HoldState, Moment, Permit, Scope, SignInPermit, Status, Subject, Totals, UnixSeconds,
+    Usd, Window,
 };
 
 use crate::JournalError;
@@ -49,8 +50,9 @@ pub(crate) struct Changes {
 /// One change, with what is needed to take it back and to write it down.
 #[derive(Debug)]
 pub(crate) enum Change {
-    /// A payment was added to a bucket of a scope, which may have been unknown before.
-    Bucket { scope: Scope, bucket: Bucket, created: bool },
+    /// A payment or sign-in was added to a bucket, which may have been opened for it, of a scope, which may have been
+    /// unknown before.
+    Bucket { scope: Scope, bucket: Bucket, created: bool, opened: bool },
     /// A signature may be settled.
     Hold { seq: u64, held_until: UnixSeconds },
     /// What a hold counts for was replaced in a bucket of a scope.
@@ -68,6 +70,19 @@ pub(crate) struct HoldRow {
     pub(crate) usd: Usd,
     pub(crate) held_until: UnixSeconds,
     pub(crate) state: String,
+}
+
+/// The subjects a sign-in is counted for.
+pub(crate) fn scopes_of_sign_in(permit: &SignInPermit) -> impl Iterator<Item = Scope> {
+    let intent = &permit.intent;
+    let service = intent.service.clone().map(Scope::Service);
+    [
+        Scope::Agent(intent.agent.clone()),
+        Scope::Workflow(intent.workflow.clone()),
+        Scope::Wallet(intent.wallet_address),
+    ]
+    .into_iter()
+    .chain(service)
 }
 
 /// The subjects a permit is counted for.
@@ -126,10 +141,10 @@ impl State {
     pub(crate) fn totals(&self, scope: &Scope, now: UnixSeconds) -> Totals {
         let now = now.max(self.high_water());
         let mut totals = self.accounts.get(scope).map(|account| account.totals(now)).unwrap_or_default();
-        for ((usd, payments), window) in totals.usd.iter_mut().zip(&mut totals.payments).zip(Window::TOTALLED)
-        {
+        let counts = totals.payments.iter_mut().zip(&mut totals.sign_ins);
+        for ((usd, (payments, sign_ins)), window) in totals.usd.iter_mut().zip(counts).zip(Window::TOTALLED) {
             if self.exhausted(window, now) {
-                (*usd, *payments) = (Usd::MAX, u64::MAX);
+                (*usd, *payments, *sign_ins) = (Usd::MAX, u64::MAX, u64::MAX);
             }
         }
         totals
@@ -156,8 +171,31 @@ impl State {
     ) -> Result<(), JournalError> {
         let Permit { intent, policies: _, held_until, warnings: _ } = permit;
         let bucket = Bucket { minute: minute_of(*held_until), sum: Sum::one(intent.usd) };
+        self.count(changes, bucket, scopes_of(permit))?;
+        let key = (intent.agent.clone(), endpoint_key(&intent.endpoint));
+        self.outstanding.add(seq, *held_until, key);
+        changes.log.push(Change::Hold { seq, held_until: *held_until });
+        Ok(())
+    }
+
+    /// Counts a sign-in.
+    pub(crate) fn sign_in(
+        &mut self,
+        changes: &mut Changes,
+        permit: &SignInPermit,
+    ) -> Result<(), JournalError> {
+        let bucket = Bucket { minute: minute_of(permit.counted_until), sum: Sum::sign_in() };
+        self.count(changes, bucket, scopes_of_sign_in(permit))
+    }
+
+    fn count(
+        &mut self,
+        changes: &mut Changes,
+        bucket: Bucket,
+        scopes: impl Iterator<Item = Scope>,
+    ) -> Result<(), JournalError> {
         let now = self.high_water();
-        for scope in scopes_of(permit) {
+        for scope in scopes {
             let created = !self.accounts.contains_key(&scope);
             let row = self.next_row;
             let account = self.accounts.entry(scope.clone());
@@ -165,14 +203,12 @@ impl State {
             if created {
                 self.next_row = self.next_row.saturating_add(1);
             }
+            let opened = !account.has_bucket(bucket.minute);
             let added = account.add(bucket);
             let sum = if added.is_some() { bucket.sum } else { Sum::default() };
-            changes.log.push(Change::Bucket { scope, bucket: Bucket { sum, ..bucket }, created });
+            changes.log.push(Change::Bucket { scope, bucket: Bucket { sum, ..bucket }, created, opened });
             added.ok_or(JournalError::TotalTooLarge)?;
         }
-        let key = (intent.agent.clone(), endpoint_key(&intent.endpoint));
-        self.outstanding.add(seq, *held_until, key);
-        changes.log.push(Change::Hold { seq, held_until: *held_until });
         Ok(())
     }
 
@@ -212,10 +248,10 @@ impl State {
         let Changes { tip, anchor, next_row, log } = changes;
         for change in log.into_iter().rev() {
             match change {
-                Change::Bucket { scope, bucket, created } => {
+                Change::Bucket { scope, bucket, created, opened } => {
                     if let Some(account) = self.accounts.get_mut(&scope) {
                         // It was added to this account in this batch, so it can be taken out again.
-                        let _ = account.remove(bucket);
+                        let _ = account.remove(bucket, opened);
                     }
                     if created {
                         self.accounts.remove(&scope);

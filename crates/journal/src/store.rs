@@ -1,8 +1,7 @@
 //! Every statement on the way of a decision. Each is prepared once per connection.
 
 use pursekeeper_core::{
-    AgentName, Amount, Decision, Digest, HoldState, Moment, Permit, RequestId, Scope, Status, Subject,
-    UnixSeconds, Usd,
+    AgentName, Amount, Digest, HoldState, Moment, Permit, RequestId, Scope, Status, Subject, UnixSeconds, Usd,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -42,16 +41,14 @@ pub(crate) fn insert_record(connection: &Connection, tip: &Tip, body: &[u8]) -> 
 pub(crate) fn insert_request(
     connection: &Connection,
     seq: u64,
-    decision: &Decision,
-    permit: &Permit,
+    (agent, request_id): (&AgentName, &RequestId),
+    fingerprint: Digest,
 ) -> Result<(), JournalError> {
-    let intent = &permit.intent;
     let sql = "INSERT INTO request (agent, request_id, seq, fingerprint) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT DO NOTHING";
-    let row =
-        params![intent.agent.as_str(), intent.request_id.as_str(), integer(seq)?, decision.fingerprint.0];
+    let row = params![agent.as_str(), request_id.as_str(), integer(seq)?, fingerprint.0];
     let inserted = connection.prepare_cached(sql)?.execute(row)?;
-    if inserted == 1 { Ok(()) } else { Err(JournalError::RequestIdTaken(intent.request_id.to_string())) }
+    if inserted == 1 { Ok(()) } else { Err(JournalError::RequestIdTaken(request_id.to_string())) }
 }
 
 pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) -> Result<(), JournalError> {
@@ -136,6 +133,12 @@ pub(crate) fn count_claims(connection: &Connection, hold: u64) -> Result<u64, Jo
     unsigned(connection.prepare_cached(sql)?.query_row([integer(hold)?], |row| row.get(0))?)
 }
 
+/// One record.
+pub(crate) fn find_record(connection: &Connection, seq: u64) -> Result<Option<Vec<u8>>, JournalError> {
+    let mut statement = connection.prepare_cached("SELECT body FROM record WHERE seq = ?1")?;
+    Ok(statement.query_row([integer(seq)?], |row| row.get(0)).optional()?)
+}
+
 /// The record of a permit, and what became of its money.
 pub(crate) fn find_permit(
     connection: &Connection,
@@ -199,11 +202,12 @@ pub(crate) fn put_scope(
     scope: &Scope,
     folded: Sum,
 ) -> Result<(), JournalError> {
-    let Sum { usd, payments, settled_usd, settled_payments } = folded;
-    let sql = "INSERT INTO scope (scope, kind, name, usd, payments, settled_usd, settled_payments)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    let Sum { usd, payments, settled_usd, settled_payments, sign_ins } = folded;
+    let sql = "INSERT INTO scope (scope, kind, name, usd, payments, settled_usd, settled_payments, sign_ins)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                ON CONFLICT (scope) DO UPDATE SET usd = excluded.usd, payments = excluded.payments,
-               settled_usd = excluded.settled_usd, settled_payments = excluded.settled_payments";
+               settled_usd = excluded.settled_usd, settled_payments = excluded.settled_payments,
+               sign_ins = excluded.sign_ins";
     let values = params![
         row,
         scope.kind().as_str(),
@@ -211,25 +215,28 @@ pub(crate) fn put_scope(
         usd_bytes(usd),
         integer(payments)?,
         usd_bytes(settled_usd),
-        integer(settled_payments)?
+        integer(settled_payments)?,
+        integer(sign_ins)?
     ];
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 
 pub(crate) fn put_bucket(connection: &Connection, scope: i64, bucket: Bucket) -> Result<(), JournalError> {
-    let Bucket { minute, sum: Sum { usd, payments, settled_usd, settled_payments } } = bucket;
-    let sql = "INSERT INTO bucket (scope, minute, usd, payments, settled_usd, settled_payments)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    let Bucket { minute, sum: Sum { usd, payments, settled_usd, settled_payments, sign_ins } } = bucket;
+    let sql = "INSERT INTO bucket (scope, minute, usd, payments, settled_usd, settled_payments, sign_ins)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                ON CONFLICT (scope, minute) DO UPDATE SET usd = excluded.usd, payments = excluded.payments,
-               settled_usd = excluded.settled_usd, settled_payments = excluded.settled_payments";
+               settled_usd = excluded.settled_usd, settled_payments = excluded.settled_payments,
+               sign_ins = excluded.sign_ins";
     let values = params![
         scope,
         integer(minute)?,
         usd_bytes(usd),
         integer(payments)?,
         usd_bytes(settled_usd),
-        integer(settled_payments)?
+        integer(settled_payments)?,
+        integer(sign_ins)?
     ];
     connection.prepare_cached(sql)?.execute(values)?;
     Ok(())

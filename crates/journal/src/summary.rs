@@ -2,7 +2,8 @@
 
 use pursekeeper_core::{
     ActVerb, Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent,
-    LifecycleDecision, Mode, Outcome, Permit, PolicyRef, Reissue, Report, Subject, UnixSeconds, Usd, Warning,
+    LifecycleDecision, Mode, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent,
+    SignInOutcome, SignInPermit, Signable, Subject, UnixSeconds, Usd, Warning,
 };
 
 use crate::record::{Content, DecodedRecord, Genesis};
@@ -16,7 +17,7 @@ pub struct Summary {
     pub decision_id: String,
     /// Wall clock, milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
-    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report` or `evidence`.
+    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence` or `sign-in`.
     pub kind: &'static str,
     /// `permit` or `deny`; empty for records that are not judged.
     pub verdict: &'static str,
@@ -70,6 +71,7 @@ impl Summary {
             Content::Entry(Entry::Lifecycle(lifecycle)) => base.lifecycle(lifecycle),
             Content::Entry(Entry::Report(report)) => base.report(report),
             Content::Entry(Entry::Evidence(evidence)) => base.evidence(evidence),
+            Content::Entry(Entry::SignIn(decision)) => base.sign_in(decision),
         }
     }
 
@@ -113,14 +115,58 @@ impl Summary {
     }
 
     fn reissue(self, reissue: &Reissue) -> Self {
-        let Reissue { at: _, asked: _, original_seq, intent, bundle } = reissue;
+        let Reissue { at: _, asked: _, original_seq, what, bundle } = reissue;
+        let (noun, base) = match what {
+            Signable::Payment(intent) => ("payment", self.intent(intent)),
+            Signable::SignIn(intent) => ("sign-in", self.sign_in_intent(intent)),
+        };
         Self {
             kind: "reissue",
             verdict: "permit",
-            message: format!("the payment of record {original_seq}, handed out again"),
+            message: format!("the {noun} of record {original_seq}, handed out again"),
             original_seq: Some(*original_seq),
             bundle_digest: bundle.to_string(),
-            ..self.intent(intent)
+            ..base
+        }
+    }
+
+    fn sign_in(self, decision: &SignInDecision) -> Self {
+        let SignInDecision { at: _, asked, fingerprint: _, outcome, bundle } = decision;
+        let base = Self {
+            kind: "sign-in",
+            agent: asked.caller.agent.to_string(),
+            workflow: asked.workflow.as_ref().map(ToString::to_string).unwrap_or_default(),
+            wallet: asked.wallet.as_ref().map(ToString::to_string).unwrap_or_default(),
+            endpoint: Some(asked.endpoint.clone()),
+            request_id: asked.request_id.to_string(),
+            bundle_digest: bundle.to_string(),
+            ..self
+        };
+        match outcome {
+            SignInOutcome::Permit(permit) => {
+                let SignInPermit { intent, policies, counted_until: _ } = &**permit;
+                let message = format!("signed in to {}", intent.message.parts().domain);
+                let policies = policies.clone();
+                Self { verdict: "permit", message, policies, ..base.sign_in_intent(intent) }
+            }
+            SignInOutcome::Deny { denial, intent: Some(intent) } => {
+                base.sign_in_intent(intent).denied(denial)
+            }
+            SignInOutcome::Deny { denial, intent: None } => base.denied(denial),
+        }
+    }
+
+    fn sign_in_intent(self, intent: &SignInIntent) -> Self {
+        Self {
+            agent: intent.agent.to_string(),
+            workflow: intent.workflow.to_string(),
+            wallet: intent.wallet.to_string(),
+            service: intent.service.as_ref().map(ToString::to_string).unwrap_or_default(),
+            endpoint: Some(intent.endpoint.clone()),
+            network: intent.message.parts().chain.to_string(),
+            valid_before: intent.message.expires_at().0,
+            request_id: intent.request_id.to_string(),
+            ..self
         }
     }
 

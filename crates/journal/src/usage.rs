@@ -25,6 +25,8 @@ pub struct WindowUsage {
     pub settled_payments: u64,
     /// Payments that may have been or may still be settled.
     pub held_payments: u64,
+    /// Sign-ins.
+    pub sign_ins: u64,
     /// When the window next frees money; nothing when it holds none, and for a lifetime.
     pub frees_at: Option<UnixSeconds>,
 }
@@ -45,6 +47,7 @@ impl Usage {
                 held: usd.and_then(|usd| usd.checked_sub(settled)).unwrap_or(Usd::MAX),
                 settled_payments,
                 held_payments: payments.and_then(|all| all.checked_sub(settled_payments)).unwrap_or(u64::MAX),
+                sign_ins: totals.sign_ins_in(window).unwrap_or(u64::MAX),
                 frees_at: next(state, scope, window, now),
             }
         });
@@ -64,13 +67,14 @@ impl Usage {
 impl WindowUsage {
     fn plus(self, other: &Self) -> Self {
         let usd = |a: Usd, b: Usd| a.checked_add(b).unwrap_or(Usd::MAX);
-        let Self { window, settled, held, settled_payments, held_payments, frees_at } = self;
+        let Self { window, settled, held, settled_payments, held_payments, sign_ins, frees_at } = self;
         Self {
             window,
             settled: usd(settled, other.settled),
             held: usd(held, other.held),
             settled_payments: settled_payments.saturating_add(other.settled_payments),
             held_payments: held_payments.saturating_add(other.held_payments),
+            sign_ins: sign_ins.saturating_add(other.sign_ins),
             frees_at: [frees_at, other.frees_at].into_iter().flatten().min(),
         }
     }

@@ -1,9 +1,10 @@
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::{Act, Digest, Facts, Intent, UnixSeconds};
+use pursekeeper_core::{Act, Digest, Facts, Intent, SignInIntent, UnixSeconds};
 use sha2::{Digest as _, Sha256};
 
 use crate::acts::Acts;
@@ -11,6 +12,7 @@ use crate::embedded::{GUARDRAILS, Guardrails, SCHEMA};
 use crate::error::{BundleError, BundleErrors, BundleWarning};
 use crate::index::Index;
 use crate::payments::Payments;
+use crate::sign_ins::SignIns;
 use crate::vocabulary::Vocabulary;
 use crate::{REGISTRY_FILE, files, registry, source};
 
@@ -52,6 +54,7 @@ pub struct Bundle {
     warnings: Vec<BundleWarning>,
     words: Vocabulary,
     payments: Payments,
+    sign_ins: SignIns,
     acts: Acts,
 }
 
@@ -102,9 +105,11 @@ impl Bundle {
         let summary = summary(&registry, team.rules.len(), guardrails);
         let acts = Acts::new(&team.rules, guardrails);
         let acts = acts.map_err(|code| BundleError::Embedded(format!("operators' acts: {code}")))?;
-        let payments = Payments::new(Index::new(team.rules), asset_names, guardrails);
+        let index = Arc::new(Index::new(team.rules));
+        let sign_ins = SignIns::new(index.clone(), guardrails);
+        let payments = Payments::new(index, asset_names, guardrails);
         let digest = digest(registry_yaml, &policies);
-        Ok(Self { registry, digest, summary, warnings, words, payments, acts })
+        Ok(Self { registry, digest, summary, warnings, words, payments, sign_ins, acts })
     }
 
     /// What a security team should look at.
@@ -134,6 +139,11 @@ impl Policy for Bundle {
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
     }
 
+    fn decide_sign_in(&self, intent: &SignInIntent, facts: &Facts) -> Verdict {
+        let judged = self.sign_ins.judge(self.slice(), intent, facts);
+        judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
+    }
+
     fn decide_act(&self, act: &Act, now: UnixSeconds) -> Verdict {
         let judged = self.acts.judge(self.slice(), act, now);
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
@@ -148,6 +158,11 @@ impl Bundle {
 
 #[cfg(test)]
 impl Bundle {
+    pub(crate) fn decide_sign_in_with_everything(&self, intent: &SignInIntent, facts: &Facts) -> Verdict {
+        let judged = self.sign_ins.judge_with_everything(self.slice(), intent, facts);
+        judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
+    }
+
     pub(crate) fn decide_with_everything(&self, intent: &Intent, facts: &Facts) -> Verdict {
         let judged = self.payments.judge_with_everything(self.slice(), intent, facts);
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))

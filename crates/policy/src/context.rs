@@ -2,7 +2,7 @@
 
 use cedar_policy::{Context, RestrictedExpression};
 use pursekeeper_core::x402::{Protocol, Scheme};
-use pursekeeper_core::{BalanceFacts, DenyCode, Facts, Intent, ScopeKind, Usd, Window};
+use pursekeeper_core::{BalanceFacts, DenyCode, Facts, Intent, ScopeKind, SignInIntent, Totals, Usd, Window};
 
 use crate::entities::identity;
 use crate::needs::{Leaf, Needs, One};
@@ -48,14 +48,72 @@ pub(crate) fn payment(
         pairs.push(pair("balance", record(balance)?));
     }
     let terms = terms(words, (intent, asset), facts, needs)?;
+    let count = count(facts, needs, &ScopeKind::ALL, Totals::payments_in)?;
     for (name, record_pairs) in
-        [("payment", terms), ("after", after(intent, facts, needs)?), ("count", count(facts, needs)?)]
+        [("payment", terms), ("after", after(intent, facts, needs)?), ("count", count)]
     {
         if !record_pairs.is_empty() {
             pairs.push(pair(name, record(record_pairs)?));
         }
     }
     Context::from_pairs(pairs).map_err(unjudgeable)
+}
+
+/// Builds the context of a sign-in.
+pub(crate) fn sign_in(
+    words: &Vocabulary,
+    intent: &SignInIntent,
+    facts: &Facts,
+    needs: Needs,
+) -> Result<Context, DenyCode> {
+    let mut pairs = Pairs::new();
+    if needs.one(One::Now) {
+        pairs.push(pair("now", datetime(facts.now.unix_seconds())?));
+    }
+    pairs.extend(identity(facts.caller.source, needs)?);
+    if needs.one(One::Workflow) {
+        pairs.push(pair("workflow", uid(words.workflow(intent.workflow.as_str()))));
+    }
+    if needs.one(One::Wallet) {
+        pairs.push(pair("wallet", uid(words.wallet(intent.wallet.as_str()))));
+    }
+    if let Some(service) = intent.service.as_ref().filter(|_| needs.one(One::Service)) {
+        pairs.push(pair("service", uid(words.service(service.as_str()))));
+    }
+    let kinds = [ScopeKind::Agent, ScopeKind::Workflow, ScopeKind::Wallet, ScopeKind::Service];
+    let count = count(facts, needs, &kinds, Totals::sign_ins_in)?;
+    for (name, record_pairs) in [("sign_in", message(intent, facts, needs)), ("count", count)] {
+        if !record_pairs.is_empty() {
+            pairs.push(pair(name, record(record_pairs)?));
+        }
+    }
+    Context::from_pairs(pairs).map_err(unjudgeable)
+}
+
+fn message(intent: &SignInIntent, facts: &Facts, needs: Needs) -> Pairs {
+    let parts = intent.message.parts();
+    let mut pairs = Pairs::new();
+    if needs.one(One::SignInProfile) {
+        pairs.push(pair("profile", text(parts.profile.as_str())));
+    }
+    if needs.one(One::SignInNetwork) {
+        pairs.push(pair("network", text(&parts.chain.to_string())));
+    }
+    if needs.one(One::SignInDomain) {
+        pairs.push(pair("domain", text(&parts.domain)));
+    }
+    if let Some(statement) = parts.statement.as_deref().filter(|_| needs.one(One::SignInStatement)) {
+        pairs.push(pair("statement", text(statement)));
+    }
+    if needs.one(One::SignInResources) {
+        let resources = parts.resources.iter().map(|resource| text(resource));
+        pairs.push(pair("resources", RestrictedExpression::new_set(resources)));
+    }
+    if needs.one(One::SignInExpires) {
+        let expires = intent.message.expires_at().0.saturating_sub(facts.now.unix_seconds().0);
+        pairs.push(pair("expires_secs", long(expires)));
+    }
+    pairs
 }
 
 /// What is known of the wallet's balance, if anything recent is and anything reads it.
@@ -132,14 +190,18 @@ fn after(intent: &Intent, facts: &Facts, needs: Needs) -> Result<Pairs, DenyCode
     Ok(scopes)
 }
 
-fn count(facts: &Facts, needs: Needs) -> Result<Pairs, DenyCode> {
+fn count(
+    facts: &Facts,
+    needs: Needs,
+    kinds: &[ScopeKind],
+    counted: impl Fn(&Totals, Window) -> Option<u64>,
+) -> Result<Pairs, DenyCode> {
     let mut scopes = Pairs::new();
-    for kind in ScopeKind::ALL {
+    for kind in kinds.iter().copied() {
         let totals = facts.after.get(kind);
         let read = Window::TOTALLED.into_iter().filter(|window| needs.reads(Leaf::Count(kind, *window)));
-        let windows = read.filter_map(|window| {
-            totals.payments_in(window).map(|payments| pair(window.as_str(), long(payments)))
-        });
+        let windows =
+            read.filter_map(|window| counted(totals, window).map(|count| pair(window.as_str(), long(count))));
         let windows: Pairs = windows.collect();
         if !windows.is_empty() {
             scopes.push(pair(kind.as_str(), record(windows)?));

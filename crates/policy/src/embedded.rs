@@ -145,7 +145,14 @@ mod tests {
                 assert!(text.contains(&format!("context.count.{}.{window}", kind.as_str())), "{text}");
             }
         }
-        assert_eq!(guardrails.ceilings.len(), 55);
+        for kind in [ScopeKind::Agent, ScopeKind::Workflow, ScopeKind::Wallet, ScopeKind::Service] {
+            for window in Window::TOTALLED {
+                let rule = &guardrails.ceilings[&(kind, Measure::SignIns, window)];
+                let text = rule.policy.to_string();
+                assert!(text.contains(&format!("context.count.{}.{window}", kind.as_str())), "{text}");
+            }
+        }
+        assert_eq!(guardrails.ceilings.len(), 75);
     }
 
     /// Which endpoint is called is no part of a request's shape, but which services it is in is.

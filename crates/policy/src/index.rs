@@ -1,4 +1,4 @@
-//! Which policies of the teams can say anything about a payment.
+//! Which policies of the teams can say anything about a payment or a sign-in.
 //!
 //! Cedar's time grows with the policies it is given, so only those are given whose head can match. INVARIANT: a policy
 //! left out here is one whose head Cedar would find not to match for this principal, action and resource.
@@ -9,7 +9,7 @@ use cedar_policy::{EntityTypeName, EntityUid, PrincipalConstraint, ResourceConst
 
 use crate::rule::{Asking, Rule};
 
-/// The policies about payments, by the principal their head names.
+/// The policies about payments and sign-ins, by the principal their head names.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     rules: Vec<Rule>,
@@ -20,7 +20,8 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let mut index = Self::default();
-        for rule in rules.into_iter().filter(|rule| rule.is_about(Asking::Pay)) {
+        let about = |rule: &Rule| rule.is_about(Asking::Pay) || rule.is_about(Asking::SignIn);
+        for rule in rules.into_iter().filter(about) {
             let at = index.rules.len();
             match rule.policy.principal_constraint() {
                 PrincipalConstraint::Any => index.any.push(at),
@@ -37,14 +38,20 @@ impl Index {
         index
     }
 
-    /// The policies that can match. `principals` are the agent and everything it is in; `resources` the services the
+    /// The policies that can match what is asked. `principals` are the agent and everything it is in; `resources` the services the
     /// endpoint is in.
-    pub(crate) fn select(&self, principals: &[EntityUid], resources: &[EntityUid]) -> Vec<&Rule> {
+    pub(crate) fn select(
+        &self,
+        asking: Asking,
+        principals: &[EntityUid],
+        resources: &[EntityUid],
+    ) -> Vec<&Rule> {
         let named = principals.iter().filter_map(|uid| self.by_principal.get(uid)).flatten();
         let mut selected: Vec<usize> = self.any.iter().chain(named).copied().collect();
         selected.sort_unstable();
         selected.dedup();
         let rules = selected.into_iter().filter_map(|at| self.rules.get(at));
+        let rules = rules.filter(|rule| rule.is_about(asking));
         rules.filter(|rule| can_match(&rule.policy.resource_constraint(), resources)).collect()
     }
 }

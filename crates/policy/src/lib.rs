@@ -28,6 +28,7 @@ mod numbers;
 mod payments;
 mod registry;
 mod rule;
+mod sign_ins;
 mod source;
 mod vocabulary;
 mod yaml;

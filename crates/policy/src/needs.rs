@@ -57,6 +57,12 @@ ones! {
     BalanceUsd = ["context", "balance", "usd"];
     BalanceAfter = ["context", "balance", "after"];
     BalanceAge = ["context", "balance", "age_secs"];
+    SignInProfile = ["context", "sign_in", "profile"];
+    SignInNetwork = ["context", "sign_in", "network"];
+    SignInDomain = ["context", "sign_in", "domain"];
+    SignInStatement = ["context", "sign_in", "statement"];
+    SignInResources = ["context", "sign_in", "resources"];
+    SignInExpires = ["context", "sign_in", "expires_secs"];
     Reason = ["context", "reason"];
     EndpointScheme = ["resource", "scheme"];
     EndpointHost = ["resource", "host"];

@@ -26,7 +26,7 @@ const SHAPES_MAX: usize = 1_024;
 /// Everything a payment is judged with.
 pub(crate) struct Payments {
     guardrails: &'static Guardrails,
-    index: Index,
+    index: Arc<Index>,
     asset_names: BTreeMap<AssetId, String>,
     /// A memory of pure results: what is in it never changes an answer.
     prepared: Mutex<HashMap<Shape, Arc<Prepared>>>,
@@ -54,7 +54,7 @@ struct Prepared {
 
 impl Payments {
     pub(crate) fn new(
-        index: Index,
+        index: Arc<Index>,
         asset_names: BTreeMap<AssetId, String>,
         guardrails: &'static Guardrails,
     ) -> Self {
@@ -138,7 +138,7 @@ impl Payments {
         if wallet.is_some_and(|wallet| wallet.floor.is_some()) {
             selected.extend(&self.guardrails.balance);
         }
-        selected.extend(self.index.select(&principals, &resources));
+        selected.extend(self.index.select(Asking::Pay, &principals, &resources));
         Ok(Prepared { selection: Selection::new(selected)?, entities })
     }
 
@@ -175,7 +175,7 @@ impl Payments {
         ];
         let mut keys = Vec::new();
         for (kind, ceilings) in declared {
-            let Some(Ceilings { usd, payments, warn_at: _ }) = ceilings else { continue };
+            let Some(Ceilings { usd, payments, sign_ins: _, warn_at: _ }) = ceilings else { continue };
             keys.extend(usd.keys().map(|window| (kind, Measure::Usd, *window)));
             keys.extend(payments.keys().map(|window| (kind, Measure::Payments, *window)));
         }
@@ -215,7 +215,8 @@ impl Payments {
         facts: &Facts,
     ) -> Result<Verdict, DenyCode> {
         check_subjects(slice, intent, facts)?;
-        let rules = self.guardrails.all().filter(|rule| rule.is_about(Asking::Pay)).chain(self.index.all());
+        let all = self.guardrails.all().chain(self.index.all());
+        let rules = all.filter(|rule| rule.is_about(Asking::Pay));
         let mut selection = Selection::new(rules)?;
         selection.needs = Needs::ALL;
         let shared = self.shared_entities(slice, &shape(slice, intent, facts))?;

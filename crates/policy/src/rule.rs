@@ -21,6 +21,8 @@ pub(crate) struct Rule {
 pub(crate) enum Asking {
     /// A payment.
     Pay,
+    /// A sign-in.
+    SignIn,
     /// An operator's act.
     Act(ActVerb),
 }
@@ -30,6 +32,7 @@ impl Asking {
     pub(crate) const fn action(self) -> &'static str {
         match self {
             Self::Pay => "Pay",
+            Self::SignIn => "SignIn",
             Self::Act(ActVerb::Suspend) => "Suspend",
             Self::Act(ActVerb::Resume) => "Resume",
             Self::Act(ActVerb::Release) => "Release",
@@ -40,7 +43,7 @@ impl Asking {
     /// The group the action is in.
     pub(crate) const fn group(self) -> &'static str {
         match self {
-            Self::Pay => "Sign",
+            Self::Pay | Self::SignIn => "Sign",
             Self::Act(_) => "Govern",
         }
     }

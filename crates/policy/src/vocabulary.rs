@@ -102,5 +102,10 @@ pub(crate) fn ceilings(ceilings: &Ceilings) -> Result<RestrictedExpression, Deny
     let usd: Result<Pairs, DenyCode> =
         ceilings.usd.iter().map(|(window, limit)| Ok(pair(window.as_str(), dollars(*limit)?))).collect();
     let payments = ceilings.payments.iter().map(|(window, limit)| pair(window.as_str(), long(*limit)));
-    record(vec![pair("usd", record(usd?)?), pair("payments", record(payments.collect())?)])
+    let sign_ins = ceilings.sign_ins.iter().map(|(window, limit)| pair(window.as_str(), long(*limit)));
+    record(vec![
+        pair("usd", record(usd?)?),
+        pair("payments", record(payments.collect())?),
+        pair("sign_ins", record(sign_ins.collect())?),
+    ])
 }

@@ -64,7 +64,7 @@ fn rows(gatehouse: &Gatehouse, registry: &Registry, limited: Vec<Limited<'_>>) -
     })
 }
 
-/// The ceilings of one subject: dollars first, then numbers of payments, shortest window first.
+/// The ceilings of one subject: dollars first, then numbers of payments and of sign-ins, shortest window first.
 fn of(usage: &Usage, (scope, name, ceilings): &Limited<'_>) -> Vec<v1::Budget> {
     let used = |window: Window| usage.windows.iter().find(|used| used.window == window);
     let blank = |window: Window, unit: &str| v1::Budget {
@@ -104,5 +104,16 @@ fn of(usage: &Usage, (scope, name, ceilings): &Limited<'_>) -> Vec<v1::Budget> {
             ..blank(*window, "payments")
         }
     });
-    usd.chain(payments).collect()
+    let sign_ins = ceilings.sign_ins.iter().map(|(window, limit)| {
+        let (count, frees_at) = used(*window).map_or((0, None), |used| (used.sign_ins, used.frees_at));
+        v1::Budget {
+            limit: limit.to_string(),
+            settled: "0".to_owned(),
+            held: count.to_string(),
+            free: limit.saturating_sub(count).to_string(),
+            frees_at: frees_at.map_or(0, |at| at.0),
+            ..blank(*window, "sign_ins")
+        }
+    });
+    usd.chain(payments).chain(sign_ins).collect()
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use pursekeeper_core::{Intent, Status, Subject};
+use pursekeeper_core::{Signable, Status, Subject};
 
 /// The subjects that operators have stopped since start. What was stopped before is denied by the gate.
 #[derive(Debug, Default)]
@@ -23,17 +23,11 @@ pub struct Clearance<'a> {
 }
 
 impl Standing {
-    /// Leave to sign for an intent, unless one of its subjects has been stopped.
+    /// Leave to sign, unless one of the subjects has been stopped.
     #[must_use]
-    pub fn clear(&self, intent: &Intent) -> Option<Clearance<'_>> {
+    pub fn clear(&self, what: &Signable) -> Option<Clearance<'_>> {
         let guard = self.suspended.read().unwrap_or_else(PoisonError::into_inner);
-        let subjects = [
-            Some(Subject::Agent(intent.agent.clone())),
-            Some(Subject::Workflow(intent.workflow.clone())),
-            Some(Subject::Wallet(intent.wallet_address)),
-            intent.service.clone().map(Subject::Service),
-        ];
-        let stopped = subjects.iter().flatten().any(|subject| guard.contains(subject));
+        let stopped = what.subjects().iter().any(|subject| guard.contains(subject));
         (!stopped).then_some(Clearance { _guard: guard })
     }
 

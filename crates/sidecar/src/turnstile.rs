@@ -43,6 +43,12 @@ pub trait Upkeep: Journal {
     /// Why not.
     fn probe(&mut self) -> Result<(), Self::Error>;
 
+    /// What is worth doing while nobody waits.
+    ///
+    /// # Errors
+    /// The journal's.
+    fn upkeep(&mut self) -> Result<(), Self::Error>;
+
     /// The last record on disk.
     fn last_seq(&self) -> u64;
 }
@@ -150,7 +156,8 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     pub fn now(&self) -> Moment {
         let now = self.clock.now();
         match lock(&self.gate).clock_trust(now) {
-            ClockTrust::Sound | ClockTrust::Regressed { .. } => now,
+            ClockTrust::Sound(at) => at,
+            ClockTrust::Regressed { .. } => now,
             ClockTrust::Jumped { believed, .. } => believed,
         }
     }
@@ -177,7 +184,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     #[must_use]
     pub fn clock_problem(&self) -> Option<String> {
         match lock(&self.gate).clock_trust(self.clock.now()) {
-            ClockTrust::Sound => None,
+            ClockTrust::Sound(_) => None,
             ClockTrust::Regressed { behind_ms } => Some(format!(
                 "the clock is {behind_ms} ms behind the journal: {}",
                 DenyCode::ClockRegressed.fix()
@@ -251,6 +258,17 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         self.durable_seq.send_replace(gate.journal().last_seq());
     }
 
+    /// Does what is worth doing while nobody waits, unless somebody does.
+    pub fn upkeep(&self) {
+        if lock(&self.queue).led {
+            return;
+        }
+        let done = lock(&self.gate).journal_mut().upkeep();
+        if done.is_err() {
+            self.note(done.as_ref().err());
+        }
+    }
+
     fn take_place(self: &Arc<Self>, ask: Ask) -> Result<Place<J, P>, Fault> {
         let mut queue = lock(&self.queue);
         if !queue.led {
@@ -260,7 +278,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (turn, mine) = oneshot::channel();
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) => {
+            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) => {
                 if queue.payments.len() >= self.capacity.queue_len_max {
                     return Err(Fault::Exhausted);
                 }
@@ -390,7 +408,7 @@ impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
 fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
     match ask {
         Ask::Lifecycle(ask) => Some(ask.clone()),
-        Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) => None,
+        Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) => None,
     }
 }
 

@@ -7,7 +7,7 @@ use pursekeeper_core::{
 };
 use pursekeeper_tests::USDC;
 
-use crate::fixture::{Fixture, WALLET, act, authorized, evm, pay};
+use crate::fixture::{Fixture, WALLET, act, authorized, evm, intent, pay};
 
 fn evidence(hold: u64, fate: Fate) -> Ask {
     let network = ChainId::parse("eip155:84532").unwrap();
@@ -87,7 +87,7 @@ fn claims_are_recorded_and_move_nothing() {
 #[test]
 fn an_operator_releases_only_what_is_dead() {
     let mut fixture = Fixture::new();
-    let held_until = authorized(fixture.one(pay("a", "10000"))).intent().valid_before.plus(60);
+    let held_until = intent(&authorized(fixture.one(pay("a", "10000")))).valid_before.plus(60);
     let wallet = evm(WALLET);
     let other = Address::Evm(EvmAddress::from_bytes([9; 20]));
     fixture.check(

@@ -52,6 +52,18 @@ impl Policy for OneCeiling {
         }
     }
 
+    fn decide_sign_in(&self, _: &SignInIntent, facts: &Facts) -> Verdict {
+        let ceilings = self.0.workflows.values().next().map(|workflow| &workflow.ceilings.sign_ins);
+        let limit = ceilings.and_then(|sign_ins| sign_ins.get(&Window::Hour));
+        match (facts.wallet_status, limit) {
+            (Status::Suspended, _) => Verdict::Deny(DenyCode::NotActive, vec![by("stopped")]),
+            (Status::Active, Some(limit)) if facts.after.workflow.sign_ins[0] > *limit => {
+                Verdict::Deny(DenyCode::CeilingExceeded, vec![by("one-ceiling")])
+            }
+            (Status::Active, _) => Verdict::Permit(vec![by("base")]),
+        }
+    }
+
     fn decide_act(&self, act: &Act, _: UnixSeconds) -> Verdict {
         match act.operator.as_str() {
             "alice" => Verdict::Permit(vec![by("operators")]),
@@ -238,5 +250,13 @@ pub(crate) fn authorized(answer: Answer) -> Box<Authorized> {
     match answer {
         Answer::Authorized(right) => right,
         other => panic!("{other:?}"),
+    }
+}
+
+/// The payment a right is for.
+pub(crate) fn intent(right: &Authorized) -> &Intent {
+    match right.what() {
+        Signable::Payment(intent) => intent,
+        Signable::SignIn(intent) => panic!("{intent:?}"),
     }
 }

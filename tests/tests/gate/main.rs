@@ -4,12 +4,13 @@ mod clock;
 mod evidence;
 mod fixture;
 mod names;
+mod sign_in;
 
 use pursekeeper_core::gate::{Answer, Ask, Settings};
 use pursekeeper_core::{ActVerb, DecisionId, DenyCode, Entry, Mode, UnixSeconds};
 use pursekeeper_tests::Offer;
 
-use fixture::{Fixture, NOON_MS, act, ask, authorized, pay, subjects};
+use fixture::{Fixture, NOON_MS, act, ask, authorized, intent, pay, subjects};
 
 #[test]
 fn a_batch_sees_the_holds_of_the_asks_before_it() {
@@ -29,7 +30,7 @@ fn a_retry_gets_the_same_intent_and_no_second_hold() {
     fixture.later(1_500);
     // Another nonce is drawn for every call; the first one counts.
     let again = authorized(fixture.one(pay("a", "6000")));
-    assert_eq!((again.intent(), again.digest()), (first.intent(), first.digest()));
+    assert_eq!((again.what(), again.digest()), (first.what(), first.digest()));
     fixture.check(vec![pay("b", "4000"), pay("c", "1")], &["OK", "CEILING_EXCEEDED"]);
     let signed = again.into_signed(pursekeeper_core::Signature::Evm([0; 65]));
     assert_eq!(
@@ -47,7 +48,7 @@ fn two_of_the_same_id_in_one_batch_are_one_payment() {
     let mut fixture = Fixture::new();
     let mut answers = fixture.pass(vec![pay("a", "6000"), pay("a", "6000")]);
     let (second, first) = (authorized(answers.remove(1)), authorized(answers.remove(0)));
-    assert_eq!(first.intent(), second.intent());
+    assert_eq!(first.what(), second.what());
 }
 
 #[test]
@@ -61,7 +62,7 @@ fn an_id_used_for_another_request_is_refused() {
 #[test]
 fn past_its_window_an_id_is_expired_and_never_paid_again() {
     let mut fixture = Fixture::new();
-    let until = authorized(fixture.one(pay("a", "1000"))).intent().valid_before;
+    let until = intent(&authorized(fixture.one(pay("a", "1000")))).valid_before;
     for (now, expected) in
         [(until.minus(1), "OK"), (until, "REQUEST_EXPIRED"), (until.plus(90 * 86_400), "REQUEST_EXPIRED")]
     {
@@ -130,7 +131,7 @@ fn the_cheapest_permitted_offer_is_taken_not_the_first() {
     ];
     for (offers, expected) in table {
         let right = authorized(Fixture::new().one(ask("a", Mode::Enforce, &offers)));
-        assert_eq!(right.intent().offer_index, expected, "{offers:?}");
+        assert_eq!(intent(&right).offer_index, expected, "{offers:?}");
     }
 }
 
@@ -161,7 +162,7 @@ fn validity_is_the_smaller_of_the_sellers_and_ours() {
         let offer = Offer { timeout_secs: asked, ..Offer::default() };
         let right = authorized(Fixture::new().one(ask("a", Mode::Enforce, &[offer])));
         let now = UnixSeconds(NOON_MS / 1000);
-        let window = (right.intent().valid_after, right.intent().valid_before);
+        let window = (intent(&right).valid_after, intent(&right).valid_before);
         assert_eq!(window, (now.minus(skew_secs), now.plus(given)));
     }
 }

@@ -93,6 +93,14 @@ deny_codes! {
     PolicyDenied = "POLICY_DENIED", "see the named policy";
     /// A ceiling would be exceeded.
     CeilingExceeded = "CEILING_EXCEEDED", "wait until the window frees money, or raise the ceiling in registry.yaml";
+    /// A field of the sign-in is not what EIP-4361 allows.
+    SignInField = "SIGN_IN_FIELD", "do not trust this server: it writes what is not one line of a message";
+    /// The server asks to sign in with networks the wallet is not on.
+    SignInChain = "SIGN_IN_CHAIN", "ask the server to take an EVM network of the wallet";
+    /// The message is for another site than the call.
+    SignInDomain = "SIGN_IN_DOMAIN", "do not trust this server: it wants a sign-in for another site";
+    /// The message is from another time, or can be used for too long.
+    SignInTime = "SIGN_IN_TIME", "ask the server for a fresh challenge, and check the clock of this machine";
     /// The wallet has a floor, and how much it holds is not known well enough.
     BalanceUnknown = "BALANCE_UNKNOWN", "make sure that `chains` in pursekeeper.yaml names nodes of this network that answer";
     /// The wallet would hold less than its floor.

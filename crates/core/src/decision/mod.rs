@@ -3,6 +3,7 @@
 mod act;
 mod code;
 mod evidence;
+mod sign_in;
 mod warning;
 
 pub use act::{Act, ActVerb, LifecycleDecision, Subject};
@@ -10,6 +11,7 @@ pub use code::DenyCode;
 pub use evidence::{
     CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Claim, Evidence, Fate, HoldState, Observation, Report,
 };
+pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use warning::{Measure, NearLimit, Warning};
 
 use std::collections::BTreeMap;
@@ -172,7 +174,7 @@ pub struct Decision {
     pub bundle: Digest,
 }
 
-/// A retry that is answered with the payload already signed.
+/// A retry that is answered with what was already signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reissue {
     /// When.
@@ -182,7 +184,7 @@ pub struct Reissue {
     /// The record that holds the permit.
     pub original_seq: u64,
     /// What was signed then.
-    pub intent: Intent,
+    pub what: Signable,
     /// The governance bundle in force.
     pub bundle: Digest,
 }
@@ -200,6 +202,8 @@ pub enum Entry {
     Report(Box<Report>),
     /// What a chain says.
     Evidence(Box<Evidence>),
+    /// A judged request to sign in.
+    SignIn(Box<SignInDecision>),
 }
 
 impl Entry {
@@ -212,6 +216,7 @@ impl Entry {
             Self::Lifecycle(lifecycle) => lifecycle.at,
             Self::Report(report) => report.at,
             Self::Evidence(evidence) => evidence.at,
+            Self::SignIn(decision) => decision.at,
         }
     }
 
@@ -223,7 +228,9 @@ impl Entry {
                 (Mode::Enforce, Outcome::Permit(permit)) => Some(permit),
                 (Mode::Preview, Outcome::Permit(_)) | (_, Outcome::Deny { .. }) => None,
             },
-            Self::Reissue(_) | Self::Lifecycle(_) | Self::Report(_) | Self::Evidence(_) => None,
+            Self::Reissue(_) | Self::Lifecycle(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
+                None
+            }
         }
     }
 
@@ -236,7 +243,7 @@ impl Entry {
                 (None, ActVerb::Release) => lifecycle.act.hold.map(|hold| (hold, HoldState::Released)),
                 (None | Some(_), _) => None,
             },
-            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) => None,
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::SignIn(_) => None,
         }
     }
 
@@ -247,7 +254,9 @@ impl Entry {
             Self::Lifecycle(lifecycle) => {
                 lifecycle.denial.is_none() && lifecycle.act.verb == ActVerb::AcceptClock
             }
-            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) => false,
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
+                false
+            }
         }
     }
 }

@@ -7,11 +7,13 @@ pub enum Measure {
     Usd,
     /// Number of payments.
     Payments,
+    /// Number of sign-ins.
+    SignIns,
 }
 
 impl Measure {
     /// Every measure.
-    pub const ALL: [Self; 2] = [Self::Usd, Self::Payments];
+    pub const ALL: [Self; 3] = [Self::Usd, Self::Payments, Self::SignIns];
 
     /// The word used in policies, files and answers.
     #[must_use]
@@ -19,6 +21,7 @@ impl Measure {
         match self {
             Self::Usd => "usd",
             Self::Payments => "payments",
+            Self::SignIns => "sign_ins",
         }
     }
 

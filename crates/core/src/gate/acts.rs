@@ -57,7 +57,7 @@ impl<P: Policy> Court<'_, P> {
     /// A clock that is behind cannot be confirmed: what was spent would look younger than it is.
     fn not_acceptable(&self) -> Option<Denial> {
         match self.trust {
-            ClockTrust::Sound | ClockTrust::Jumped { .. } => None,
+            ClockTrust::Sound(_) | ClockTrust::Jumped { .. } => None,
             ClockTrust::Regressed { behind_ms } => {
                 let what = format!("the clock is {behind_ms} ms behind the journal");
                 Some(Denial::rule(DenyCode::ClockRegressed, what))

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::siwx::{SignInChallenge, SignInProfile};
 use crate::x402::{Challenge, Terms};
 use crate::{Act, Asked, Caller, Claim, Digest, Fate, Mode, Observation};
 
@@ -24,6 +25,8 @@ pub enum Ask {
     Report(ReportAsk),
     /// Take note of what a chain says.
     Evidence(EvidenceAsk),
+    /// Sign in.
+    SignIn(Arc<SignInAsk>),
 }
 
 /// An agent's request for a payment, parsed. Nothing in it is resolved yet: that happens under the bundle that judges.
@@ -44,6 +47,15 @@ pub struct PaymentAsk {
 pub struct LifecycleAsk {
     /// What they want done.
     pub act: Act,
+}
+
+/// An agent's request to sign in, parsed. Nothing in it is resolved yet.
+#[derive(Clone, Debug)]
+pub struct SignInAsk {
+    /// What was asked, by whom.
+    pub asked: Asked,
+    /// What the server asks for.
+    pub challenge: SignInChallenge,
 }
 
 /// An agent's word about one of its payments.
@@ -73,17 +85,8 @@ impl PaymentAsk {
     /// prose. SHA-256 over length-prefixed fields.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
-        let mut hash = Sha256::new();
-        let mut field = |text: &str| {
-            hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hash.update(text);
-        };
-        let Asked { endpoint, workflow, wallet, caller: _, request_id: _, labels: _ } = &self.asked;
-        field("pursekeeper.request.v1");
-        field(endpoint.method());
-        field(endpoint.url());
-        field(workflow.as_ref().map_or("", |name| name.as_str()));
-        field(wallet.as_ref().map_or("", |name| name.as_str()));
+        let mut fields = Fields::begin("pursekeeper.request.v1", &self.asked);
+        let mut field = |text: &str| fields.add(text);
         for understood in self.challenge.offers.iter().filter_map(|offer| offer.content.as_ref().ok()) {
             let Terms { scheme, method, asset, payee, amount } = &understood.terms;
             field(scheme.as_str());
@@ -93,7 +96,68 @@ impl PaymentAsk {
             field(&payee.to_string());
             field(&amount.to_string());
         }
-        Digest(hash.finalize().into())
+        fields.end()
+    }
+}
+
+impl SignInAsk {
+    /// What makes a retry the same request: endpoint, workflow, wallet and everything the server chose.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        let mut fields = Fields::begin("pursekeeper.sign-in.v1", &self.asked);
+        let SignInChallenge {
+            profile,
+            domain,
+            uri,
+            version,
+            nonce,
+            issued_at,
+            statement,
+            expiration_time,
+            not_before,
+            request_id,
+            resources,
+            supported_chains: _,
+        } = &self.challenge;
+        fields.add(profile.as_str());
+        fields.add(domain);
+        fields.add(uri);
+        match profile {
+            // Made by us, anew for every call; the first one counts.
+            SignInProfile::Venice => {}
+            SignInProfile::Standard => {
+                let optional = [statement, expiration_time, not_before, request_id];
+                [version, nonce, issued_at].into_iter().for_each(|text| fields.add(text));
+                optional.into_iter().for_each(|text| fields.add(text.as_deref().unwrap_or("")));
+                resources.iter().for_each(|text| fields.add(text));
+            }
+        }
+        fields.end()
+    }
+}
+
+/// Fields hashed each with its length, so that no two lists have one encoding.
+struct Fields(Sha256);
+
+impl Fields {
+    fn begin(kind: &str, asked: &Asked) -> Self {
+        let Asked { endpoint, workflow, wallet, caller: _, request_id: _, labels: _ } = asked;
+        let mut fields = Self(Sha256::new());
+        fields.add(kind);
+        fields.add(endpoint.method());
+        fields.add(endpoint.url());
+        fields.add(workflow.as_ref().map_or("", |name| name.as_str()));
+        fields.add(wallet.as_ref().map_or("", |name| name.as_str()));
+        fields
+    }
+
+    fn add(&mut self, text: &str) {
+        self.0.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(text);
+    }
+
+    fn end(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

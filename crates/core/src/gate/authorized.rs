@@ -1,21 +1,21 @@
 use crate::x402::{Payload, PayloadError};
-use crate::{Address, DecisionId, Digest, Intent, Signature, Warning};
+use crate::{Address, DecisionId, Digest, Signable, Signature, Warning};
 
 /// The right to one signature: a permit the gate decided and the journal confirmed.
 ///
 /// There is no way to make one outside the gate:
 ///
 /// ```compile_fail,E0451
-/// use pursekeeper_core::{DecisionId, Intent, gate::Authorized};
-/// fn forge(intent: Intent, decision_id: DecisionId) -> Authorized {
-///     Authorized { intent, warnings: Vec::new(), decision_id }
+/// use pursekeeper_core::{DecisionId, Signable, gate::Authorized};
+/// fn forge(what: Signable, decision_id: DecisionId) -> Authorized {
+///     Authorized { what, warnings: Vec::new(), decision_id }
 /// }
 /// ```
 ///
 /// ```compile_fail,E0624
-/// use pursekeeper_core::{DecisionId, Intent, gate::Authorized};
-/// fn forge(intent: Intent, decision_id: DecisionId) -> Authorized {
-///     Authorized::new(intent, Vec::new(), decision_id)
+/// use pursekeeper_core::{DecisionId, Signable, gate::Authorized};
+/// fn forge(what: Signable, decision_id: DecisionId) -> Authorized {
+///     Authorized::new(what, Vec::new(), decision_id)
 /// }
 /// ```
 ///
@@ -47,7 +47,7 @@ use crate::{Address, DecisionId, Digest, Intent, Signature, Warning};
 /// ```
 #[derive(Debug)]
 pub struct Authorized {
-    intent: Intent,
+    what: Signable,
     warnings: Vec<Warning>,
     decision_id: DecisionId,
 }
@@ -57,40 +57,40 @@ pub struct Authorized {
 /// It comes only from an [`Authorized`]:
 ///
 /// ```compile_fail,E0451
-/// use pursekeeper_core::{DecisionId, Intent, Signature, gate::Signed};
-/// fn forge(intent: Intent, decision_id: DecisionId, signature: Signature) -> Signed {
-///     Signed { intent, warnings: Vec::new(), decision_id, signature }
+/// use pursekeeper_core::{DecisionId, Signable, Signature, gate::Signed};
+/// fn forge(what: Signable, decision_id: DecisionId, signature: Signature) -> Signed {
+///     Signed { what, warnings: Vec::new(), decision_id, signature }
 /// }
 /// ```
 pub struct Signed {
-    intent: Intent,
+    what: Signable,
     warnings: Vec<Warning>,
     decision_id: DecisionId,
     signature: Signature,
 }
 
 impl Authorized {
-    // INVARIANT: called by the gate only, with an intent that `Journal::commit` returned.
-    pub(super) fn new(intent: Intent, warnings: Vec<Warning>, decision_id: DecisionId) -> Self {
-        Self { intent, warnings, decision_id }
+    // INVARIANT: called by the gate only, with what `Journal::commit` returned.
+    pub(super) fn new(what: Signable, warnings: Vec<Warning>, decision_id: DecisionId) -> Self {
+        Self { what, warnings, decision_id }
     }
 
     /// What to sign.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.intent.digest()
+        self.what.digest()
     }
 
     /// Whose key signs.
     #[must_use]
     pub fn wallet_address(&self) -> Address {
-        self.intent.wallet_address
+        self.what.wallet_address()
     }
 
     /// What was authorised.
     #[must_use]
-    pub fn intent(&self) -> &Intent {
-        &self.intent
+    pub fn what(&self) -> &Signable {
+        &self.what
     }
 
     /// Which limits are near.
@@ -102,16 +102,16 @@ impl Authorized {
     /// Spends the right.
     #[must_use]
     pub fn into_signed(self, signature: Signature) -> Signed {
-        let Self { intent, warnings, decision_id } = self;
-        Signed { intent, warnings, decision_id, signature }
+        let Self { what, warnings, decision_id } = self;
+        Signed { what, warnings, decision_id, signature }
     }
 }
 
 impl Signed {
     /// What was signed.
     #[must_use]
-    pub fn intent(&self) -> &Intent {
-        &self.intent
+    pub fn what(&self) -> &Signable {
+        &self.what
     }
 
     /// Which limits are near.
@@ -132,11 +132,14 @@ impl Signed {
         self.signature
     }
 
-    /// The payment as it is sent.
+    /// The payment as it is sent; nothing when this is no payment.
     ///
     /// # Errors
     /// [`PayloadError`] when the intent was damaged.
-    pub fn payload(&self) -> Result<Payload, PayloadError> {
-        Payload::new(&self.intent, self.signature)
+    pub fn payload(&self) -> Option<Result<Payload, PayloadError>> {
+        match &self.what {
+            Signable::Payment(intent) => Some(Payload::new(intent, self.signature)),
+            Signable::SignIn(_) => None,
+        }
     }
 }

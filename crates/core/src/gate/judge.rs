@@ -1,9 +1,9 @@
 //! One request, judged inside the transaction that records the answer.
 
-use crate::ports::{Ledger, LedgerError, Policy, Prior, Verdict};
+use crate::ports::{Ledger, LedgerError, Policy, Prior, Used, Verdict};
 use crate::{
     BalanceFacts, ClockTrust, Decision, Denial, DenyCode, Entry, Facts, HoldState, Intent, Mode, Moment,
-    OfferVerdict, Outcome, PerScope, Permit, Reissue, Scope, Status, Subject, Totals,
+    OfferVerdict, Outcome, PerScope, Permit, Reissue, Scope, Signable, Status, Subject, Totals, WorkflowName,
 };
 
 use super::resolve::{self, Resolver};
@@ -133,7 +133,7 @@ impl<P: Policy> Court<'_, P> {
     }
 
     /// What a subject spent under all its names.
-    fn totals(&self, scope: &Scope) -> Totals {
+    pub(super) fn totals(&self, scope: &Scope) -> Totals {
         let scopes = self.policy.registry().scopes(scope);
         scopes.iter().fold(Totals::default(), |sum, scope| sum.plus(self.ledger.totals(scope)))
     }
@@ -160,7 +160,7 @@ impl<P: Policy> Court<'_, P> {
 
     /// The strictest of what the registry declares and operators decided. A subject the registry does not know is not
     /// active.
-    fn status(&self, subject: Subject) -> Status {
+    pub(super) fn status(&self, subject: Subject) -> Status {
         let registry = self.policy.registry();
         let declared = match &subject {
             Subject::Agent(name) => registry.agents.get(name).map(|agent| agent.status),
@@ -175,8 +175,13 @@ impl<P: Policy> Court<'_, P> {
 
     /// The same id again: the same payload, or a refusal; never a second payment.
     fn retry(&self, ask: &PaymentAsk, prior: Prior) -> Entry {
-        let Prior { seq, fingerprint, intent, state } = prior;
+        let Prior { seq, fingerprint, used } = prior;
         let id = &ask.asked.request_id;
+        let Used::Payment(intent, state) = used else {
+            let denial = Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for a sign-in"));
+            return self.denied(ask, denial);
+        };
+        let intent = *intent;
         let refusal = if fingerprint != ask.fingerprint() {
             Some(Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for another request")))
         } else if self.at.unix_seconds() >= intent.valid_before {
@@ -190,7 +195,7 @@ impl<P: Policy> Court<'_, P> {
                 format!("the payment signed for `{id}` was cancelled and its money released"),
             ))
         } else {
-            self.inactive(&intent)
+            self.inactive(intent.subjects(), &intent.workflow)
         };
         if let Some(denial) = refusal {
             return self.decided(ask, Vec::new(), Outcome::Deny { denial, intent: Some(Box::new(intent)) });
@@ -200,7 +205,7 @@ impl<P: Policy> Court<'_, P> {
                 at: self.at,
                 asked: ask.asked.clone(),
                 original_seq: seq,
-                intent,
+                what: Signable::Payment(intent),
                 bundle: self.policy.digest(),
             })),
             Mode::Preview => {
@@ -211,33 +216,30 @@ impl<P: Policy> Court<'_, P> {
         }
     }
 
-    /// Why a payment permitted earlier may not be handed out again.
-    fn inactive(&self, intent: &Intent) -> Option<Denial> {
-        let subjects = [
-            Some(Subject::Agent(intent.agent.clone())),
-            Some(Subject::Workflow(intent.workflow.clone())),
-            Some(Subject::Wallet(intent.wallet_address)),
-            intent.service.clone().map(Subject::Service),
-        ];
-        for subject in subjects.into_iter().flatten() {
+    /// Why what was permitted earlier may not be handed out again.
+    pub(super) fn inactive(&self, subjects: Vec<Subject>, workflow: &WorkflowName) -> Option<Denial> {
+        let registry = self.policy.registry();
+        for subject in subjects.iter().map(|subject| registry.current(subject)) {
             let kind = subject.kind();
             let text = subject.to_string();
             if self.status(subject) != Status::Active {
                 return Some(Denial::rule(DenyCode::NotActive, format!("{kind} `{text}` is not active")));
             }
         }
-        let expires =
-            self.policy.registry().workflows.get(&intent.workflow).and_then(|workflow| workflow.expires);
+        let declared = match registry.current(&Subject::Workflow(workflow.clone())) {
+            Subject::Workflow(name) => registry.workflows.get(&name),
+            Subject::Agent(_) | Subject::Wallet(_) | Subject::Service(_) | Subject::Sidecar => None,
+        };
+        let expires = declared.and_then(|workflow| workflow.expires);
         let expired = expires.is_some_and(|expires| self.at.unix_seconds() >= expires);
-        expired.then(|| {
-            Denial::rule(DenyCode::WorkflowExpired, format!("workflow `{}` has expired", intent.workflow))
-        })
+        let what = || format!("workflow `{workflow}` has expired");
+        expired.then(|| Denial::rule(DenyCode::WorkflowExpired, what()))
     }
 
     /// Why nothing is signed at this hour.
-    fn untimely(&self) -> Option<Denial> {
+    pub(super) fn untimely(&self) -> Option<Denial> {
         match self.trust {
-            ClockTrust::Sound => None,
+            ClockTrust::Sound(_) => None,
             ClockTrust::Regressed { behind_ms } => {
                 let what = format!("the clock is {behind_ms} ms behind the journal");
                 Some(Denial::rule(DenyCode::ClockRegressed, what))

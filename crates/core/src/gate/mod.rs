@@ -9,17 +9,19 @@ mod authorized;
 mod judge;
 mod resolve;
 mod resolved;
+mod sign_in;
 mod warnings;
 
 pub use ask::{
     Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX, ReportAsk,
+    SignInAsk,
 };
 pub use authorized::{Authorized, Signed};
 
 use crate::ports::{Journal, Judged, Nothing, Policy, Recorded};
 use crate::{
     ActVerb, Balances, ClockTolerance, ClockTrust, DecisionId, Denial, Entry, HoldState, Intent, Mode,
-    Moment, OfferVerdict, Outcome, Status, Subject, Warning,
+    Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject, Warning,
 };
 
 /// What bounds every signature, whatever the policies say.
@@ -171,7 +173,8 @@ impl<J: Journal> Gate<J> {
         let trust = self.clock_trust(around.at);
         // A clock that jumped moves nothing: everything is judged at the time that is believed.
         let at = match trust {
-            ClockTrust::Sound | ClockTrust::Regressed { .. } => around.at,
+            ClockTrust::Sound(at) => at,
+            ClockTrust::Regressed { .. } => around.at,
             ClockTrust::Jumped { believed, .. } => believed,
         };
         let settings = self.settings;
@@ -182,6 +185,7 @@ impl<J: Journal> Gate<J> {
                 Ask::Lifecycle(ask) => court.act(ask).map(Judged::Entry),
                 Ask::Report(ask) => court.report(ask),
                 Ask::Evidence(ask) => court.evidence(ask),
+                Ask::SignIn(ask) => court.sign_in(ask).map(Judged::Entry),
             }
         })?;
         self.undurable.clear();
@@ -212,7 +216,8 @@ fn answer(recorded: Recorded) -> Answer {
     match entry {
         Entry::Payment(decision) => match (decision.mode, decision.outcome) {
             (Mode::Enforce, Outcome::Permit(permit)) => {
-                Answer::Authorized(Box::new(Authorized::new(permit.intent, permit.warnings, decision_id)))
+                let what = Signable::Payment(permit.intent);
+                Answer::Authorized(Box::new(Authorized::new(what, permit.warnings, decision_id)))
             }
             (Mode::Preview, Outcome::Permit(permit)) => {
                 Answer::WouldSign { decision_id, intent: Box::new(permit.intent), warnings: permit.warnings }
@@ -223,7 +228,7 @@ fn answer(recorded: Recorded) -> Answer {
         },
         Entry::Reissue(reissue) => {
             let original = DecisionId { seq: reissue.original_seq, ..decision_id };
-            Answer::Authorized(Box::new(Authorized::new(reissue.intent, Vec::new(), original)))
+            Answer::Authorized(Box::new(Authorized::new(reissue.what, Vec::new(), original)))
         }
         Entry::Lifecycle(lifecycle) => match lifecycle.denial {
             Some(denial) => Answer::Denied { decision_id, denial, offers: Vec::new() },
@@ -232,6 +237,13 @@ fn answer(recorded: Recorded) -> Answer {
                 status: lifecycle.act.verb.status(),
                 subject: lifecycle.act.subject,
             },
+        },
+        Entry::SignIn(decision) => match decision.outcome {
+            SignInOutcome::Permit(permit) => {
+                let what = Signable::SignIn(permit.intent);
+                Answer::Authorized(Box::new(Authorized::new(what, Vec::new(), decision_id)))
+            }
+            SignInOutcome::Deny { denial, .. } => Answer::Denied { decision_id, denial, offers: Vec::new() },
         },
         Entry::Report(_) => Answer::Reported { decision_id },
         Entry::Evidence(evidence) => Answer::Resolved { decision_id, state: evidence.state },

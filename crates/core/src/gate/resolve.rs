@@ -42,8 +42,8 @@ pub(super) fn workflow<'r>(
     registry.workflows.get_key_value(name).ok_or_else(unknown)
 }
 
-/// The wallet that would pay on `network`: the one named, or the workflow's only one there.
-fn wallet<'r>(
+/// The wallet that would sign on `network`: the one named, or the workflow's only one there.
+pub(super) fn wallet<'r>(
     registry: &'r Registry,
     asked: &Asked,
     workflow: &WorkflowName,

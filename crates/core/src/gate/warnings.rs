@@ -32,7 +32,7 @@ pub(super) fn near(registry: &Registry, intent: &Intent, facts: &Facts) -> Vec<W
 }
 
 fn reached(ceilings: &Ceilings, percent: u8, after: &Totals) -> Vec<(Window, Measure, String, String)> {
-    let Ceilings { usd, payments, warn_at: _ } = ceilings;
+    let Ceilings { usd, payments, sign_ins: _, warn_at: _ } = ceilings;
     let usd = usd.iter().filter_map(|(window, limit)| {
         let used = after.usd_in(*window)?;
         used.reaches(percent, *limit).then(|| (*window, Measure::Usd, used.to_string(), limit.to_string()))

@@ -25,7 +25,7 @@ pub enum JsonError {
 
 /// A JSON value together with its text.
 #[derive(Debug)]
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     raw: &'a str,
     value: Value<'a>,
 }
@@ -42,7 +42,7 @@ enum Value<'a> {
 
 impl<'a> Node<'a> {
     /// Reads a whole text.
-    pub(super) fn parse(text: &'a str) -> Result<Self, JsonError> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, JsonError> {
         let raw: &RawValue = serde_json::from_str(text)?;
         Self::at_depth(raw.get(), 0)
     }
@@ -76,17 +76,17 @@ impl<'a> Node<'a> {
     }
 
     /// The value's text, byte for byte.
-    pub(super) fn raw(&self) -> &'a str {
+    pub(crate) fn raw(&self) -> &'a str {
         self.raw
     }
 
     /// A member of an object; `null` counts as absent.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         let Value::Object(members) = &self.value else { return None };
         members.iter().find(|(name, _)| name == key).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
-    pub(super) fn is_object(&self) -> bool {
+    pub(crate) fn is_object(&self) -> bool {
         matches!(self.value, Value::Object(_))
     }
 
@@ -94,16 +94,16 @@ impl<'a> Node<'a> {
         matches!(self.value, Value::Null)
     }
 
-    pub(super) fn as_str(&self) -> Option<&str> {
+    pub(crate) fn as_str(&self) -> Option<&str> {
         if let Value::String(text) = &self.value { Some(text) } else { None }
     }
 
-    pub(super) fn as_array(&self) -> Option<&[Self]> {
+    pub(crate) fn as_array(&self) -> Option<&[Self]> {
         if let Value::Array(items) = &self.value { Some(items) } else { None }
     }
 
     /// A JSON integer written in plain digits; not `1.0`, `1e3` or `-1`.
-    pub(super) fn as_u64(&self) -> Option<u64> {
+    pub(crate) fn as_u64(&self) -> Option<u64> {
         let plain = matches!(self.value, Value::Number) && self.raw.bytes().all(|byte| byte.is_ascii_digit());
         plain.then(|| self.raw.parse().ok()).flatten()
     }

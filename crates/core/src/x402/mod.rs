@@ -1,7 +1,7 @@
 //! The x402 payment protocol, versions 1 and 2, as a payer sees it.
 
 mod challenge;
-mod json;
+pub(crate) mod json;
 mod offer;
 mod payload;
 mod settlement;

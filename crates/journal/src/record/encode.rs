@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use pursekeeper_core as core;
-use pursekeeper_core::x402;
+use pursekeeper_core::{siwx, x402};
 
 use super::{
     Act, Adopted, Asked, Asset, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent, Kind, Labels,
-    Offer, Policy, Record, Report, Resolution, Source, Subject, Terms, Time, VERSION, Verdict, Warning,
+    Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject, Terms, Time, VERSION,
+    Verdict, Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -22,6 +23,7 @@ impl<'a> Record<'a> {
             core::Entry::Lifecycle(lifecycle) => Self::of_lifecycle(seq, lifecycle),
             core::Entry::Report(report) => Self::of_report(seq, report),
             core::Entry::Evidence(evidence) => Self::of_evidence(seq, evidence),
+            core::Entry::SignIn(decision) => Self::of_sign_in(seq, decision),
         }
     }
 
@@ -42,6 +44,7 @@ impl<'a> Record<'a> {
             adopted: None,
             asked: None,
             bundle: None,
+            counted_until: None,
             denial: None,
             evidence: None,
             fingerprint: None,
@@ -55,6 +58,7 @@ impl<'a> Record<'a> {
             report: None,
             resolution: None,
             seq: Int(seq),
+            sign_in: None,
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(VERSION),
             verdict: None,
@@ -97,11 +101,16 @@ impl<'a> Record<'a> {
     }
 
     fn of_reissue(seq: u64, reissue: &'a core::Reissue) -> Self {
-        let core::Reissue { at, asked, original_seq, intent, bundle } = reissue;
+        let core::Reissue { at, asked, original_seq, what, bundle } = reissue;
+        let (intent, sign_in) = match what {
+            core::Signable::Payment(intent) => (Some(Intent::of(intent)), None),
+            core::Signable::SignIn(intent) => (None, Some(SignIn::of(intent))),
+        };
         Self {
             asked: Some(Asked::of(asked)),
             bundle: Some(Hex(bundle.0)),
-            intent: Some(Intent::of(intent)),
+            intent,
+            sign_in,
             original_seq: Some(Int(*original_seq)),
             verdict: Some(Verdict::Permit),
             ..Self::empty(seq, Kind::Reissue, *at)
@@ -140,6 +149,34 @@ impl<'a> Record<'a> {
         }
     }
 
+    fn of_sign_in(seq: u64, decision: &'a core::SignInDecision) -> Self {
+        let core::SignInDecision { at, asked, fingerprint, outcome, bundle } = decision;
+        let base = Self {
+            asked: Some(Asked::of(asked)),
+            bundle: Some(Hex(bundle.0)),
+            fingerprint: Some(Hex(fingerprint.0)),
+            ..Self::empty(seq, Kind::SignIn, *at)
+        };
+        match outcome {
+            core::SignInOutcome::Permit(permit) => {
+                let core::SignInPermit { intent, policies: permitting, counted_until } = &**permit;
+                Self {
+                    counted_until: Some(Int(counted_until.0)),
+                    policies: Some(policies(permitting)),
+                    sign_in: Some(SignIn::of(intent)),
+                    verdict: Some(Verdict::Permit),
+                    ..base
+                }
+            }
+            core::SignInOutcome::Deny { denial, intent } => Self {
+                denial: Some(Denial::of(denial)),
+                sign_in: intent.as_deref().map(SignIn::of),
+                verdict: Some(Verdict::Deny),
+                ..base
+            },
+        }
+    }
+
     fn of_evidence(seq: u64, evidence: &'a core::Evidence) -> Self {
         let core::Evidence { at, original_seq, observation, state } = evidence;
         let core::Observation { network, block, block_hash, transaction, nodes } = observation;
@@ -162,6 +199,65 @@ impl<'a> Record<'a> {
                 usd: usd.map(Into::into),
             }),
             ..Self::empty(seq, Kind::Evidence, *at)
+        }
+    }
+}
+
+impl<'a> SignIn<'a> {
+    fn of(intent: &'a core::SignInIntent) -> Self {
+        let core::SignInIntent {
+            request_id,
+            agent,
+            workflow,
+            wallet,
+            wallet_address,
+            service,
+            endpoint,
+            message,
+        } = intent;
+        Self {
+            agent: agent.as_str().into(),
+            endpoint: Endpoint::of(endpoint),
+            message: Message::of(message.parts()),
+            request_id: request_id.as_str().into(),
+            service: service.as_ref().map(|name| name.as_str().into()),
+            wallet: wallet.as_str().into(),
+            wallet_address: address_text(*wallet_address).into(),
+            workflow: workflow.as_str().into(),
+        }
+    }
+}
+
+impl<'a> Message<'a> {
+    fn of(parts: &'a siwx::SignInParts) -> Self {
+        let siwx::SignInParts {
+            profile,
+            domain,
+            address: _,
+            statement,
+            uri,
+            chain,
+            nonce,
+            issued_at,
+            expiration_time,
+            not_before,
+            request_id,
+            resources,
+            signature_scheme,
+        } = parts;
+        Self {
+            domain: domain.as_str().into(),
+            expiration_time: expiration_time.as_deref().map(Into::into),
+            issued_at: issued_at.as_str().into(),
+            network: chain.to_string().into(),
+            nonce: nonce.as_str().into(),
+            not_before: not_before.as_deref().map(Into::into),
+            profile: profile.as_str().into(),
+            request_id: request_id.as_deref().map(Into::into),
+            resources: resources.iter().map(|resource| resource.as_str().into()).collect(),
+            signature_scheme: signature_scheme.as_deref().map(Into::into),
+            statement: statement.as_deref().map(Into::into),
+            uri: uri.as_str().into(),
         }
     }
 }

@@ -14,18 +14,20 @@
 //! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
 //! | `asked` | payment, preview, reissue | who asked for what |
 //! | `bundle` | all but genesis | SHA-256 of the governance bundle |
+//! | `counted_until` | sign-ins permitted | nobody accepts the message after this |
 //! | `denial` | refused | code, message and policies |
 //! | `evidence` | evidence | what a chain said, in which block, agreed on by how many nodes |
 //! | `fingerprint` | payment, preview | what makes a retry the same request |
 //! | `held_until` | permits | the signature cannot be settled after this |
 //! | `intent` | payments made out | all that is judged and signed |
 //! | `journal` | genesis | the id of the journal |
-//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report` or `evidence` |
+//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence` or `sign-in` |
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
 //! | `original_seq` | reissue, report, evidence | the record of the permit |
 //! | `policies` | permits, lifecycle | the policies that permit |
 //! | `report` | report | what an agent claims it saw |
 //! | `resolution` | evidence | what became of the hold, and for how much |
+//! | `sign_in` | sign-ins made out, and reissues of them | all that is judged and signed |
 //! | `seq` | all | position in the journal, from 1 |
 //! | `time` | all | wall clock and boot clock |
 //! | `v` | all | 1 |
@@ -66,6 +68,8 @@ pub(crate) struct Record<'a> {
     asked: Option<Asked<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<Hex<32>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counted_until: Option<Int>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     denial: Option<Denial<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -90,6 +94,8 @@ pub(crate) struct Record<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     resolution: Option<Resolution<'a>>,
     seq: Int,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    sign_in: Option<SignIn<'a>>,
     time: Time,
     v: Int,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +105,7 @@ pub(crate) struct Record<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 enum Kind {
     Genesis,
     Payment,
@@ -108,6 +114,7 @@ enum Kind {
     Lifecycle,
     Report,
     Evidence,
+    SignIn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,6 +257,57 @@ struct Report<'a> {
     reason: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     transaction: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignIn<'a> {
+    #[serde(borrow)]
+    agent: Cow<'a, str>,
+    #[serde(borrow)]
+    endpoint: Endpoint<'a>,
+    #[serde(borrow)]
+    message: Message<'a>,
+    #[serde(borrow)]
+    request_id: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    service: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    wallet: Cow<'a, str>,
+    #[serde(borrow)]
+    wallet_address: Cow<'a, str>,
+    #[serde(borrow)]
+    workflow: Cow<'a, str>,
+}
+
+/// The fields of an EIP-4361 message, as received.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Message<'a> {
+    #[serde(borrow)]
+    domain: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    expiration_time: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    issued_at: Cow<'a, str>,
+    #[serde(borrow)]
+    network: Cow<'a, str>,
+    #[serde(borrow)]
+    nonce: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    not_before: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    profile: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resources: Vec<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    signature_scheme: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    statement: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

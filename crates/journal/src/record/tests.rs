@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::{
     ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Denial, DenyCode, Digest, Endpoint,
     Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, LifecycleDecision, Measure, Mode, Moment,
     NearLimit, Observation, OfferVerdict, OperatorName, OriginMatch, Outcome, Permit, PolicyRef, Reissue,
-    Report, RequestId, ScopeKind, ServiceName, Subject, UnixSeconds, Usd, WalletName, Warning, Window,
-    WorkflowName, x402,
+    Report, RequestId, ScopeKind, ServiceName, SignInDecision, SignInIntent, SignInOutcome, SignInPermit,
+    Signable, Subject, UnixSeconds, Usd, WalletName, Warning, Window, WorkflowName, x402,
 };
 
 use super::*;
@@ -266,9 +267,66 @@ fn payment() -> impl Strategy<Value = Entry> {
 }
 
 fn reissue() -> impl Strategy<Value = Entry> {
-    (at(), asked(), 1u64..1 << 53, intent(), any::<[u8; 32]>()).prop_map(
-        |(at, asked, original_seq, intent, bundle)| {
-            Entry::Reissue(Box::new(Reissue { at, asked, original_seq, intent, bundle: Digest(bundle) }))
+    let what = prop_oneof![intent().prop_map(Signable::Payment), sign_in_intent().prop_map(Signable::SignIn)];
+    (at(), asked(), 1u64..1 << 53, what, any::<[u8; 32]>()).prop_map(
+        |(at, asked, original_seq, what, bundle)| {
+            Entry::Reissue(Box::new(Reissue { at, asked, original_seq, what, bundle: Digest(bundle) }))
+        },
+    )
+}
+
+fn sign_in_intent() -> impl Strategy<Value = SignInIntent> {
+    let texts = (
+        prop::option::of("[A-Za-z .,]{1,40}"),
+        "[A-Za-z0-9]{8,20}",
+        prop::option::of("[A-Za-z0-9._~-]{1,20}"),
+        prop::collection::vec("[a-z0-9]{1,9}", 0..3),
+    );
+    let profile = prop::sample::select(&[SignInProfile::Standard, SignInProfile::Venice]);
+    let chosen = (profile, any::<u64>(), any::<bool>(), any::<bool>());
+    (name(), name(), name(), prop::option::of(name()), endpoint(), address(), texts, chosen).prop_map(
+        |(agent, workflow, wallet, service, endpoint, wallet_address, texts, chosen)| {
+            let origin = endpoint.origin().to_string();
+            let parts = SignInParts {
+                profile: chosen.0,
+                domain: endpoint.origin().host().to_owned(),
+                address: wallet_address,
+                statement: texts.0,
+                uri: format!("{origin}/login"),
+                chain: ChainId::Eip155(chosen.1),
+                nonce: texts.1,
+                issued_at: "2026-11-22T12:00:00Z".to_owned(),
+                expiration_time: chosen.2.then(|| "2026-11-22T12:05:00.5Z".to_owned()),
+                not_before: chosen.3.then(|| "2026-11-22T11:59:00+00:00".to_owned()),
+                request_id: texts.2,
+                resources: texts.3.iter().map(|path| format!("{origin}/{path}")).collect(),
+                signature_scheme: chosen.2.then(|| "eip191".to_owned()),
+            };
+            SignInIntent {
+                request_id: RequestId::parse(&agent).unwrap(),
+                agent: AgentName::parse(&agent).unwrap(),
+                workflow: WorkflowName::parse(&workflow).unwrap(),
+                wallet: WalletName::parse(&wallet).unwrap(),
+                wallet_address,
+                service: service.map(|name| ServiceName::parse(&name).unwrap()),
+                endpoint,
+                message: SignIn::from_parts(parts).unwrap(),
+            }
+        },
+    )
+}
+
+fn sign_in() -> impl Strategy<Value = Entry> {
+    let permit = (sign_in_intent(), policies(), instant()).prop_map(|(intent, policies, counted_until)| {
+        SignInOutcome::Permit(Box::new(SignInPermit { intent, policies, counted_until }))
+    });
+    let deny = (denial(), prop::option::of(sign_in_intent()))
+        .prop_map(|(denial, intent)| SignInOutcome::Deny { denial, intent: intent.map(Box::new) });
+    let outcome = prop_oneof![permit, deny];
+    (at(), asked(), any::<[u8; 32]>(), outcome, any::<[u8; 32]>()).prop_map(
+        |(at, asked, fingerprint, outcome, bundle)| {
+            let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
+            Entry::SignIn(Box::new(SignInDecision { at, asked, fingerprint, outcome, bundle }))
         },
     )
 }
@@ -307,7 +365,7 @@ proptest! {
     fn records_are_canonical_and_come_back_exactly(
         seq in 1u64..1 << 53,
         entry in prop_oneof![
-            3 => payment(), 1 => reissue(), 1 => lifecycle(), 1 => report(), 1 => evidence()
+            3 => payment(), 1 => reissue(), 1 => lifecycle(), 1 => report(), 1 => evidence(), 1 => sign_in()
         ],
     ) {
         let body = Record::of(seq, &entry).to_bytes().unwrap();

@@ -3,7 +3,7 @@
 
 mod tables;
 
-use pursekeeper_core::{Digest, Entry};
+use pursekeeper_core::{Digest, Entry, SignInOutcome};
 use rusqlite::Connection;
 
 use crate::JournalError;
@@ -156,6 +156,11 @@ fn follow(tables: &mut Tables<'_>, record: &DecodedRecord) -> Result<(), VerifyE
             tables.time(record.time, entry.accepts_clock());
             if let Some((hold, state)) = entry.resolves() {
                 tables.resolution(seq, hold, state)?;
+            }
+            if let Entry::SignIn(decision) = entry
+                && let SignInOutcome::Permit(permit) = &decision.outcome
+            {
+                tables.sign_in(seq, decision.fingerprint, permit)?;
             }
             if let Entry::Report(report) = entry {
                 tables.claim(seq, report.original_seq)?;

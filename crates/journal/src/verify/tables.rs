@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pursekeeper_core::{
-    Act, ClockMark, Decision, HoldState, Moment, Permit, Scope, Status, Subject, UnixSeconds,
+    Act, AgentName, ClockMark, Decision, Digest, HoldState, Moment, Permit, RequestId, Scope, SignInPermit,
+    Status, Subject, UnixSeconds,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 
@@ -14,7 +15,7 @@ use crate::file::{Meta, read_meta};
 use crate::load::sum;
 use crate::outstanding::endpoint_key;
 use crate::record::{Genesis, address_text, parse_scope, parse_subject};
-use crate::state::scopes_of;
+use crate::state::{scopes_of, scopes_of_sign_in};
 use crate::store::{find_clock, find_hold, hold_state, integer, unsigned, usd_bytes};
 
 /// What the tables must say, as far as the records have been read.
@@ -25,6 +26,7 @@ pub(super) struct Tables<'c> {
     horizon: u64,
     holds: u64,
     resolved: u64,
+    sign_ins: u64,
     claims: u64,
     clock: ClockMark,
     totals: HashMap<Scope, Total>,
@@ -62,6 +64,7 @@ impl<'c> Tables<'c> {
             horizon: horizon(UnixSeconds(high_water_ms.div_euclid(1000))),
             holds: 0,
             resolved: 0,
+            sign_ins: 0,
             claims: 0,
             clock: ClockMark::default(),
             totals: HashMap::new(),
@@ -104,15 +107,48 @@ impl<'c> Tables<'c> {
             None => return Err(wrong("hold", Some(seq), format!("record {seq} has no hold"))),
         }
         let intent = &permit.intent;
-        let request = self.request.query_row([intent.agent.as_str(), intent.request_id.as_str()], |row| {
+        self.request(seq, (&intent.agent, &intent.request_id), decision.fingerprint)?;
+        self.count(scopes_of(permit), minute_of(permit.held_until), Sum::one(intent.usd))?;
+        self.holds = self.holds.saturating_add(1);
+        Ok(())
+    }
+
+    /// A sign-in has one request, and counts for its scopes.
+    pub(super) fn sign_in(
+        &mut self,
+        seq: u64,
+        fingerprint: Digest,
+        permit: &SignInPermit,
+    ) -> Result<(), VerifyError> {
+        self.request(seq, (&permit.intent.agent, &permit.intent.request_id), fingerprint)?;
+        self.count(scopes_of_sign_in(permit), minute_of(permit.counted_until), Sum::sign_in())?;
+        self.sign_ins = self.sign_ins.saturating_add(1);
+        Ok(())
+    }
+
+    fn request(
+        &mut self,
+        seq: u64,
+        (agent, id): (&AgentName, &RequestId),
+        fingerprint: Digest,
+    ) -> Result<(), VerifyError> {
+        let request = self.request.query_row([agent.as_str(), id.as_str()], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
         });
-        if request.optional()? != Some((integer(seq)?, decision.fingerprint.0)) {
+        if request.optional()? != Some((integer(seq)?, fingerprint.0)) {
             let what = format!("the request id of record {seq} is missing or differs");
             return Err(wrong("request", Some(seq), what));
         }
-        let (minute, one) = (minute_of(permit.held_until), Sum::one(intent.usd));
-        for scope in scopes_of(permit) {
+        Ok(())
+    }
+
+    fn count(
+        &mut self,
+        scopes: impl Iterator<Item = Scope>,
+        minute: u64,
+        one: Sum,
+    ) -> Result<(), VerifyError> {
+        for scope in scopes {
             let total = self.totals.entry(scope).or_default();
             total.lifetime = total.lifetime.plus(one).ok_or(JournalError::TotalTooLarge)?;
             if minute >= self.horizon {
@@ -120,7 +156,6 @@ impl<'c> Tables<'c> {
                 *bucket = bucket.plus(one).ok_or(JournalError::TotalTooLarge)?;
             }
         }
-        self.holds = self.holds.saturating_add(1);
         Ok(())
     }
 
@@ -178,7 +213,7 @@ impl<'c> Tables<'c> {
     pub(super) fn finish(mut self) -> Result<Found, VerifyError> {
         let counts = [
             ("hold", "SELECT count(*) FROM hold", self.holds, "permits"),
-            ("request", "SELECT count(*) FROM request", self.holds, "permits"),
+            ("request", "SELECT count(*) FROM request", self.holds.saturating_add(self.sign_ins), "permits"),
             ("hold", "SELECT count(*) FROM hold WHERE state != 'held'", self.resolved, "resolutions"),
             ("claim", "SELECT count(*) FROM claim", self.claims, "claims"),
         ];
@@ -230,7 +265,8 @@ impl<'c> Tables<'c> {
     fn compare_totals(&mut self) -> Result<(), VerifyError> {
         let mut totals = self.connection.prepare(
             "SELECT scope.scope, kind, name, scope.usd, scope.payments, scope.settled_usd, scope.settled_payments,
-                    minute, bucket.usd, bucket.payments, bucket.settled_usd, bucket.settled_payments
+                scope.sign_ins,
+                    minute, bucket.usd, bucket.payments, bucket.settled_usd, bucket.settled_payments, bucket.sign_ins
              FROM scope LEFT JOIN bucket USING (scope) ORDER BY scope.scope, minute",
         )?;
         let mut rows = totals.query([])?;
@@ -239,14 +275,14 @@ impl<'c> Tables<'c> {
             let scope = parse_scope(&kind, &name).map_err(|what| wrong("scope", None, what))?;
             let differs = || wrong("bucket", None, format!("the totals of {kind} `{name}` differ"));
             let total = self.totals.get_mut(&scope).ok_or_else(differs)?;
-            let minute: Option<i64> = row.get(7)?;
+            let minute: Option<i64> = row.get(8)?;
             // Folded sums stand in every row of their scope; they are taken off with the first.
             if !std::mem::replace(&mut total.folded_seen, true) {
                 let folded = sum(row, 3)?;
                 total.lifetime = total.lifetime.minus(folded).ok_or_else(differs)?;
             }
             let Some(minute) = minute else { continue };
-            let (minute, sum) = (unsigned(minute)?, sum(row, 8)?);
+            let (minute, sum) = (unsigned(minute)?, sum(row, 9)?);
             total.lifetime = total.lifetime.minus(sum).ok_or_else(differs)?;
             if minute >= self.horizon && total.recent.remove(&minute) != Some(sum) {
                 return Err(differs());

@@ -11,8 +11,8 @@ use crate::yaml::Entry;
 /// The resolution of a ceiling: Cedar's `decimal` has four digits. A sum is rounded up to it before it is compared, so
 /// that a ceiling on this grid is exact.
 const CEILING_GRID_UNITS: u128 = 100_000_000;
-/// Most payments a ceiling can say: one less than Cedar's largest number, so that a count can be above it.
-const PAYMENTS_MAX: u64 = i64::MAX.unsigned_abs().saturating_sub(1);
+/// Most payments or sign-ins a ceiling can say: one less than Cedar's largest number, so that a count can be above it.
+const COUNT_MAX: u64 = i64::MAX.unsigned_abs().saturating_sub(1);
 
 /// Reads `ceilings` of a subject; none when it is not given.
 pub(super) fn read(fields: &Fields<'_>, findings: &mut Findings) -> Ceilings {
@@ -22,20 +22,25 @@ pub(super) fn read(fields: &Fields<'_>, findings: &mut Findings) -> Ceilings {
 
 fn read_field(field: &Field<'_>, findings: &mut Findings) -> Ceilings {
     let subject = format!("{}: ceilings", field.subject);
-    let known = ["usd", "payments", "warn_at"];
+    let known = ["usd", "payments", "sign_ins", "warn_at"];
     let opened = Fields::open(field.node, field.node.at, subject, &known, findings);
     let Some(fields) = opened else { return Ceilings::default() };
     let usd = fields.get("usd").map(|field| windows(&field, &Window::ALL, findings, dollars));
-    let payments = fields.get("payments").map(|field| {
-        windows(&field, &Window::TOTALLED, findings, |field, findings| field.whole(PAYMENTS_MAX, findings))
-    });
+    let mut counts = |key| {
+        let field = fields.get(key)?;
+        let whole = |field: &Field<'_>, findings: &mut Findings| field.whole(COUNT_MAX, findings);
+        Some(windows(&field, &Window::TOTALLED, findings, whole))
+    };
+    let (payments, sign_ins) = (counts("payments"), counts("sign_ins"));
     let (usd, payments) = (usd.unwrap_or_default(), payments.unwrap_or_default());
+    let sign_ins = sign_ins.unwrap_or_default();
     let warn_at = fields.get("warn_at").and_then(|field| percent(&field, findings));
-    let totalled = usd.keys().any(|window| *window != Window::Payment) || !payments.is_empty();
+    let summed = usd.keys().any(|window| *window != Window::Payment);
+    let totalled = summed || !payments.is_empty() || !sign_ins.is_empty();
     if let Some(field) = fields.get("warn_at").filter(|_| warn_at.is_some() && !totalled) {
         field.error(findings, "there is no ceiling on a sum here that could be near: leave it out");
     }
-    Ceilings { usd, payments, warn_at }
+    Ceilings { usd, payments, sign_ins, warn_at }
 }
 
 /// `80%`, from 1% to 100%.

@@ -215,7 +215,14 @@ fn payees(top: &Fields<'_>, findings: &mut Findings) -> BTreeMap<Address, Ceilin
         }
         let fields = Fields::open(&entry.value, entry.at, subject, &["ceilings"], findings);
         let Some(fields) = fields else { continue };
-        if found.insert(address, ceilings::read(&fields, findings)).is_some() {
+        let limits = ceilings::read(&fields, findings);
+        if !limits.sign_ins.is_empty() {
+            findings.error(
+                entry.at,
+                format!("payee `{}`: nobody signs in to a payee: leave `sign_ins` out", entry.key),
+            );
+        }
+        if found.insert(address, limits).is_some() {
             let what = format!("payee `{}` stands here twice in two spellings: keep one", entry.key);
             findings.error(entry.at, what);
         }

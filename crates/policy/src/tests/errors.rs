@@ -165,6 +165,16 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         ("    recovery: [treasury]\n", "", "`recovery` is missing"),
         ("    revokers: [treasury, research]", "    revokers: []", "the list is empty"),
         ("    networks: [\"eip155:8453\"]", "    networks: []", "the list is empty"),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { sign_ins: { payment: 1 } }",
+            "no window `payment` here",
+        ),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { sign_ins: { hour: \"1\" } }",
+            "without quotes",
+        ),
         ("    floor: \"10\"", "    floor: 10", "money goes in quotes"),
         ("    floor: \"10\"", "    floor: \"0\"", "zero binds nothing"),
         ("    floor: \"10\"", "    floor: \"-1\"", "not a dollar amount"),

@@ -47,7 +47,7 @@ workflows:
     owner: research
     expires: 2027-01-01T00:00:00Z
     services: [weather]
-    ceilings: { usd: { payment: "0.05", day: "5" }, payments: { hour: 100 } }
+    ceilings: { usd: { payment: "0.05", day: "5" }, payments: { hour: 100 }, sign_ins: { hour: 60 } }
   sales: { owner: sales, services: [anything] }
 agents:
   crawler:

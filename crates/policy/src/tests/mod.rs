@@ -5,6 +5,7 @@ mod errors;
 mod fixture;
 mod guardrails;
 mod loading;
+mod sign_ins;
 mod slicing;
 mod speed;
 mod starter;

@@ -37,8 +37,12 @@ fn policies() -> Vec<String> {
     let mut found = Vec::new();
     for (h, head) in HEADS.iter().enumerate() {
         for (c, condition) in CONDITIONS.iter().enumerate() {
-            // An unconstrained head is validated for every action, and operators' acts have no payments.
-            let action = if h == 0 { "true" } else { condition };
+            // A head is validated for every action it names, and only payments have all of these.
+            let action = match h {
+                0 => "true",
+                1 => "context.workflow.owner == context.wallet.owner",
+                _ => condition,
+            };
             let effect = if (h + c) % 3 == 0 { "permit" } else { "forbid" };
             found.push(format!("@id(\"p.{h}.{c}\") @reason(\"r\") {effect} ({head}) when {{ {action} }};"));
         }

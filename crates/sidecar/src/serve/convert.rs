@@ -1,15 +1,18 @@
 //! Between the wire and the domain. The only place that knows both.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use pursekeeper_api::v1;
-use pursekeeper_core::gate::{Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX};
+use pursekeeper_core::gate::{Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk};
 use pursekeeper_core::ports::{Hold, Nothing};
 use pursekeeper_core::registry::Registry;
+use pursekeeper_core::siwx::{AGE_SECS_MAX, SignInChallenge};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     AgentName, Asked, CLAIMS_PER_HOLD_MAX, Caller, Claim, DecisionId, Denial, Endpoint, HoldState, JournalId,
-    Mode, OfferVerdict, Permit, PolicyRef, RequestId, ServiceName, Subject, WalletName, WorkflowName,
+    Mode, OfferVerdict, Permit, PolicyRef, RequestId, ServiceName, Subject, UnixSeconds, WalletName,
+    WorkflowName,
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -54,6 +57,52 @@ pub(super) fn payment_ask(
     nonce: [u8; 32],
 ) -> Result<PaymentAsk, Status> {
     let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
+    let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
+    let challenge = match challenge {
+        Some(v1::sign_payment_request::Challenge::PaymentRequired(header)) => Challenge::from_header(&header),
+        Some(v1::sign_payment_request::Challenge::BodyV1(body)) => Challenge::from_body(&body),
+        None => {
+            let message = "set `payment_required` (x402 v2) or `body_v1` (x402 v1) to what the seller sent";
+            return Err(fault(Code::InvalidArgument, "MALFORMED_402", message));
+        }
+    };
+    let challenge = challenge.map_err(|e| malformed("MALFORMED_402")(&e))?;
+    Ok(PaymentAsk { mode, asked, challenge, nonce })
+}
+
+/// Reads a request to sign in. Nothing is looked up yet.
+pub(super) fn sign_in_ask(
+    request: v1::SignInRequest,
+    caller: Caller,
+    now: UnixSeconds,
+    nonce: [u8; 32],
+) -> Result<SignInAsk, Status> {
+    use v1::sign_in_request::Challenge;
+    let v1::SignInRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
+    let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
+    let challenge = match challenge {
+        Some(Challenge::PaymentRequired(header)) => SignInChallenge::from_header(&header),
+        Some(Challenge::Extension(json)) => SignInChallenge::from_extension(&json),
+        Some(Challenge::Venice(v1::VeniceSignIn {})) => {
+            Ok(SignInChallenge::venice(&asked.endpoint, now, AGE_SECS_MAX, nonce))
+        }
+        None => {
+            let message = "set `payment_required` or `extension` to what the server sent, or `venice`";
+            return Err(fault(Code::InvalidArgument, "MALFORMED_CHALLENGE", message));
+        }
+    };
+    let challenge = challenge.map_err(|e| malformed("MALFORMED_CHALLENGE")(&e))?;
+    Ok(SignInAsk { asked, challenge })
+}
+
+/// What every request of an agent says.
+fn asked(
+    caller: Caller,
+    request_id: String,
+    endpoint: Option<v1::Endpoint>,
+    (workflow, wallet): (Option<String>, Option<String>),
+    labels: HashMap<String, String>,
+) -> Result<Asked, Status> {
     let request_id = RequestId::parse(&request_id).map_err(|e| malformed("MALFORMED_REQUEST_ID")(&e))?;
     let endpoint = endpoint.unwrap_or_default();
     let endpoint =
@@ -68,21 +117,7 @@ pub(super) fn payment_ask(
             format!("labels: at most {LABELS_MAX}, each key and value at most {LABEL_LEN_MAX} bytes");
         return Err(fault(Code::InvalidArgument, "MALFORMED_LABELS", limits));
     }
-    let challenge = match challenge {
-        Some(v1::sign_payment_request::Challenge::PaymentRequired(header)) => Challenge::from_header(&header),
-        Some(v1::sign_payment_request::Challenge::BodyV1(body)) => Challenge::from_body(&body),
-        None => {
-            let message = "set `payment_required` (x402 v2) or `body_v1` (x402 v1) to what the seller sent";
-            return Err(fault(Code::InvalidArgument, "MALFORMED_402", message));
-        }
-    };
-    let challenge = challenge.map_err(|e| malformed("MALFORMED_402")(&e))?;
-    Ok(PaymentAsk {
-        mode,
-        asked: Asked { caller, request_id, endpoint, workflow, wallet, labels },
-        challenge,
-        nonce,
-    })
+    Ok(Asked { caller, request_id, endpoint, workflow, wallet, labels })
 }
 
 /// Why an operator acts.

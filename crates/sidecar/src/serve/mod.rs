@@ -83,6 +83,10 @@ impl Upkeep for SqliteJournal {
         self.writable_probe()
     }
 
+    fn upkeep(&mut self) -> Result<(), JournalError> {
+        Self::upkeep(self)
+    }
+
     fn last_seq(&self) -> u64 {
         Self::last_seq(self)
     }
@@ -258,11 +262,10 @@ async fn watch_health(
         tokio::select! {
             () = gatehouse.problem_changed() => {}
             () = tokio::time::sleep(PROBE_INTERVAL) => {
-                if problem.is_some() {
-                    let gatehouse = gatehouse.clone();
-                    // A probe writes and may wait for the disk.
-                    let _ = tokio::task::spawn_blocking(move || gatehouse.probe()).await;
-                }
+                let gatehouse = gatehouse.clone();
+                // Both may wait for the disk.
+                let upkeep = move || if problem.is_some() { gatehouse.probe() } else { gatehouse.upkeep() };
+                let _ = tokio::task::spawn_blocking(upkeep).await;
             }
             _ = stopped.changed() => return None,
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::signer_server::Signer;
-use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk};
+use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk, Signed};
 use pursekeeper_core::ports::{Custody as _, Nothing, Policy as _};
-use pursekeeper_core::{AgentName, Caller, DecisionId, Mode, Warning};
+use pursekeeper_core::{AgentName, Caller, DecisionId, Mode, Signable, Warning};
 use pursekeeper_custody::LocalCustody;
 use pursekeeper_journal::SqliteJournal;
 use tonic::transport::server::UdsConnectInfo;
@@ -56,47 +56,98 @@ impl SignerService {
         Ok(caller)
     }
 
-    async fn ask(
+    fn payment_ask(
         &self,
         request: Request<v1::SignPaymentRequest>,
         mode: Mode,
-    ) -> Result<(Arc<PaymentAsk>, Answer), Status> {
+    ) -> Result<Arc<PaymentAsk>, Status> {
         let caller = self.caller(&request)?;
-        let mut nonce = [0; 32];
-        getrandom::fill(&mut nonce).map_err(|error| {
-            fault(Code::Unavailable, "NO_RANDOMNESS", format!("no random numbers: {error}"))
-        })?;
-        let ask = Arc::new(convert::payment_ask(request.into_inner(), caller, mode, nonce)?);
-        let answer = self.pass(&ask).await?;
-        Ok((ask, answer))
+        convert::payment_ask(request.into_inner(), caller, mode, Self::nonce()?).map(Arc::new)
     }
 
-    async fn pass(&self, ask: &Arc<PaymentAsk>) -> Result<Answer, Status> {
-        self.gatehouse.pass(Ask::Payment(ask.clone())).await.map_err(|fault| convert::unanswered(&fault))
-    }
-
-    /// Signs, unless one of the subjects was stopped after the decision.
-    fn hand_off(&self, right: Authorized) -> Result<Option<v1::Signed>, Status> {
-        let Some(_clearance) = self.gatehouse.standing().clear(right.intent()) else { return Ok(None) };
+    /// Signs, unless one of the subjects was stopped after the decision, and has `pack` make the answer while nobody
+    /// can stop them.
+    fn hand_off<T>(
+        &self,
+        right: Authorized,
+        pack: impl FnOnce(&Signed) -> Result<T, Status>,
+    ) -> Result<Option<T>, Status> {
+        let Some(_clearance) = self.gatehouse.standing().clear(right.what()) else { return Ok(None) };
         let signed =
             self.custody.sign(right).map_err(|error| fault(Code::Unavailable, "SIGNING_FAILED", error))?;
-        let payload = signed.payload().map_err(|error| fault(Code::Internal, "PAYLOAD", error))?;
-        let intent = signed.intent();
-        for warning in signed.warnings() {
-            warn!(decision = %signed.decision_id(), workflow = %intent.workflow, %warning, "a limit is near");
-        }
-        info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
-        Ok(Some(v1::Signed {
-            header_name: payload.header_name.to_owned(),
-            header_value: payload.header_value,
-            payload: payload.json,
-            decision_id: signed.decision_id().to_string(),
-            wallet_address: intent.wallet_address.to_string(),
-            valid_before: intent.valid_before.0,
-            offer_index: intent.offer_index,
-            warnings: sentences(signed.warnings()),
-        }))
+        pack(&signed).map(Some)
     }
+
+    /// Has an ask judged until its answer can be handed off: what the gate permitted and an operator stopped in between is
+    /// judged once more, so that the record says why it does not leave.
+    async fn sign<T>(
+        &self,
+        ask: Ask,
+        pack: impl Fn(&Signed) -> Result<T, Status>,
+    ) -> Result<Result<T, v1::Denied>, Status> {
+        for _ in 0..HAND_OFF_TRIES_MAX {
+            match self.gatehouse.pass(ask.clone()).await.map_err(|fault| convert::unanswered(&fault))? {
+                Answer::Authorized(right) => {
+                    if let Some(packed) = self.hand_off(*right, &pack)? {
+                        return Ok(Ok(packed));
+                    }
+                }
+                Answer::Denied { decision_id, denial, offers } => {
+                    info!(decision = %decision_id, code = %denial.code, "denied");
+                    return Ok(Err(convert::denied(decision_id, denial, offers)));
+                }
+                Answer::WouldSign { .. }
+                | Answer::Acted { .. }
+                | Answer::Reported { .. }
+                | Answer::Resolved { .. }
+                | Answer::Nothing(_) => return Err(mixed_up()),
+            }
+        }
+        Err(fault(Code::Aborted, "STATUS_CHANGING", "the wallet is being stopped and resumed: try again"))
+    }
+
+    fn nonce() -> Result<[u8; 32], Status> {
+        let mut nonce = [0; 32];
+        let failed = |error| fault(Code::Unavailable, "NO_RANDOMNESS", format!("no random numbers: {error}"));
+        getrandom::fill(&mut nonce).map_err(failed)?;
+        Ok(nonce)
+    }
+}
+
+/// A signed payment, as it is answered.
+fn payment(signed: &Signed) -> Result<v1::Signed, Status> {
+    let (Signable::Payment(intent), Some(payload)) = (signed.what(), signed.payload()) else {
+        return Err(mixed_up());
+    };
+    let payload = payload.map_err(|error| fault(Code::Internal, "PAYLOAD", error))?;
+    for warning in signed.warnings() {
+        warn!(decision = %signed.decision_id(), workflow = %intent.workflow, %warning, "a limit is near");
+    }
+    info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
+    Ok(v1::Signed {
+        header_name: payload.header_name.to_owned(),
+        header_value: payload.header_value,
+        payload: payload.json,
+        decision_id: signed.decision_id().to_string(),
+        wallet_address: intent.wallet_address.to_string(),
+        valid_before: intent.valid_before.0,
+        offer_index: intent.offer_index,
+        warnings: sentences(signed.warnings()),
+    })
+}
+
+/// A signed message, as it is answered.
+fn sign_in(signed: &Signed) -> Result<v1::SignedIn, Status> {
+    let Signable::SignIn(intent) = signed.what() else { return Err(mixed_up()) };
+    info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, "signed in");
+    let headers = intent.message.headers(signed.signature()).into_iter();
+    Ok(v1::SignedIn {
+        headers: headers.map(|(name, value)| v1::Header { name: name.to_owned(), value }).collect(),
+        message: intent.message.text().to_owned(),
+        decision_id: signed.decision_id().to_string(),
+        wallet_address: intent.wallet_address.to_string(),
+        expires_at: intent.message.expires_at().0,
+    })
 }
 
 #[tonic::async_trait]
@@ -106,30 +157,27 @@ impl Signer for SignerService {
         request: Request<v1::SignPaymentRequest>,
     ) -> Result<Response<v1::SignPaymentResponse>, Status> {
         use v1::sign_payment_response::Result as Outcome;
-        let (ask, mut answer) = self.ask(request, Mode::Enforce).await?;
-        for _ in 0..HAND_OFF_TRIES_MAX {
-            let outcome = match answer {
-                Answer::Authorized(right) => match self.hand_off(*right)? {
-                    Some(signed) => Outcome::Signed(signed),
-                    None => {
-                        // Stopped in between: the gate records why the payment it permitted does not leave.
-                        answer = self.pass(&ask).await?;
-                        continue;
-                    }
-                },
-                Answer::Denied { decision_id, denial, offers } => {
-                    info!(decision = %decision_id, agent = %ask.asked.caller.agent, code = %denial.code, "denied");
-                    Outcome::Denied(convert::denied(decision_id, denial, offers))
-                }
-                Answer::WouldSign { .. }
-                | Answer::Acted { .. }
-                | Answer::Reported { .. }
-                | Answer::Resolved { .. }
-                | Answer::Nothing(_) => return Err(mixed_up()),
-            };
-            return Ok(Response::new(v1::SignPaymentResponse { result: Some(outcome) }));
-        }
-        Err(fault(Code::Aborted, "STATUS_CHANGING", "the wallet is being stopped and resumed: try again"))
+        let ask = self.payment_ask(request, Mode::Enforce)?;
+        let outcome = match self.sign(Ask::Payment(ask), payment).await? {
+            Ok(signed) => Outcome::Signed(signed),
+            Err(denied) => Outcome::Denied(denied),
+        };
+        Ok(Response::new(v1::SignPaymentResponse { result: Some(outcome) }))
+    }
+
+    async fn sign_in(
+        &self,
+        request: Request<v1::SignInRequest>,
+    ) -> Result<Response<v1::SignInResponse>, Status> {
+        use v1::sign_in_response::Result as Outcome;
+        let caller = self.caller(&request)?;
+        let now = self.gatehouse.now().unix_seconds();
+        let ask = convert::sign_in_ask(request.into_inner(), caller, now, Self::nonce()?)?;
+        let outcome = match self.sign(Ask::SignIn(Arc::new(ask)), sign_in).await? {
+            Ok(signed) => Outcome::SignedIn(signed),
+            Err(denied) => Outcome::Denied(denied),
+        };
+        Ok(Response::new(v1::SignInResponse { result: Some(outcome) }))
     }
 
     async fn preview(
@@ -137,7 +185,8 @@ impl Signer for SignerService {
         request: Request<v1::SignPaymentRequest>,
     ) -> Result<Response<v1::PreviewResponse>, Status> {
         use v1::preview_response::Result as Outcome;
-        let (_, answer) = self.ask(request, Mode::Preview).await?;
+        let ask = Ask::Payment(self.payment_ask(request, Mode::Preview)?);
+        let answer = self.gatehouse.pass(ask).await.map_err(|fault| convert::unanswered(&fault))?;
         let outcome = match answer {
             Answer::WouldSign { decision_id, intent, warnings } => Outcome::WouldSign(v1::WouldSign {
                 decision_id: decision_id.to_string(),

@@ -188,3 +188,46 @@ fn after_a_loss_every_window_is_spent_until_it_has_passed() {
     assert_eq!(lifetime, u64::MAX);
     home.reader().verify(|_, _| {}).unwrap();
 }
+
+#[test]
+fn a_journal_without_its_log_is_not_a_fresh_budget() {
+    let home = Home::new();
+    let mut journal = home.create();
+    record(&mut journal, &[Pay::new(1, NOW).permit()]).unwrap();
+    drop(journal);
+    let log = beside(&home.path(), "-wal");
+    let saved = std::fs::read(&log).unwrap();
+    for emptied in [false, true] {
+        std::fs::remove_file(&log).unwrap();
+        if emptied {
+            std::fs::write(&log, b"").unwrap();
+        }
+        // Looking does not make it a good one.
+        for _ in 0..2 {
+            let opened = SqliteJournal::open(&home.path(), ID);
+            assert!(matches!(refusal(opened), JournalError::LogLost(_)));
+            assert!(matches!(refusal(Reader::open(&home.path())), JournalError::LogLost(_)));
+        }
+    }
+    std::fs::write(&log, saved).unwrap();
+    let mut journal = home.open();
+    assert_eq!(journal.last_seq(), 2);
+    assert_eq!(look(&mut journal, NOW, |ledger| ledger.totals(&Scope::Wallet(evm(1))).payments[4]), 1);
+}
+
+#[test]
+fn a_journal_has_one_name() {
+    let home = Home::new();
+    drop(home.create());
+    let other = home.path().with_extension("other");
+    std::fs::hard_link(home.path(), &other).unwrap();
+    for path in [home.path(), other.clone()] {
+        assert!(matches!(refusal(SqliteJournal::open(&path, ID)), JournalError::Linked(_)));
+    }
+    std::fs::remove_file(other).unwrap();
+    // What a crash of `create` leaves is cleaned up.
+    let draft = beside(&home.path(), ".new");
+    std::fs::hard_link(home.path(), &draft).unwrap();
+    drop(home.open());
+    assert!(!draft.exists());
+}

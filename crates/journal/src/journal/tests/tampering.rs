@@ -28,7 +28,7 @@ fn verdict(home: &Home) -> Result<u64, VerifyError> {
 
 /// Computes every hash again, as somebody who knows the format would.
 fn rehash(home: &Home) {
-    let connection = rusqlite::Connection::open(home.path()).unwrap();
+    let connection = home.stranger();
     let mut statement = connection.prepare("SELECT seq, body FROM record ORDER BY seq").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let rows: Vec<(i64, Vec<u8>)> = rows.map(Result::unwrap).collect();
@@ -121,12 +121,12 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("bucket", "UPDATE bucket SET minute = minute - 1 WHERE scope = 3"),
         (
             "bucket",
-            "INSERT INTO bucket VALUES (1, 5, zeroblob(16), 0, zeroblob(16), 0), (77, 5, zeroblob(16), 0, zeroblob(16), 0)",
+            "INSERT INTO bucket VALUES (1, 5, zeroblob(16), 0, zeroblob(16), 0, 0), (77, 5, zeroblob(16), 0, zeroblob(16), 0, 0)",
         ),
         ("bucket", "UPDATE scope SET payments = 1 WHERE scope = 1"),
         ("bucket", "UPDATE bucket SET settled_payments = 1"),
         ("bucket", "DELETE FROM scope WHERE scope = 1"),
-        ("bucket", "INSERT INTO scope VALUES (50, 'agent', 'ghost', zeroblob(16), 0, zeroblob(16), 0)"),
+        ("bucket", "INSERT INTO scope VALUES (50, 'agent', 'ghost', zeroblob(16), 0, zeroblob(16), 0, 0)"),
         ("meta", "UPDATE meta SET created_unix_ms = 1"),
         ("meta", "UPDATE meta SET adopted_held_until = 1"),
         // The end was cut off: the records that are left are whole, the tables know of more.

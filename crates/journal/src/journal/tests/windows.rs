@@ -203,7 +203,7 @@ fn old_buckets_are_folded_and_nothing_is_forgotten() {
         record(&mut journal, &[Pay::new(id, NOW + id * 40_000).permit()]).unwrap();
     }
     let buckets = |home: &Home| {
-        let connection = rusqlite::Connection::open(home.path()).unwrap();
+        let connection = home.stranger();
         connection.query_row("SELECT count(*) FROM bucket", [], |row| row.get::<_, i64>(0)).unwrap()
     };
     // A month holds 65 payments at this pace; five scopes.

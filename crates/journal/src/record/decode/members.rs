@@ -1,0 +1,273 @@
+//! Each member of a record, back to what it says.
+
+use pursekeeper_core as core;
+use pursekeeper_core::{UnixSeconds, siwx, x402};
+
+use super::super::encode::BALANCE;
+use super::super::{
+    Act, Asked, Caller, Denial, Endpoint, Evidence, Hex, Int, Intent, Message, Offer, Report, Resolution,
+    SignIn, Source, Subject, Terms, Warning,
+};
+use super::{Flaw, Found, address, digest, known, read, refs};
+
+impl Source {
+    pub(super) fn decode(self) -> core::IdentitySource {
+        match self {
+            Self::UnixPeer { uid } => core::IdentitySource::UnixPeer { uid },
+        }
+    }
+}
+
+impl Act<'_> {
+    pub(super) fn decode(self) -> Found<core::Act> {
+        let Self { hold, operator, reason, source, subject, verb } = self;
+        Ok(core::Act {
+            operator: read("operator", core::OperatorName::parse(&operator))?,
+            source: source.decode(),
+            verb: known("verb", &verb, core::ActVerb::parse(&verb))?,
+            subject: subject.decode()?,
+            hold: hold.map(|Int(seq)| seq),
+            reason: reason.into_owned(),
+        })
+    }
+}
+
+impl Subject<'_> {
+    pub(super) fn decode(self) -> Found<core::Subject> {
+        let Self { kind, name } = self;
+        parse_subject(&kind, &name).map_err(Flaw)
+    }
+}
+
+/// Reads a subject as records and tables write it.
+pub(crate) fn parse_subject(kind: &str, name: &str) -> Result<core::Subject, String> {
+    let flaw = |Flaw(what)| what;
+    match kind {
+        "agent" => read("name", core::AgentName::parse(name)).map(core::Subject::Agent).map_err(flaw),
+        "workflow" => {
+            read("name", core::WorkflowName::parse(name)).map(core::Subject::Workflow).map_err(flaw)
+        }
+        "service" => read("name", core::ServiceName::parse(name)).map(core::Subject::Service).map_err(flaw),
+        "wallet" => address("name", name).map(core::Subject::Wallet).map_err(flaw),
+        "sidecar" if name == core::Subject::Sidecar.to_string() => Ok(core::Subject::Sidecar),
+        unknown => Err(format!("`kind`: unknown word `{unknown}`")),
+    }
+}
+
+/// Reads a scope as tables write it.
+pub(crate) fn parse_scope(kind: &str, name: &str) -> Result<core::Scope, String> {
+    let flaw = |Flaw(what)| what;
+    match kind {
+        "agent" => read("name", core::AgentName::parse(name)).map(core::Scope::Agent).map_err(flaw),
+        "workflow" => read("name", core::WorkflowName::parse(name)).map(core::Scope::Workflow).map_err(flaw),
+        "service" => read("name", core::ServiceName::parse(name)).map(core::Scope::Service).map_err(flaw),
+        "wallet" => address("name", name).map(core::Scope::Wallet).map_err(flaw),
+        "payee" => address("name", name).map(core::Scope::Payee).map_err(flaw),
+        unknown => Err(format!("`kind`: unknown word `{unknown}`")),
+    }
+}
+
+impl Asked<'_> {
+    pub(super) fn decode(self) -> Found<core::Asked> {
+        let Self { caller, endpoint, labels, request_id, wallet, workflow } = self;
+        Ok(core::Asked {
+            caller: caller.decode()?,
+            request_id: read("request_id", core::RequestId::parse(&request_id))?,
+            endpoint: endpoint.decode()?,
+            workflow: workflow.map(|name| read("workflow", core::WorkflowName::parse(&name))).transpose()?,
+            wallet: wallet.map(|name| read("wallet", core::WalletName::parse(&name))).transpose()?,
+            labels: labels.to_map(),
+        })
+    }
+}
+
+impl Caller<'_> {
+    pub(super) fn decode(self) -> Found<core::Caller> {
+        let Self { agent, source } = self;
+        Ok(core::Caller { agent: read("agent", core::AgentName::parse(&agent))?, source: source.decode() })
+    }
+}
+
+impl Report<'_> {
+    pub(super) fn decode(self) -> Found<(core::Caller, core::Claim)> {
+        let Self { caller, claim, reason, transaction } = self;
+        let claim = match (&*claim, reason, transaction) {
+            ("settled", None, transaction) => {
+                core::Claim::Settled { transaction: transaction.map(Into::into) }
+            }
+            ("failed", Some(reason), None) => core::Claim::Failed { reason: reason.into_owned() },
+            (unknown, _, _) => {
+                return Err(Flaw(format!("`claim`: `{unknown}` with other members than its own")));
+            }
+        };
+        Ok((caller.decode()?, claim))
+    }
+}
+
+impl Evidence<'_> {
+    pub(super) fn decode(self) -> Found<core::Observation> {
+        let Self { block, block_hash, network, nodes, transaction } = self;
+        Ok(core::Observation {
+            network: read("network", core::ChainId::parse(&network))?,
+            block: block.0,
+            block_hash: block_hash.0,
+            transaction: transaction.map(|Hex(hash)| hash),
+            nodes,
+        })
+    }
+}
+
+impl Resolution<'_> {
+    pub(super) fn decode(self) -> Found<core::HoldState> {
+        let Self { amount, state, usd } = self;
+        match (&*state, amount, usd) {
+            ("settled", Some(amount), Some(usd)) => Ok(core::HoldState::Settled {
+                amount: read("amount", core::Amount::parse(&amount))?,
+                usd: read("usd", core::Usd::parse(&usd))?,
+            }),
+            ("released", None, None) => Ok(core::HoldState::Released),
+            (unknown, _, _) => Err(Flaw(format!("`state`: `{unknown}` with other members than its own"))),
+        }
+    }
+}
+
+impl SignIn<'_> {
+    pub(super) fn decode(self) -> Found<core::SignInIntent> {
+        let Self { agent, endpoint, message, request_id, service, wallet, wallet_address, workflow } = self;
+        let wallet_address = address("wallet_address", &wallet_address)?;
+        Ok(core::SignInIntent {
+            request_id: read("request_id", core::RequestId::parse(&request_id))?,
+            agent: read("agent", core::AgentName::parse(&agent))?,
+            workflow: read("workflow", core::WorkflowName::parse(&workflow))?,
+            wallet: read("wallet", core::WalletName::parse(&wallet))?,
+            wallet_address,
+            service: service.map(|name| read("service", core::ServiceName::parse(&name))).transpose()?,
+            endpoint: endpoint.decode()?,
+            message: message.decode(wallet_address)?,
+        })
+    }
+}
+
+impl Message<'_> {
+    pub(super) fn decode(self, address: core::Address) -> Found<siwx::SignIn> {
+        let Self {
+            domain,
+            expiration_time,
+            issued_at,
+            network,
+            nonce,
+            not_before,
+            profile,
+            request_id,
+            resources,
+            signature_scheme,
+            statement,
+            uri,
+        } = self;
+        let parts = siwx::SignInParts {
+            profile: known("profile", &profile, siwx::SignInProfile::parse(&profile))?,
+            domain: domain.into_owned(),
+            address,
+            statement: statement.map(Into::into),
+            uri: uri.into_owned(),
+            chain: read("network", core::ChainId::parse(&network))?,
+            nonce: nonce.into_owned(),
+            issued_at: issued_at.into_owned(),
+            expiration_time: expiration_time.map(Into::into),
+            not_before: not_before.map(Into::into),
+            request_id: request_id.map(Into::into),
+            resources: resources.into_iter().map(Into::into).collect(),
+            signature_scheme: signature_scheme.map(Into::into),
+        };
+        read("message", siwx::SignIn::from_parts(parts))
+    }
+}
+
+impl Warning<'_> {
+    pub(super) fn decode(self) -> Found<core::Warning> {
+        let Self { name, scope, threshold, unit, value, window } = self;
+        let measure = known("unit", &unit, core::Measure::parse(&unit))?;
+        let mut kinds = core::ScopeKind::ALL.into_iter();
+        let kind = known("scope", &scope, kinds.find(|kind| kind.as_str() == scope))?;
+        let limit = if window == BALANCE {
+            core::NearLimit::Balance { name: name.into_owned() }
+        } else {
+            let window = known("window", &window, core::Window::parse(&window))?;
+            core::NearLimit::Ceiling { scope: kind, name: name.into_owned(), window, measure }
+        };
+        Ok(core::Warning { limit, value: value.into_owned(), threshold: threshold.into_owned() })
+    }
+}
+
+impl Endpoint<'_> {
+    pub(super) fn decode(self) -> Found<core::Endpoint> {
+        read("endpoint", core::Endpoint::parse(&self.method, &self.url))
+    }
+}
+
+impl Denial<'_> {
+    pub(super) fn decode(self) -> Found<core::Denial> {
+        let Self { code, message, policies } = self;
+        Ok(core::Denial {
+            code: known("code", &code, core::DenyCode::parse(&code))?,
+            message: message.into_owned(),
+            policies: refs(policies),
+        })
+    }
+}
+
+impl Offer<'_> {
+    pub(super) fn decode(self) -> Found<core::OfferVerdict> {
+        let Self { denial, index } = self;
+        Ok(core::OfferVerdict { index, denial: denial.map(Denial::decode).transpose()? })
+    }
+}
+
+impl Intent<'_> {
+    pub(super) fn decode(self) -> Found<core::Intent> {
+        let mut protocols = [x402::Protocol::V1, x402::Protocol::V2].into_iter();
+        let protocol = protocols.find(|protocol| protocol.number() == self.protocol);
+        Ok(core::Intent {
+            request_id: read("request_id", core::RequestId::parse(&self.request_id))?,
+            agent: read("agent", core::AgentName::parse(&self.agent))?,
+            workflow: read("workflow", core::WorkflowName::parse(&self.workflow))?,
+            wallet: read("wallet", core::WalletName::parse(&self.wallet))?,
+            wallet_address: address("wallet_address", &self.wallet_address)?,
+            service: self.service.map(|name| read("service", core::ServiceName::parse(&name))).transpose()?,
+            endpoint: self.endpoint.decode()?,
+            origin: known("origin", &self.origin, core::OriginMatch::parse(&self.origin))?,
+            protocol: known("protocol", &self.protocol.to_string(), protocol)?,
+            offer_index: self.offer_index,
+            accepted: self.accepted.into(),
+            resource: self.resource.map(Into::into),
+            extensions: self.extensions.map(Into::into),
+            terms: self.terms.decode()?,
+            domain: digest(self.domain),
+            usd: read("usd", core::Usd::parse(&self.usd))?,
+            valid_after: UnixSeconds(self.valid_after.0),
+            valid_before: UnixSeconds(self.valid_before.0),
+            nonce: self.nonce.0,
+        })
+    }
+}
+
+impl Terms<'_> {
+    pub(super) fn decode(self) -> Found<x402::Terms> {
+        let Self { amount, asset, method, payee, scheme } = self;
+        let scheme = known(
+            "scheme",
+            &scheme,
+            (scheme == x402::Scheme::Exact.as_str()).then_some(x402::Scheme::Exact),
+        )?;
+        Ok(x402::Terms {
+            scheme,
+            method: known("method", &method, core::TransferMethod::parse(&method))?,
+            asset: core::AssetId {
+                network: read("network", core::ChainId::parse(&asset.network))?,
+                address: address("asset", &asset.address)?,
+            },
+            payee: address("payee", &payee)?,
+            amount: read("amount", core::Amount::parse(&amount))?,
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! From a record back to what was decided, exactly: a retry after a restart signs it again.
+
+mod members;
+
+pub(crate) use members::{parse_scope, parse_subject};
+
+use std::fmt;
+
+use pursekeeper_core as core;
+use pursekeeper_core::{JournalId, Moment, UnixSeconds};
+
+use super::{Denial, Hex, Int, Intent, Kind, Offer, Policy, Record, SignIn, Time, VERSION, Verdict, Warning};
+use crate::JournalError;
+
+/// A record, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodedRecord {
+    /// Its position, from 1.
+    pub seq: u64,
+    /// When it was written.
+    pub time: Moment,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// The journal begins.
+    Genesis(Genesis),
+    /// The gate answered.
+    Entry(core::Entry),
+}
+
+/// How a journal begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Genesis {
+    /// The identity it was given.
+    pub journal: JournalId,
+    /// For a journal that replaces a lost one: until when signatures of that one could be settled. Every window counts
+    /// as spent until it has passed since then.
+    pub adopted: Option<UnixSeconds>,
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RecordFlaw {
+    /// It says nothing that this version understands.
+    Unreadable(String),
+    /// It says something, in other bytes than the canonical ones.
+    NotCanonical,
+}
+
+/// What is wrong with a member.
+pub(super) struct Flaw(String);
+
+type Found<T> = Result<T, Flaw>;
+
+/// Reads a record that the journal relies on.
+pub(crate) fn decode(body: &[u8]) -> Result<DecodedRecord, JournalError> {
+    examine(body).map_err(|flaw| {
+        JournalError::damaged(match flaw {
+            RecordFlaw::Unreadable(what) => format!("a record cannot be read: {what}"),
+            RecordFlaw::NotCanonical => "a record is not canonical JSON".to_owned(),
+        })
+    })
+}
+
+/// Reads a record, and makes sure that its bytes are the canonical ones.
+pub(crate) fn examine(body: &[u8]) -> Result<DecodedRecord, RecordFlaw> {
+    let unreadable = |error: &dyn fmt::Display| RecordFlaw::Unreadable(error.to_string());
+    let record: Record<'_> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    if record.to_bytes().map_err(|error| unreadable(&error))? != body {
+        return Err(RecordFlaw::NotCanonical);
+    }
+    record.decode().map_err(|Flaw(what)| RecordFlaw::Unreadable(what))
+}
+
+fn read<T, E: fmt::Display>(member: &str, parsed: Result<T, E>) -> Found<T> {
+    parsed.map_err(|error| Flaw(format!("`{member}`: {error}")))
+}
+
+fn known<T>(member: &str, text: &str, parsed: Option<T>) -> Found<T> {
+    parsed.ok_or_else(|| Flaw(format!("`{member}`: unknown word `{text}`")))
+}
+
+fn present<T>(member: &str, value: Option<T>) -> Found<T> {
+    value.ok_or_else(|| Flaw(format!("`{member}` is missing")))
+}
+
+fn digest(Hex(bytes): Hex<32>) -> core::Digest {
+    core::Digest(bytes)
+}
+
+fn address(member: &str, text: &str) -> Found<core::Address> {
+    read(member, core::EvmAddress::parse(text)).map(core::Address::Evm)
+}
+
+impl Record<'_> {
+    /// Which optional members there are.
+    fn shape(&self) -> [bool; 18] {
+        [
+            self.act.is_some(),
+            self.adopted.is_some(),
+            self.asked.is_some(),
+            self.bundle.is_some(),
+            self.counted_until.is_some(),
+            self.denial.is_some(),
+            self.evidence.is_some(),
+            self.fingerprint.is_some(),
+            self.held_until.is_some(),
+            self.intent.is_some(),
+            self.journal.is_some(),
+            self.offers.is_some(),
+            self.original_seq.is_some(),
+            self.policies.is_some(),
+            self.report.is_some(),
+            self.resolution.is_some(),
+            self.sign_in.is_some(),
+            self.warnings.is_some(),
+        ]
+    }
+
+    /// What the record says. A member that does not belong to its kind, or a verdict that contradicts the rest, is an
+    /// error: nothing in a record goes unread.
+    fn decode(self) -> Found<DecodedRecord> {
+        let (seq, shape, verdict) = (self.seq.0, self.shape(), self.verdict);
+        let (time, content) = self.content()?;
+        let again = match &content {
+            Content::Genesis(genesis) => Record::genesis(time, *genesis),
+            Content::Entry(entry) => Record::of(seq, entry),
+        };
+        if again.shape() != shape || again.verdict != verdict {
+            return Err(Flaw("its members contradict each other".to_owned()));
+        }
+        Ok(DecodedRecord { seq, time, content })
+    }
+
+    fn content(self) -> Found<(Moment, Content)> {
+        let Self {
+            act,
+            adopted,
+            asked,
+            bundle,
+            counted_until,
+            denial,
+            evidence,
+            fingerprint,
+            held_until,
+            intent,
+            journal,
+            kind,
+            offers,
+            original_seq,
+            policies,
+            report,
+            resolution,
+            seq: _,
+            sign_in,
+            time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
+            v: Int(version),
+            verdict,
+            warnings,
+        } = self;
+        if version != VERSION {
+            return Err(Flaw(format!("`v`: version {version} is not known")));
+        }
+        let at = Moment { unix_ms, boot_ms, boot_id };
+        let entry = match kind {
+            Kind::Genesis => {
+                let Hex(journal) = present("journal", journal)?;
+                let adopted = adopted.map(|adopted| UnixSeconds(adopted.held_until.0));
+                let content = Content::Genesis(Genesis { journal: JournalId(journal), adopted });
+                return Ok((at, content));
+            }
+            Kind::Payment | Kind::Preview => core::Entry::Payment(Box::new(core::Decision {
+                at,
+                mode: if kind == Kind::Payment { core::Mode::Enforce } else { core::Mode::Preview },
+                asked: present("asked", asked)?.decode()?,
+                fingerprint: digest(present("fingerprint", fingerprint)?),
+                offers: present("offers", offers)?.into_iter().map(Offer::decode).collect::<Found<_>>()?,
+                outcome: outcome(
+                    present("verdict", verdict)?,
+                    (intent, held_until),
+                    (policies, warnings),
+                    denial,
+                )?,
+                bundle: digest(present("bundle", bundle)?),
+            })),
+            Kind::Reissue => core::Entry::Reissue(Box::new(core::Reissue {
+                at,
+                asked: present("asked", asked)?.decode()?,
+                original_seq: present("original_seq", original_seq)?.0,
+                what: match (intent, sign_in) {
+                    (Some(intent), None) => core::Signable::Payment(intent.decode()?),
+                    (None, Some(sign_in)) => core::Signable::SignIn(sign_in.decode()?),
+                    (Some(_), Some(_)) | (None, None) => {
+                        return Err(Flaw("it is neither a payment nor a sign-in".to_owned()));
+                    }
+                },
+                bundle: digest(present("bundle", bundle)?),
+            })),
+            Kind::Lifecycle => core::Entry::Lifecycle(Box::new(core::LifecycleDecision {
+                at,
+                act: present("act", act)?.decode()?,
+                denial: denial.map(Denial::decode).transpose()?,
+                policies: refs(present("policies", policies)?),
+                bundle: digest(present("bundle", bundle)?),
+            })),
+            Kind::SignIn => {
+                let intent = sign_in.map(SignIn::decode).transpose()?;
+                let outcome = match present("verdict", verdict)? {
+                    Verdict::Permit => core::SignInOutcome::Permit(Box::new(core::SignInPermit {
+                        intent: present("sign_in", intent)?,
+                        policies: refs(present("policies", policies)?),
+                        counted_until: UnixSeconds(present("counted_until", counted_until)?.0),
+                    })),
+                    Verdict::Deny => core::SignInOutcome::Deny {
+                        denial: present("denial", denial)?.decode()?,
+                        intent: intent.map(Box::new),
+                    },
+                };
+                core::Entry::SignIn(Box::new(core::SignInDecision {
+                    at,
+                    asked: present("asked", asked)?.decode()?,
+                    fingerprint: digest(present("fingerprint", fingerprint)?),
+                    outcome,
+                    bundle: digest(present("bundle", bundle)?),
+                }))
+            }
+            Kind::Report => {
+                let (caller, claim) = present("report", report)?.decode()?;
+                let original_seq = present("original_seq", original_seq)?.0;
+                core::Entry::Report(Box::new(core::Report { at, caller, original_seq, claim }))
+            }
+            Kind::Evidence => core::Entry::Evidence(Box::new(core::Evidence {
+                at,
+                original_seq: present("original_seq", original_seq)?.0,
+                observation: present("evidence", evidence)?.decode()?,
+                state: present("resolution", resolution)?.decode()?,
+            })),
+        };
+        Ok((at, Content::Entry(entry)))
+    }
+}
+
+fn outcome(
+    verdict: Verdict,
+    (intent, held_until): (Option<Intent<'_>>, Option<Int>),
+    (policies, warnings): (Option<Vec<Policy<'_>>>, Option<Vec<Warning<'_>>>),
+    denial: Option<Denial<'_>>,
+) -> Found<core::Outcome> {
+    let intent = intent.map(Intent::decode).transpose()?;
+    match verdict {
+        Verdict::Permit => Ok(core::Outcome::Permit(Box::new(core::Permit {
+            intent: present("intent", intent)?,
+            policies: refs(present("policies", policies)?),
+            held_until: UnixSeconds(present("held_until", held_until)?.0),
+            warnings: (warnings.unwrap_or_default().into_iter())
+                .map(Warning::decode)
+                .collect::<Found<_>>()?,
+        }))),
+        Verdict::Deny => Ok(core::Outcome::Deny {
+            denial: present("denial", denial)?.decode()?,
+            intent: intent.map(Box::new),
+        }),
+    }
+}
+
+fn refs(policies: Vec<Policy<'_>>) -> Vec<core::PolicyRef> {
+    policies
+        .into_iter()
+        .map(|Policy { id, reason }| core::PolicyRef { id: id.into(), reason: reason.into() })
+        .collect()
+}
