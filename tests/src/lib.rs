@@ -1,10 +1,13 @@
 //! What the tests share: 402s as sellers write them, a journal in memory, and the real sidecar as a process.
 
+mod disk;
 mod memory;
+pub mod overspend;
 mod payment;
 mod purse;
 mod seller;
 
+pub use disk::{fill_disk, in_mount_space, on_disk, resize_disk, serve_on_disk};
 pub use memory::{MemoryError, MemoryJournal};
 pub use payment::{denied, reason, request, signed, verify};
 pub use purse::{Purse, Sidecar};

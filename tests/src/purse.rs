@@ -30,6 +30,7 @@ pub struct Purse {
 pub struct Sidecar {
     child: Child,
     dir: PathBuf,
+    ready: Duration,
 }
 
 impl Purse {
@@ -48,6 +49,14 @@ impl Purse {
         assert!(made.status.success(), "{made:?}");
         purse.replace("policies/registry.yaml", STARTER_PAYEE, PAYEE);
         purse
+    }
+
+    /// A purse with the same keys, rules and journal. No sidecar may be writing the journal meanwhile.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self { dir: tempfile::tempdir_in(self.dir.path().parent().unwrap()).unwrap() };
+        copy_all(&self.path("purse"), &copy.path("purse"));
+        copy
     }
 
     fn path(&self, file: &str) -> PathBuf {
@@ -100,18 +109,37 @@ impl Purse {
 
     /// The same with a command of the caller's making.
     #[must_use]
-    pub fn serve_by(&self, mut command: Command) -> Sidecar {
+    pub fn serve_by(&self, command: Command) -> Sidecar {
+        self.try_serve_by(command)
+            .unwrap_or_else(|(status, log)| panic!("the sidecar ended ({status}): {log}"))
+    }
+
+    /// The same, when it may end before it listens.
+    ///
+    /// # Errors
+    /// How it ended, and what it wrote to standard error.
+    pub fn try_serve_by(&self, command: Command) -> Result<Sidecar, (ExitStatus, String)> {
+        let sockets = ["agent", "operator"].map(|name| self.file(&format!("run/{name}.sock")));
+        let begun = Instant::now();
+        let mut sidecar = self.start_by(command);
+        let mut ended = None;
+        until("it listens", || {
+            ended = sidecar.child.try_wait().unwrap();
+            ended.is_some() || sockets.iter().all(|socket| UnixStream::connect(socket).is_ok())
+        });
+        sidecar.ready = begun.elapsed();
+        match ended {
+            Some(status) => Err((status, sidecar.log())),
+            None => Ok(sidecar),
+        }
+    }
+
+    /// Starts a sidecar by a command of the caller's making, and waits for nothing.
+    #[must_use]
+    pub fn start_by(&self, mut command: Command) -> Sidecar {
         let log = File::create(self.path("log")).unwrap();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut sidecar = Sidecar { child, dir: self.path("") };
-        let sockets = ["agent", "operator"].map(|name| self.file(&format!("run/{name}.sock")));
-        until("it listens", || {
-            if let Some(status) = sidecar.child.try_wait().unwrap() {
-                panic!("the sidecar ended ({status}): {}", sidecar.log());
-            }
-            sockets.iter().all(|socket| UnixStream::connect(socket).is_ok())
-        });
-        sidecar
+        Sidecar { child, dir: self.path(""), ready: Duration::ZERO }
     }
 }
 
@@ -120,6 +148,25 @@ impl Sidecar {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap()
+    }
+
+    /// How long it took from the start of the process until both sockets could be connected to.
+    #[must_use]
+    pub fn ready(&self) -> Duration {
+        self.ready
+    }
+
+    /// How it ended, once it has, within `patience`.
+    #[must_use]
+    pub fn ended_within(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let begun = Instant::now();
+        loop {
+            let status = self.child.try_wait().unwrap();
+            if status.is_some() || begun.elapsed() >= patience {
+                return status;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+        }
     }
 
     /// Its process id.
@@ -193,6 +240,12 @@ fn command() -> Command {
     let mut command = Command::new(binary);
     command.stdin(Stdio::null()).env_remove("PURSEKEEPER_CONFIG").env("NO_COLOR", "1");
     command
+}
+
+/// Copies a directory with everything in it, with modes and owners.
+pub(crate) fn copy_all(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {

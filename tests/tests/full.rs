@@ -1,13 +1,11 @@
 //! The real binary on a full disk: a small file system of its own, in a mount name space of its own.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::lifecycle_response::Result as Acted;
-use pursekeeper_tests::{Purse, Sidecar, denied, reason, request, signed};
+use pursekeeper_tests::{Purse, Sidecar, denied, fill_disk, reason, request, serve_on_disk, signed};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -21,42 +19,6 @@ const SELF_HELP: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// More asks than fit on the disk.
 const ASKS_MAX: usize = 20_000;
-
-/// Runs the sidecar with its journal on a small disk. Needs root, or leave to make user name spaces; without either the
-/// test fails, because nothing else proves this.
-fn serve_on_small_disk(purse: &Purse) -> Sidecar {
-    let root = rustix::process::geteuid().is_root();
-    let script = format!(
-        "set -e; cp -a '{0}' '{0}.kept'; mount -t tmpfs -o size={DISK},mode=0700 none '{0}'; cp -a '{0}.kept/.' '{0}'; exec \"$@\"",
-        purse.file("journal").display()
-    );
-    let serve = purse.command(&["serve"]);
-    let mut command = std::process::Command::new("unshare");
-    command.arg(if root { "-m" } else { "-Urm" }).args(["sh", "-c", &script, "sh"]);
-    command.arg(serve.get_program()).args(serve.get_args());
-    for (name, value) in serve.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    if !root {
-        // Inside, this user is root.
-        let own = format!("uids: [{}]", rustix::process::geteuid().as_raw());
-        purse.replace("policies/registry.yaml", &own, "uids: [0]");
-    }
-    purse.serve_by(command)
-}
-
-/// Takes all the room that is left, as seen from inside.
-fn fill(purse: &Purse, sidecar: &Sidecar) -> PathBuf {
-    let inside = format!("/proc/{}/root{}/ballast", sidecar.pid(), purse.file("journal").display());
-    let mut ballast = File::create(&inside).unwrap();
-    for block in [&[0u8; 4096][..], &[0u8; 1]] {
-        while ballast.write_all(block).is_ok() {}
-    }
-    inside.into()
-}
 
 async fn health(sidecar: &Sidecar) -> ServingStatus {
     let channel = pursekeeper_api::connect(sidecar.socket("agent")).await.unwrap();
@@ -88,10 +50,10 @@ async fn act(sidecar: &Sidecar, reason: &str) -> v1::LifecycleDone {
 async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
     let purse = Purse::init();
     purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 100000");
-    let sidecar = serve_on_small_disk(&purse);
+    let sidecar = serve_on_disk(&purse, DISK);
     let mut signer = sidecar.signer().await;
     let paid = signed(signer.sign_payment(request("paid", "1000")).await);
-    let ballast = fill(&purse, &sidecar);
+    let ballast = fill_disk(&purse, &sidecar);
 
     let mut asked = 0;
     loop {

@@ -1,0 +1,51 @@
+//! What there is to try, in the order in which it is tried.
+
+use indicatif::ProgressBar;
+use pursekeeper_tests::overspend::{
+    self, Extent, Race, Tally, edited_limit, lost_journal, paid_again, relabelled_service, restart,
+    second_replica, swapped_journal,
+};
+
+use crate::{clock, crash, faults, full, kills};
+
+/// Something that might make it overspend.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    /// What it is called, in the table and after `--only`.
+    pub(crate) name: &'static str,
+    /// Tries it.
+    pub(crate) run: fn(Extent, &ProgressBar) -> Tally,
+}
+
+/// All of them. A further one is a function here or in a module of its own, and a line in this list; one that needs
+/// nothing but the binary belongs into the tests library, so that `tests/overspend.rs` runs it too.
+pub(crate) const ALL: [Scenario; 13] = [
+    Scenario { name: "race", run: race },
+    Scenario { name: "restart", run: |_, _| restart() },
+    Scenario { name: "second-replica", run: |_, _| second_replica() },
+    Scenario { name: "lost-journal", run: |_, _| lost_journal() },
+    Scenario { name: "swapped-journal", run: |_, _| swapped_journal() },
+    Scenario { name: "402-after-payment", run: |_, _| paid_again() },
+    Scenario { name: "edited-limit", run: |_, _| edited_limit() },
+    Scenario { name: "relabelled-service", run: |_, _| relabelled_service() },
+    // Here: a workflow that was renamed, and holds that were settled or released.
+    Scenario { name: "clock", run: |_, _| clock::run() },
+    Scenario { name: "full-disk", run: full::run },
+    Scenario { name: "kills-under-load", run: kills::run },
+    Scenario { name: "faults", run: faults::run },
+    Scenario { name: "crash-sweep", run: crash::run },
+];
+
+fn race(extent: Extent, bar: &ProgressBar) -> Tally {
+    const RACE: Race = Race { clients: 64, fit: 40, times: 10 };
+    let ceilings = extent.pick(RACE.ceilings().to_vec(), 2);
+    bar.set_length(u64::try_from(ceilings.len()).unwrap());
+    let mut tally = Tally::default();
+    for ceiling in &ceilings {
+        tally.add(overspend::race(RACE, *ceiling));
+        bar.inc(1);
+    }
+    let Race { clients, fit, times } = RACE;
+    tally.done = format!("{} ceilings, {clients} clients ask for {times} × {fit}", ceilings.len());
+    tally
+}
