@@ -1,8 +1,8 @@
 //! The scenarios against overspending that need nothing but the real binary. `tests/overspend/run` runs all of them.
 
 use pursekeeper_tests::overspend::{
-    Race, edited_limit, lost_journal, paid_again, race, relabelled_service, restart, second_replica,
-    swapped_journal,
+    Race, edited_limit, lost_journal, paid_again, race, relabelled_service, released_holds, renamed_workflow,
+    restart, second_replica, swapped_journal,
 };
 
 #[test]
@@ -44,4 +44,14 @@ fn a_relabelled_service_is_the_same_payee() {
 #[test]
 fn a_seller_that_asks_again_is_not_paid_again() {
     paid_again().check();
+}
+
+#[test]
+fn a_renamed_workflow_is_the_same_workflow() {
+    renamed_workflow().check();
+}
+
+#[test]
+fn released_money_is_spent_once_more_and_not_twice() {
+    released_holds().check();
 }

@@ -26,6 +26,8 @@ pub struct Hold {
     pub at: u64,
     /// When its signature is dead, in Unix seconds.
     pub held_until: u64,
+    /// The record that released it, if one did.
+    pub released_by: Option<u64>,
 }
 
 /// What is in a journal.
@@ -46,8 +48,11 @@ impl Books {
     pub fn read(journal: &Path) -> Self {
         let connection = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let last: i64 = connection.query_row("SELECT max(seq) FROM record", [], |row| row.get(0)).unwrap();
-        let sql = "SELECT seq, request_id, agent, workflow, wallet, service, payee, amount, held_until, body
-                   FROM hold JOIN record USING (seq) ORDER BY seq";
+        let sql = "SELECT hold.seq, request_id, agent, workflow, wallet, service, payee, amount, held_until,
+                   permit.body, CASE state WHEN 'released' THEN resolved_seq END AS released_by,
+                   release.body AS release
+                   FROM hold JOIN record AS permit USING (seq)
+                   LEFT JOIN record AS release ON release.seq = resolved_seq ORDER BY hold.seq";
         let mut statement = connection.prepare(sql).unwrap();
         let holds = statement.query_map([], |row| Ok(hold(row))).unwrap().map(Result::unwrap).collect();
         Self { holds, decisions: u64::try_from(last).unwrap() - 1 }
@@ -76,7 +81,19 @@ fn hold(row: &Row<'_>) -> Hold {
         nonce: body["intent"]["nonce"].as_str().unwrap().to_owned(),
         at: body["time"]["unix_ms"].as_u64().unwrap() / 1000,
         held_until: number("held_until"),
+        released_by: released_by(row),
     }
+}
+
+/// The record that released a hold, which must not be before its signature was dead.
+fn released_by(row: &Row<'_>) -> Option<u64> {
+    let seq = row.get::<_, Option<i64>>("released_by").unwrap()?;
+    let release: Vec<u8> = row.get("release").unwrap();
+    let release: Value = serde_json::from_slice(&release).unwrap();
+    let (at, held_until): (u64, i64) =
+        (release["time"]["unix_ms"].as_u64().unwrap() / 1000, row.get("held_until").unwrap());
+    assert!(at > u64::try_from(held_until).unwrap(), "released while it was alive: {release}");
+    Some(u64::try_from(seq).unwrap())
 }
 
 /// How much more than allowed was spent, at the worst moment, in atomic units. Each payment is compared with the rules
@@ -96,8 +113,13 @@ pub(super) fn overspent<'a>(holds: &[Hold], rules: impl Fn(u64) -> &'a Rules) ->
 /// How far a payment and those before it are above a ceiling.
 fn excess(holds: &[Hold], last: &Hold, ceiling: &Ceiling) -> u128 {
     let Some(subject) = last.subjects.get(&ceiling.scope) else { return 0 };
+    // There is one workflow, whatever it is called.
+    let same = |hold: &Hold| {
+        ceiling.scope == ScopeKind::Workflow || hold.subjects.get(&ceiling.scope) == Some(subject)
+    };
     let counts = |hold: &&Hold| {
-        hold.subjects.get(&ceiling.scope) == Some(subject)
+        same(hold)
+            && hold.released_by.is_none_or(|seq| seq > last.seq)
             && match ceiling.window {
                 Window::Payment => hold.seq == last.seq,
                 Window::Lifetime => true,
@@ -131,6 +153,7 @@ mod tests {
             nonce: seq.to_string(),
             at: seq * 10_000,
             held_until: seq * 10_000 + 120,
+            released_by: None,
         };
         (1..).zip(atomics).map(hold).collect()
     }
@@ -152,6 +175,16 @@ mod tests {
         }
         let rules = Rules::of(&[]);
         assert_eq!(overspent(&holds(&[Rules::PAYMENT_MAX + 7]), |_| &rules), 7);
+    }
+
+    #[test]
+    fn what_was_released_counts_until_then() {
+        let rules = Rules::of(&[Ceiling::payments(ScopeKind::Agent, Window::Lifetime, 1)]);
+        let mut spent = holds(&[1_000; 2]);
+        for (released_by, expected) in [(None, 1_000), (Some(3), 1_000), (Some(2), 0)] {
+            spent[0].released_by = released_by;
+            assert_eq!(overspent(&spent, |_| &rules), expected, "{released_by:?}");
+        }
     }
 
     #[test]

@@ -98,3 +98,82 @@ pub fn paid_again() -> Tally {
     tally.done = format!("each 402 answered {AGAIN} times");
     tally
 }
+
+/// A workflow under another name, which says what it was: what was spent stays spent, also after a second renaming.
+///
+/// # Panics
+/// When a sidecar does not start.
+#[must_use]
+pub fn renamed_workflow() -> Tally {
+    const FIT: u64 = 5;
+    const NAMES: [&str; 3] = ["market-research", "market-study", "survey"];
+    let mut tally = Tally::default();
+    let scene = Scene::new(Rules::of(&[Ceiling::usd(ScopeKind::Workflow, Window::Lifetime, FIT)]));
+    for (at, (asked, expected)) in [(2, 2), (2, 2), (FIT, 1)].into_iter().enumerate() {
+        if at > 0 {
+            let (from, to) = (NAMES[at - 1], NAMES[at]);
+            let was = NAMES[..at].join(", ");
+            let registry = "policies/registry.yaml";
+            scene.purse.replace(registry, &format!("workflows: [{from}]"), &format!("workflows: [{to}]"));
+            let declared = format!("  {from}:\n");
+            scene.purse.replace(registry, &declared, &format!("  {to}:\n    was: [{was}]\n"));
+            if at > 1 {
+                let before = NAMES[..at - 1].join(", ");
+                let twice = format!("    was: [{was}]\n    was: [{before}]\n");
+                scene.purse.replace(registry, &twice, &format!("    was: [{was}]\n"));
+            }
+        }
+        let sidecar = scene.serve(&mut tally);
+        let signed = scene.pay_out(&mut Client::connect(&sidecar), NAMES[at], asked);
+        tally.expect(signed == expected, || {
+            format!("as {}: {signed} were signed instead of {expected}", NAMES[at])
+        });
+        sidecar.kill();
+        scene.examine(&format!("as {}", NAMES[at]), &mut tally);
+    }
+    scene.close(&mut tally);
+    tally.done = format!("{} names of one workflow", NAMES.len());
+    tally
+}
+
+/// Money that an operator releases: not while the signature is alive, once when it is dead, also across restarts, and what
+/// is free then is spent exactly once more.
+///
+/// # Panics
+/// When a sidecar does not start.
+#[must_use]
+pub fn released_holds() -> Tally {
+    const FIT: u64 = 3;
+    let mut tally = Tally::default();
+    let scene = Scene::new(Rules::of(&[Ceiling::payments(ScopeKind::Agent, Window::Lifetime, FIT)]));
+    scene.purse.replace("pursekeeper.yaml", "validity_secs_max: 300", "validity_secs_max: 1");
+    scene.purse.replace("pursekeeper.yaml", "skew_secs: 60 ", "skew_secs: 0 ");
+    let sidecar = scene.serve(&mut tally);
+    let mut client = Client::connect(&sidecar);
+    let signed = scene.pay_out(&mut client, "first", 10);
+    tally.expect(signed == FIT, || format!("{signed} were signed at first instead of {FIT}"));
+    let first = scene.books().holds[0].clone();
+    let listed = scene.purse.exits(0, &["hold", "list", "--output", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let held = listed.as_array().unwrap().iter().find(|hold| hold["seq"] == first.seq).unwrap();
+    let id = held["decision_id"].as_str().unwrap();
+    let release = ["hold", "release", id, "--reason", "not on chain"];
+    let try_release = || scene.purse.run(&release).status.success();
+    let mut refused = 0u64;
+    while !try_release() {
+        refused += 1;
+    }
+    tally.expect(refused > 0, || "a signature that is alive was released".to_owned());
+    tally.expect(!try_release(), || "a hold was released twice".to_owned());
+    drop(client);
+    sidecar.kill();
+    let sidecar = scene.serve(&mut tally);
+    tally.expect(!try_release(), || "a hold was released twice, after a restart".to_owned());
+    let signed = scene.pay_out(&mut Client::connect(&sidecar), "second", 10);
+    tally.expect(signed == 1, || format!("{signed} were signed for one that was released"));
+    sidecar.kill();
+    scene.examine("one was released", &mut tally);
+    scene.close(&mut tally);
+    tally.done = format!("1 release, {} refused", refused + 2);
+    tally
+}

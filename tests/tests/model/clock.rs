@@ -50,14 +50,15 @@ impl Clock {
     /// The reading that everything is judged and recorded at: what is ahead of itself is not believed.
     pub(crate) fn believed(&self, now: Reading) -> Reading {
         match self.trust(now) {
-            Trust::Sound | Trust::Behind => now,
+            Trust::Sound => Reading { wall_ms: now.wall_ms.max(self.latest_ms), ..now },
+            Trust::Behind => now,
             Trust::Ahead => Reading { wall_ms: self.expected_ms(now).max(self.latest_ms), ..now },
         }
     }
 
     /// After a record.
     pub(crate) fn record(&mut self, at: Reading, accepted: bool) {
-        let first_of_boot = at.boot != self.anchor.boot && at.wall_ms >= self.latest_ms;
+        let first_of_boot = at.boot != self.anchor.boot && at.wall_ms > self.latest_ms;
         if accepted || first_of_boot {
             self.anchor = at;
         }

@@ -150,7 +150,7 @@ impl Model {
 
     /// Whether nobody stopped a subject. What the registry does not know is not active.
     fn active(&self, kind: Kind, key: &str) -> bool {
-        let Some(at) = (0..kind.len()).find(|at| self.world.key(kind, *at) == key) else { return false };
+        let Some(at) = self.world.find_ever(kind, key) else { return false };
         let keys = self.world.keys(kind, at);
         let mut decided = self.stops.iter().filter(|(of, name, _)| *of == kind && keys.contains(name));
         !self.world.of(kind, at).suspended && !decided.next_back().is_some_and(|(_, _, stopped)| *stopped)
@@ -204,7 +204,7 @@ impl Model {
             && self.active(Kind::Workflow, &hold.workflow)
             && self.active(Kind::Wallet, WALLETS[hold.wallet])
             && hold.service.as_ref().is_none_or(|service| self.active(Kind::Service, service));
-        let workflow = self.world.find(Kind::Workflow, &hold.workflow);
+        let workflow = self.world.find_ever(Kind::Workflow, &hold.workflow);
         match (active, workflow) {
             (true, Some(workflow)) => self.expired(workflow, at).then_some("WORKFLOW_EXPIRED"),
             (_, _) => Some("NOT_ACTIVE"),

@@ -3,7 +3,7 @@
 use alloy_primitives::U256;
 use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::{Act, Digest, Facts, Intent, UnixSeconds};
+use pursekeeper_core::{Act, Digest, Facts, Intent, SignInIntent, UnixSeconds};
 use pursekeeper_policy::Bundle;
 
 use crate::model::Model;
@@ -29,6 +29,10 @@ impl Policy for Poisoned<'_> {
             return Verdict::Permit(Vec::new());
         }
         self.0.decide(intent, facts)
+    }
+
+    fn decide_sign_in(&self, intent: &SignInIntent, facts: &Facts) -> Verdict {
+        self.0.decide_sign_in(intent, facts)
     }
 
     fn decide_act(&self, act: &Act, now: UnixSeconds) -> Verdict {

@@ -7,7 +7,8 @@ use proptest::test_runner::TestCaseError;
 use pursekeeper_core::gate::{Answer, Ask, Gate, Settings, Surroundings};
 use pursekeeper_core::ports::Nothing;
 use pursekeeper_core::{
-    AgentName, Balances, Intent, JournalId, Moment, Scope, ServiceName, Signature, UnixSeconds, WorkflowName,
+    AgentName, Balances, Intent, JournalId, Moment, Scope, ServiceName, Signable, Signature, UnixSeconds,
+    WorkflowName,
 };
 use pursekeeper_journal::{Reader, SqliteJournal, Usage};
 use pursekeeper_policy::{Bundle, BundleOptions};
@@ -237,7 +238,8 @@ impl System {
         Ok(match answer {
             Answer::Authorized(right) => {
                 let signed = right.into_signed(Signature::Evm([0; 65]));
-                let (seq, intent) = (signed.decision_id().seq, signed.intent());
+                let Signable::Payment(intent) = signed.what() else { panic!("{:?}", signed.what()) };
+                let seq = signed.decision_id().seq;
                 let first = self.intents.entry(seq).or_insert_with(|| intent.clone());
                 same("a retry's intent is the first one", intent, first)?;
                 Told { word: "SIGNED", seq: Some(seq), signed: Some(told(intent)) }

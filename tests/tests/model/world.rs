@@ -134,6 +134,11 @@ impl World {
         (0..kind.len()).find(|at| self.of(kind, *at).name == name)
     }
 
+    /// Who has this key, or had it before.
+    pub(crate) fn find_ever(&self, kind: Kind, key: &str) -> Option<usize> {
+        (0..kind.len()).find(|at| self.keys(kind, *at).iter().any(|had| had == key))
+    }
+
     /// What a scope or a status is kept under: a wallet is its address.
     pub(crate) fn key(&self, kind: Kind, at: usize) -> String {
         match kind {

@@ -2,8 +2,8 @@
 
 use indicatif::ProgressBar;
 use pursekeeper_tests::overspend::{
-    self, Extent, Race, Tally, edited_limit, lost_journal, paid_again, relabelled_service, restart,
-    second_replica, swapped_journal,
+    self, Extent, Race, Tally, edited_limit, lost_journal, paid_again, relabelled_service, released_holds,
+    renamed_workflow, restart, second_replica, swapped_journal,
 };
 
 use crate::{clock, crash, faults, full, kills};
@@ -19,7 +19,7 @@ pub(crate) struct Scenario {
 
 /// All of them. A further one is a function here or in a module of its own, and a line in this list; one that needs
 /// nothing but the binary belongs into the tests library, so that `tests/overspend.rs` runs it too.
-pub(crate) const ALL: [Scenario; 13] = [
+pub(crate) const ALL: [Scenario; 15] = [
     Scenario { name: "race", run: race },
     Scenario { name: "restart", run: |_, _| restart() },
     Scenario { name: "second-replica", run: |_, _| second_replica() },
@@ -28,7 +28,8 @@ pub(crate) const ALL: [Scenario; 13] = [
     Scenario { name: "402-after-payment", run: |_, _| paid_again() },
     Scenario { name: "edited-limit", run: |_, _| edited_limit() },
     Scenario { name: "relabelled-service", run: |_, _| relabelled_service() },
-    // Here: a workflow that was renamed, and holds that were settled or released.
+    Scenario { name: "renamed-workflow", run: |_, _| renamed_workflow() },
+    Scenario { name: "released-holds", run: |_, _| released_holds() },
     Scenario { name: "clock", run: |_, _| clock::run() },
     Scenario { name: "full-disk", run: full::run },
     Scenario { name: "kills-under-load", run: kills::run },
