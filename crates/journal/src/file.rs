@@ -73,10 +73,10 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(Connection, Meta), Jo
     recognise(path)?;
     let connection = connect(path, access)?;
     let meta = read_meta(&connection)?;
-    // The writer grows the log before its first record and never gives it up, so that a journal that was written to
-    // without one has lost it, and with it every record since the last checkpoint.
-    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
-    if mode == "wal" && log_len < WAL_HEADER_LEN {
+    // The writer never gives up its log, and has the first batch in the database before it takes a second one. So a journal
+    // that was written to and has no log has lost it, and with it every record since the last checkpoint.
+    let last: i64 = connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?;
+    if last > 1 && log_len < WAL_HEADER_LEN {
         return Err(JournalError::LogLost(beside(path, "-wal")));
     }
     Ok((connection, meta))

@@ -390,12 +390,14 @@ impl Journal for SqliteJournal {
             return Ok(Vec::new());
         }
         let mut changes = self.state.begin();
+        // What is in the database shows that there was a log to lose; see `file::open`.
+        let first = self.state.tip.seq == 1;
         match self.record_batch(&mut changes, at, asks, decide) {
             Ok(Written { recorded, asked, folds }) => {
                 self.settle(asked, folds);
                 self.health = Health::Sound;
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);
-                if self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
+                if first || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
                     // The batch is durable whatever becomes of this; a fatal failure refuses the next one.
                     let _ = self.checkpoint();
                 }
