@@ -9,6 +9,6 @@ mod seller;
 
 pub use disk::{fill_disk, in_mount_space, on_disk, resize_disk, serve_on_disk};
 pub use memory::{MemoryError, MemoryJournal};
-pub use payment::{denied, reason, request, signed, verify};
+pub use payment::{denied, reason, request, signed, signer_of, verify};
 pub use purse::{Purse, Sidecar};
 pub use seller::{Offer, PAYEE, URL, USDC, challenge_v1, challenge_v2};

@@ -76,13 +76,20 @@ pub fn verify(signed: &v1::Signed, amount: &str, payee: &str) -> Value {
         (seconds("validAfter"), seconds("validBefore")),
         bytes(text("nonce")),
     );
-    let [rs @ .., v] = bytes::<65>(payload["payload"]["signature"].as_str().unwrap());
+    let signature = payload["payload"]["signature"].as_str().unwrap();
+    assert_eq!(signer_of(digest.0, signature), signed.wallet_address);
+    payload
+}
+
+/// The EIP-55 address that signed a digest.
+#[must_use]
+pub fn signer_of(digest: [u8; 32], signature: &str) -> String {
+    let [rs @ .., v] = bytes::<65>(signature);
     let recovery = RecoveryId::from_byte(v.checked_sub(27).unwrap()).unwrap();
     let signature = Signature::from_slice(&rs).unwrap();
-    let key = VerifyingKey::recover_from_prehash(&digest.0, &signature, recovery).unwrap();
+    let key = VerifyingKey::recover_from_prehash(&digest, &signature, recovery).unwrap();
     let hash = keccak256(&key.to_sec1_point(false).as_bytes()[1..]);
-    assert_eq!(EvmAddress::from_bytes(hash[12..].try_into().unwrap()).to_string(), signed.wallet_address);
-    payload
+    EvmAddress::from_bytes(hash[12..].try_into().unwrap()).to_string()
 }
 
 fn bytes<const N: usize>(text: &str) -> [u8; N] {

@@ -75,7 +75,7 @@ pub(crate) fn line(decision: &v1::Decision, output: Output) -> String {
     if !code.is_empty() {
         parts.push(output.paint(Tone::Bad, code));
     }
-    if endpoint.is_none() || !code.is_empty() {
+    if !message.is_empty() {
         parts.push(message.clone());
     }
     if let Some(policy) = decision.policies.first() {
