@@ -165,13 +165,12 @@ impl Ledger for View<'_> {
             .holds()
             .find(|(_, Permit { intent, .. }, _)| intent.agent == *agent && intent.request_id == *id);
         if let Some((seq, permit, state)) = found {
-            let fingerprint =
-                self.entries().nth(usize::try_from(seq - 1).unwrap()).map(|entry| match entry {
-                    Entry::Payment(decision) => decision.fingerprint,
-                    other => panic!("{other:?} holds money"),
-                });
+            let Some(Entry::Payment(decision)) = self.entries().nth(usize::try_from(seq - 1).unwrap()) else {
+                panic!("record {seq} holds money and is no payment");
+            };
+            let fingerprint = decision.fingerprint;
             let used = Used::Payment(Box::new(permit.intent.clone()), state);
-            return Ok(Some(Prior { seq, fingerprint: fingerprint.unwrap(), used }));
+            return Ok(Some(Prior { seq, fingerprint, used }));
         }
         let same = |(_, _, SignInPermit { intent, .. }): &(u64, Digest, &SignInPermit)| {
             intent.agent == *agent && intent.request_id == *id

@@ -87,14 +87,10 @@ fn authorize(intent: Intent) -> Authorized {
         bundle: Digest::default(),
     };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
-    match gate
-        .pass(&Unasked, Surroundings { at: AT, balances: &Balances::default() }, Vec::new())
-        .unwrap()
-        .remove(0)
-    {
-        Answer::Authorized(right) => *right,
-        other => unreachable!("{other:?}"),
-    }
+    let around = Surroundings { at: AT, balances: &Balances::default() };
+    let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().remove(0);
+    let Answer::Authorized(right) = answer else { unreachable!("{answer:?}") };
+    *right
 }
 
 /// The payment of an EIP-3009 vector.

@@ -3,14 +3,19 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Settings};
+use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Settings, Surroundings};
 use pursekeeper_core::x402::Challenge;
-use pursekeeper_core::{AgentName, Asked, Caller, Endpoint, IdentitySource, Mode, Moment, RequestId};
+use pursekeeper_core::{
+    AgentName, Asked, Balances, Caller, ClockMark, Endpoint, IdentitySource, Mode, Moment, RequestId,
+};
 use pursekeeper_policy::{Bundle, BundleOptions, STARTER_REGISTRY};
 use pursekeeper_tests::{MemoryJournal, Offer, PAYEE, Sidecar, URL, challenge_v2, request, signed};
 use std::sync::Arc;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+
+/// When everything is judged.
+const NOW: Moment = Moment { unix_ms: 1_795_000_000_000, boot_ms: 1, boot_id: [0; 16] };
 
 /// What a number of calls took.
 pub(crate) struct Load {
@@ -107,7 +112,8 @@ pub(crate) struct Judge {
 
 impl Judge {
     /// With `count` policies of other workflows.
-    pub(crate) fn new(count: usize, journal: MemoryJournal) -> Self {
+    pub(crate) fn new(count: usize, mut journal: MemoryJournal) -> Self {
+        journal.clock_before = ClockMark::default().after(NOW, false);
         let mut registry = STARTER_REGISTRY.replace("0x1111111111111111111111111111111111111111", PAYEE);
         let mut policies = String::new();
         let mut workflows = String::from("workflows:\n");
@@ -142,8 +148,9 @@ impl Judge {
         };
         let ask =
             PaymentAsk { mode: Mode::Preview, asked, challenge: self.challenge.clone(), nonce: [7; 32] };
-        let at = Moment { unix_ms: 1_795_000_000_000, boot_ms: 1, boot_id: [0; 16] };
-        let answers = self.gate.pass(&self.bundle, at, vec![Ask::Payment(Arc::new(ask))]).unwrap();
+        let at = NOW;
+        let around = Surroundings { at, balances: &Balances::default() };
+        let answers = self.gate.pass(&self.bundle, around, vec![Ask::Payment(Arc::new(ask))]).unwrap();
         std::hint::black_box(answers);
     }
 }

@@ -35,13 +35,10 @@ fn release(hold: Option<u64>, wallet: Address) -> Ask {
 fn only_what_fits_the_hold_is_evidence() {
     let mut fixture = Fixture::new();
     fixture.check(vec![pay("a", "10000"), pay("b", "1")], &["OK", "CEILING_EXCEEDED"]);
-    let elsewhere = match evidence(1, Fate::Dead) {
-        Ask::Evidence(mut ask) => {
-            ask.observation.network = ChainId::parse("eip155:1").unwrap();
-            Ask::Evidence(ask)
-        }
-        other => other,
-    };
+    let mut elsewhere = evidence(1, Fate::Dead);
+    if let Ask::Evidence(ask) = &mut elsewhere {
+        ask.observation.network = ChainId::parse("eip155:1").unwrap();
+    }
     let misfits =
         vec![evidence(2, Fate::Dead), evidence(99, Fate::Dead), evidence(1, settled("10001")), elsewhere];
     fixture.check(misfits, &["HoldResolved"; 4]);

@@ -247,10 +247,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
 }
 
 pub(crate) fn authorized(answer: Answer) -> Box<Authorized> {
-    match answer {
-        Answer::Authorized(right) => right,
-        other => panic!("{other:?}"),
-    }
+    let Answer::Authorized(right) = answer else { panic!("{answer:?}") };
+    right
 }
 
 /// The payment a right is for.

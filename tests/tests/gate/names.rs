@@ -47,15 +47,14 @@ fn an_agents_request_ids_and_outstanding_payments_follow_it() {
     let mut agent = fixture.policy.0.agents.remove(&old).unwrap();
     agent.was = BTreeSet::from([old]);
     fixture.policy.0.agents.insert(other, agent);
-    let as_reader = |ask| match ask {
-        Ask::Payment(ask) => {
-            let mut ask = (*ask).clone();
-            ask.asked.caller.agent = AgentName::parse("reader").unwrap();
-            Ask::Payment(ask.into())
-        }
-        other => other,
+    let as_reader = |ask| {
+        let Ask::Payment(ask) = ask else { panic!("{ask:?}") };
+        let mut ask = (*ask).clone();
+        ask.asked.caller.agent = AgentName::parse("reader").unwrap();
+        Ask::Payment(ask.into())
     };
     fixture.check(vec![as_reader(pay("a", "1001"))], &["REQUEST_ID_REUSED"]);
+    fixture.check(vec![as_reader(pay("a", "1000"))], &["OK"]);
 }
 
 #[test]

@@ -92,10 +92,7 @@ fn what_a_server_may_not_ask_for_is_refused() {
     }
     let elsewhere = sign_in("a", challenge("abcdefgh12345678", "eip155:1"));
     fixture.check(vec![elsewhere], &["NETWORK_NOT_ALLOWED"]);
-    let permitted = |entry: &&Entry| match entry {
-        Entry::SignIn(decision) => matches!(decision.outcome, SignInOutcome::Permit(_)),
-        _ => false,
-    };
+    let permitted = |entry: &&Entry| matches!(entry, Entry::SignIn(decision) if matches!(decision.outcome, SignInOutcome::Permit(_)));
     assert_eq!(fixture.gate.journal().entries.iter().filter(permitted).count(), 0);
 }
 

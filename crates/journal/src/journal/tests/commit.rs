@@ -260,13 +260,11 @@ fn operators_decide_and_the_last_one_counts() {
     let home = Home::new();
     let mut journal = home.create();
     let subject = Subject::Wallet(evm(1));
-    let refused = |entry: Entry| match entry {
-        Entry::Lifecycle(mut lifecycle) => {
-            let denial = pursekeeper_core::Denial::rule(pursekeeper_core::DenyCode::OperatorNotAllowed, "no");
-            lifecycle.denial = Some(denial);
-            Entry::Lifecycle(lifecycle)
-        }
-        _ => unreachable!(),
+    let refused = |entry: Entry| {
+        let Entry::Lifecycle(mut lifecycle) = entry else { unreachable!("{entry:?}") };
+        let denial = pursekeeper_core::Denial::rule(pursekeeper_core::DenyCode::OperatorNotAllowed, "no");
+        lifecycle.denial = Some(denial);
+        Entry::Lifecycle(lifecycle)
     };
     let table = [
         (act(ActVerb::Suspend, subject.clone(), NOW), Status::Suspended),

@@ -30,13 +30,10 @@ fn evidence_moves_a_hold_once_and_to_what_it_says() {
     assert_eq!((hour(&journal), outstanding(&mut journal)), ((0, 3 * ONE, 0, 3), 3));
     record(&mut journal, &[resolved(2, settled_for(Usd::from_units(ONE / 4)), NOW)]).unwrap();
     assert_eq!((hour(&journal), outstanding(&mut journal)), ((ONE / 4, 2 * ONE, 1, 2), 2));
-    let release = match act(ActVerb::Release, Subject::Wallet(evm(1)), NOW) {
-        Entry::Lifecycle(mut lifecycle) => {
-            lifecycle.act.hold = Some(3);
-            Entry::Lifecycle(lifecycle)
-        }
-        other => other,
-    };
+    let mut release = act(ActVerb::Release, Subject::Wallet(evm(1)), NOW);
+    if let Entry::Lifecycle(lifecycle) = &mut release {
+        lifecycle.act.hold = Some(3);
+    }
     record(&mut journal, &[release]).unwrap();
     let after = (ONE / 4, ONE, 1, 1);
     assert_eq!((hour(&journal), outstanding(&mut journal)), (after, 1));
