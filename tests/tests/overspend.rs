@@ -1,8 +1,8 @@
 //! The scenarios against overspending that need nothing but the real binary. `tests/overspend/run` runs all of them.
 
 use pursekeeper_tests::overspend::{
-    Race, edited_limit, lost_journal, paid_again, race, relabelled_service, released_holds, renamed_workflow,
-    restart, second_replica, swapped_journal,
+    Race, edited_limit, lost_journal, lost_log, paid_again, race, relabelled_service, released_holds,
+    renamed_workflow, restart, second_replica, swapped_journal,
 };
 
 #[test]
@@ -24,6 +24,11 @@ fn a_second_replica_does_not_start() {
 #[test]
 fn a_lost_journal_is_no_fresh_budget() {
     lost_journal().check();
+}
+
+#[test]
+fn a_lost_log_is_no_fresh_budget() {
+    lost_log().check();
 }
 
 #[test]

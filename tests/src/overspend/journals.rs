@@ -58,6 +58,40 @@ pub fn lost_journal() -> Tally {
     tally
 }
 
+/// The write-ahead log deleted alone, which holds the latest payments, and the journal under a second name, beside which a
+/// second lock and log would stand: no start either way, and with everything as it was the rest of the budget.
+///
+/// # Panics
+/// When a sidecar does not start.
+#[must_use]
+pub fn lost_log() -> Tally {
+    let mut tally = Tally::default();
+    let scene = Scene::new(Rules::of(&[Ceiling::usd(ScopeKind::Agent, Window::Lifetime, FIT)]));
+    let sidecar = scene.serve(&mut tally);
+    let _ = scene.pay_out(&mut Client::connect(&sidecar), "before", FIT - 1);
+    sidecar.kill();
+    let log = scene.purse.file("journal/pursekeeper.db-wal");
+    let saved = fs::read(&log).unwrap();
+    fs::remove_file(&log).unwrap();
+    for _ in 0..2 {
+        refused(&scene.purse, "without its log", "is missing or empty", &mut tally);
+    }
+    fs::write(&log, saved).unwrap();
+    let (journal, other) =
+        (scene.purse.file("journal/pursekeeper.db"), scene.purse.file("journal/second.db"));
+    fs::hard_link(journal, &other).unwrap();
+    refused(&scene.purse, "under two names", "more than one name", &mut tally);
+    fs::remove_file(other).unwrap();
+    let sidecar = scene.serve(&mut tally);
+    let signed = scene.pay_out(&mut Client::connect(&sidecar), "after", FIT);
+    tally.expect(signed == 1, || format!("{signed} were signed after all was put back"));
+    sidecar.kill();
+    scene.examine("the log was gone", &mut tally);
+    scene.close(&mut tally);
+    tally.done = "log lost, journal linked, put back".to_owned();
+    tally
+}
+
 /// The journal of another purse, fresh and with room, in place of the spent one: it must not be taken for it.
 ///
 /// # Panics

@@ -18,7 +18,7 @@ mod witness;
 pub use books::{Books, Hold};
 pub use client::{Client, Outcome, pay};
 pub use edits::{edited_limit, paid_again, relabelled_service, released_holds, renamed_workflow};
-pub use journals::{lost_journal, swapped_journal};
+pub use journals::{lost_journal, lost_log, swapped_journal};
 pub use race::{Race, race};
 pub use restarts::{restart, second_replica};
 pub use rules::{Ceiling, Limit, PRICE, Rules};

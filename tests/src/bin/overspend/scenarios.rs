@@ -2,8 +2,8 @@
 
 use indicatif::ProgressBar;
 use pursekeeper_tests::overspend::{
-    self, Extent, Race, Tally, edited_limit, lost_journal, paid_again, relabelled_service, released_holds,
-    renamed_workflow, restart, second_replica, swapped_journal,
+    self, Extent, Race, Tally, edited_limit, lost_journal, lost_log, paid_again, relabelled_service,
+    released_holds, renamed_workflow, restart, second_replica, swapped_journal,
 };
 
 use crate::{clock, crash, faults, full, kills};
@@ -19,11 +19,12 @@ pub(crate) struct Scenario {
 
 /// All of them. A further one is a function here or in a module of its own, and a line in this list; one that needs
 /// nothing but the binary belongs into the tests library, so that `tests/overspend.rs` runs it too.
-pub(crate) const ALL: [Scenario; 15] = [
+pub(crate) const ALL: [Scenario; 16] = [
     Scenario { name: "race", run: race },
     Scenario { name: "restart", run: |_, _| restart() },
     Scenario { name: "second-replica", run: |_, _| second_replica() },
     Scenario { name: "lost-journal", run: |_, _| lost_journal() },
+    Scenario { name: "lost-log", run: |_, _| lost_log() },
     Scenario { name: "swapped-journal", run: |_, _| swapped_journal() },
     Scenario { name: "402-after-payment", run: |_, _| paid_again() },
     Scenario { name: "edited-limit", run: |_, _| edited_limit() },
