@@ -2,7 +2,10 @@
 
 use cedar_policy::{Context, RestrictedExpression};
 use pursekeeper_core::x402::{Protocol, Scheme};
-use pursekeeper_core::{BalanceFacts, DenyCode, Facts, Intent, ScopeKind, SignInIntent, Totals, Usd, Window};
+use pursekeeper_core::{
+    BalanceFacts, DenyCode, Facts, Intent, ScopeKind, ServiceName, SignInIntent, Totals, Usd, WalletName,
+    Window, WorkflowName,
+};
 
 use crate::entities::identity;
 use crate::needs::{Leaf, Needs, One};
@@ -24,20 +27,8 @@ pub(crate) fn payment(
     if intent.usd > USD_MAX {
         return Err(DenyCode::AmountTooLarge);
     }
-    let mut pairs = Pairs::new();
-    if needs.one(One::Now) {
-        pairs.push(pair("now", datetime(facts.now.unix_seconds())?));
-    }
-    pairs.extend(identity(facts.caller.source, needs)?);
-    if needs.one(One::Workflow) {
-        pairs.push(pair("workflow", uid(words.workflow(intent.workflow.as_str()))));
-    }
-    if needs.one(One::Wallet) {
-        pairs.push(pair("wallet", uid(words.wallet(intent.wallet.as_str()))));
-    }
-    if let Some(service) = intent.service.as_ref().filter(|_| needs.one(One::Service)) {
-        pairs.push(pair("service", uid(words.service(service.as_str()))));
-    }
+    let subjects = (&intent.workflow, &intent.wallet, intent.service.as_ref());
+    let mut pairs = shared(words, subjects, facts, needs)?;
     if needs.one(One::Origin) {
         pairs.push(pair("origin", text(intent.origin.as_str())));
     }
@@ -59,6 +50,30 @@ pub(crate) fn payment(
     Context::from_pairs(pairs).map_err(unjudgeable)
 }
 
+/// What payments and sign-ins have in common.
+fn shared(
+    words: &Vocabulary,
+    (workflow, wallet, service): (&WorkflowName, &WalletName, Option<&ServiceName>),
+    facts: &Facts,
+    needs: Needs,
+) -> Result<Pairs, DenyCode> {
+    let mut pairs = Pairs::new();
+    if needs.one(One::Now) {
+        pairs.push(pair("now", datetime(facts.now.unix_seconds())?));
+    }
+    pairs.extend(identity(facts.caller.source, needs)?);
+    if needs.one(One::Workflow) {
+        pairs.push(pair("workflow", uid(words.workflow(workflow.as_str()))));
+    }
+    if needs.one(One::Wallet) {
+        pairs.push(pair("wallet", uid(words.wallet(wallet.as_str()))));
+    }
+    if let Some(service) = service.filter(|_| needs.one(One::Service)) {
+        pairs.push(pair("service", uid(words.service(service.as_str()))));
+    }
+    Ok(pairs)
+}
+
 /// Builds the context of a sign-in.
 pub(crate) fn sign_in(
     words: &Vocabulary,
@@ -66,20 +81,8 @@ pub(crate) fn sign_in(
     facts: &Facts,
     needs: Needs,
 ) -> Result<Context, DenyCode> {
-    let mut pairs = Pairs::new();
-    if needs.one(One::Now) {
-        pairs.push(pair("now", datetime(facts.now.unix_seconds())?));
-    }
-    pairs.extend(identity(facts.caller.source, needs)?);
-    if needs.one(One::Workflow) {
-        pairs.push(pair("workflow", uid(words.workflow(intent.workflow.as_str()))));
-    }
-    if needs.one(One::Wallet) {
-        pairs.push(pair("wallet", uid(words.wallet(intent.wallet.as_str()))));
-    }
-    if let Some(service) = intent.service.as_ref().filter(|_| needs.one(One::Service)) {
-        pairs.push(pair("service", uid(words.service(service.as_str()))));
-    }
+    let subjects = (&intent.workflow, &intent.wallet, intent.service.as_ref());
+    let mut pairs = shared(words, subjects, facts, needs)?;
     let kinds = [ScopeKind::Agent, ScopeKind::Workflow, ScopeKind::Wallet, ScopeKind::Service];
     let count = count(facts, needs, &kinds, Totals::sign_ins_in)?;
     for (name, record_pairs) in [("sign_in", message(intent, facts, needs)), ("count", count)] {
