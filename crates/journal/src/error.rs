@@ -29,7 +29,7 @@ pub enum JournalError {
     },
     /// A journal, but not the one the wallets belong to.
     #[error(
-        "this is journal `{found}` but the keystore belongs to `{expected}`: put the right file back, or, if it is lost, start over with `pursekeeper journal adopt`"
+        "this is journal `{found}` but the keystore belongs to `{expected}`: put the right file back, or, if it is lost, move what is left of the journal away and start over with `pursekeeper journal adopt`"
     )]
     OtherJournal {
         /// The id the keystore names.
@@ -39,7 +39,7 @@ pub enum JournalError {
     },
     /// The latest records are gone with the write-ahead log.
     #[error(
-        "`{0}` is missing or empty: it holds the latest records, and without it the journal would forget what was spent; put it back, or, if it is lost, start over with `pursekeeper journal adopt`"
+        "`{0}` is missing or empty: it holds the latest records, and without it the journal would forget what was spent; put it back, or, if it is lost, move what is left of the journal away and start over with `pursekeeper journal adopt`"
     )]
     LogLost(PathBuf),
     /// The file has a second name, under which another sidecar could write it with another log and another lock.

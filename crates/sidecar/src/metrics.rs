@@ -38,22 +38,25 @@ struct Resolved {
 impl Metrics {
     /// Counts what the gate answered.
     pub(crate) fn count(&self, answer: &Answer) {
-        let decided = |verdict, code| self.decisions.get_or_create(&Decision { verdict, code }).inc();
+        let decided = |verdict, code| {
+            self.decisions.get_or_create(&Decision { verdict, code }).inc();
+        };
         match answer {
             Answer::Authorized(right) => {
                 decided("permit", "");
                 right.warnings().iter().for_each(|warning| self.near(warning));
-                0
             }
             Answer::WouldSign { .. } => decided("preview", ""),
             Answer::Denied { denial, .. } => decided("deny", denial.code.as_str()),
             Answer::Acted { .. } => decided("act", ""),
-            Answer::Reported { .. } => self.reports.inc(),
-            Answer::Resolved { state, .. } => {
-                self.resolved.get_or_create(&Resolved { state: state.as_str() }).inc()
+            Answer::Reported { .. } => {
+                self.reports.inc();
             }
-            Answer::Nothing(_) => 0,
-        };
+            Answer::Resolved { state, .. } => {
+                self.resolved.get_or_create(&Resolved { state: state.as_str() }).inc();
+            }
+            Answer::Nothing(_) => {}
+        }
     }
 
     /// Counts a durable transaction.

@@ -35,10 +35,13 @@ fn read_field(field: &Field<'_>, findings: &mut Findings) -> Ceilings {
     let (usd, payments) = (usd.unwrap_or_default(), payments.unwrap_or_default());
     let sign_ins = sign_ins.unwrap_or_default();
     let warn_at = fields.get("warn_at").and_then(|field| percent(&field, findings));
-    let summed = usd.keys().any(|window| *window != Window::Payment);
-    let totalled = summed || !payments.is_empty() || !sign_ins.is_empty();
+    // Only payments are marked.
+    let totalled = usd.keys().any(|window| *window != Window::Payment) || !payments.is_empty();
     if let Some(field) = fields.get("warn_at").filter(|_| warn_at.is_some() && !totalled) {
-        field.error(findings, "there is no ceiling on a sum here that could be near: leave it out");
+        field.error(
+            findings,
+            "there is no ceiling on a sum of payments here that could be near: leave it out",
+        );
     }
     Ceilings { usd, payments, sign_ins, warn_at }
 }

@@ -198,7 +198,12 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         (
             "    ceilings: { usd: { month: \"50\" } }",
             "    ceilings: { warn_at: 80%, usd: { payment: \"50\" } }",
-            "no ceiling on a sum",
+            "no ceiling on a sum of payments",
+        ),
+        (
+            "    ceilings: { usd: { month: \"50\" } }",
+            "    ceilings: { warn_at: 80%, sign_ins: { day: 60 } }",
+            "no ceiling on a sum of payments",
         ),
         ("    uids: [1001]", "    was: crawler-1\n    uids: [1001]", "write a list"),
         ("    uids: [1001]", "    was: [Crawler]\n    uids: [1001]", "is not a name"),
@@ -228,6 +233,7 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
             "not an EVM address",
         ),
         ("  \"0x1111111111111111111111111111111111111111\": {", "  \"0x1111\": {", "not an EVM address"),
+        ("payments: { day: 30 } } }", "sign_ins: { day: 30 } } }", "nobody signs in to a payee"),
         ("    labels: { model: large-1 }", "    labels: { model: [a] }", "write one word"),
         ("    labels: { model: large-1 }", "    label: { model: large-1 }", "unknown key `label`"),
     ];
