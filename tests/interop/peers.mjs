@@ -4,26 +4,23 @@
 // standard input closes, so that it cannot outlive whoever started it.
 
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { x402Facilitator } from "@x402/core/facilitator";
-import { HTTPFacilitatorClient } from "@x402/core/server";
 import { toFacilitatorEvmSigner } from "@x402/evm";
-import { ExactEvmScheme as ExactEvmFacilitator } from "@x402/evm/exact/facilitator";
-import { ExactEvmScheme as ExactEvmServer } from "@x402/evm/exact/server";
-import { ExactEvmSchemeV1 as ExactEvmFacilitatorV1 } from "@x402/evm/exact/v1/facilitator";
-import { paymentMiddleware, x402ResourceServer } from "@x402/express";
+import { ExactEvmScheme } from "@x402/evm/exact/facilitator";
+import { ExactEvmSchemeV1 } from "@x402/evm/exact/v1/facilitator";
+import { UptoEvmScheme } from "@x402/evm/upto/facilitator";
+import { EIP2612_GAS_SPONSORING } from "@x402/extensions";
 import express from "express";
-import solc from "solc";
-import { createWalletClient, http, publicActions, testActions } from "viem";
-import { generatePrivateKey, privateKeyToAccount, privateKeyToAddress } from "viem/accounts";
+import { createWalletClient, http, maxUint256, publicActions, testActions } from "viem";
+import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { baseSepolia } from "viem/chains";
-import { paymentMiddleware as paymentMiddlewareV1 } from "x402-express";
+import { deploy } from "./peers/contracts.mjs";
+import { sellerApp, sellerAppV1, sellers } from "./peers/sellers.mjs";
 
 const NETWORK = "eip155:84532";
-// Circle's address on Base Sepolia: the reference SDKs price "$…" in this asset by default.
-const USDC = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
+const NETWORK_V1 = "base-sepolia";
 const FUNDS = 10_000_000n; // $10
 
 const anvil = spawnAnvil();
@@ -40,36 +37,45 @@ process.stdin.on("end", stop).resume();
 
 const rpc = await anvilUrl();
 const chain = await connect(rpc);
-const { abi, code } = compileToken();
-await chain.setCode({ address: USDC, bytecode: code });
+const { Token, Permit2 } = await deploy(chain);
 
 const buyer = generatePrivateKey();
 await mint(privateKeyToAddress(buyer), FUNDS);
 
-const facilitatorUrl = await listen(facilitatorApp());
-// One payee for each seller: two services that share a payee cannot be told apart once the money has moved.
-const [payee, payeeV1] = [generatePrivateKey(), generatePrivateKey()].map(privateKeyToAddress);
+const facilitator = await listen(facilitatorApp());
+const opened = {};
+for (const [name, offers] of Object.entries(sellers)) {
+  opened[name] = await open((payee) => sellerApp(offers, { network: NETWORK, payee, facilitator }));
+}
 
 console.log(
   JSON.stringify({
     rpc,
-    facilitator: facilitatorUrl,
+    facilitator,
+    facilitatorAddress: chain.account.address,
     faucet: await listen(faucetApp()),
     network: NETWORK,
     chainId: baseSepolia.id,
-    asset: USDC,
-    v2: { url: await listen(sellerApp()), payee },
-    v1: { url: await listen(sellerAppV1()), payee: payeeV1 },
+    asset: Token.address,
+    ...opened,
+    v1: await open((payee) => sellerAppV1({ network: NETWORK_V1, payee, facilitator })),
     buyer: { address: privateKeyToAddress(buyer), privateKey: buyer },
   }),
 );
+
+// Opens a seller with a payee of its own: services that share one cannot be told apart once the money has moved.
+async function open(app) {
+  const payee = privateKeyToAddress(generatePrivateKey());
+  return { url: await listen(app(payee)), payee };
+}
 
 function spawnAnvil() {
   const binary = createRequire(import.meta.url).resolve("@foundry-rs/anvil-linux-amd64/bin/anvil");
   // A block each second besides the one for each transaction: calls run at the time of the newest block, and on an
   // idle chain that would be too far in the past for an authorization that has just become valid.
-  const args = `--host 127.0.0.1 --port 0 --chain-id ${baseSepolia.id} --mixed-mining --block-time 1`.split(" ");
-  return spawn(binary, args, { stdio: ["ignore", "pipe", "inherit"] });
+  // Gas is free, so that accounts that hold nothing but tokens can send transactions.
+  const args = `--host 127.0.0.1 --port 0 --chain-id ${baseSepolia.id} --mixed-mining --block-time 1 --base-fee 0`;
+  return spawn(binary, args.split(" "), { stdio: ["ignore", "pipe", "inherit"] });
 }
 
 async function anvilUrl() {
@@ -95,32 +101,26 @@ async function connect(url) {
   return { ...client, writeContract };
 }
 
-function compileToken() {
-  const content = readFileSync(new URL("contracts/Token.sol", import.meta.url), "utf8");
-  const input = {
-    language: "Solidity",
-    sources: { "Token.sol": { content } },
-    settings: {
-      evmVersion: "paris",
-      outputSelection: { "*": { "*": ["abi", "evm.deployedBytecode.object"] } },
-    },
-  };
-  const { contracts, errors = [] } = JSON.parse(solc.compile(JSON.stringify(input)));
-  if (errors.length > 0) throw new Error(errors.map((error) => error.formattedMessage).join("\n"));
-  const { abi, evm } = contracts["Token.sol"].Token;
-  return { abi, code: `0x${evm.deployedBytecode.object}` };
+async function mint(to, value) {
+  const hash = await chain.writeContract({ ...Token, functionName: "mint", args: [to, value] });
+  await chain.waitForTransactionReceipt({ hash });
 }
 
-async function mint(to, amount) {
-  const hash = await chain.writeContract({ address: USDC, abi, functionName: "mint", args: [to, amount] });
+// Lets Permit2 take up to `value` from `owner`, whose key nobody needs: the node sends as the owner.
+async function approve(owner, value) {
+  await chain.impersonateAccount({ address: owner });
+  const call = { account: owner, gasPrice: 0n, functionName: "approve", args: [Permit2.address, value] };
+  const hash = await chain.writeContract({ ...Token, ...call });
   await chain.waitForTransactionReceipt({ hash });
 }
 
 function facilitatorApp() {
   const signer = toFacilitatorEvmSigner({ ...chain, address: chain.account.address });
   const facilitator = new x402Facilitator()
-    .register(NETWORK, new ExactEvmFacilitator(signer))
-    .registerV1("base-sepolia", new ExactEvmFacilitatorV1(signer));
+    .register(NETWORK, new ExactEvmScheme(signer))
+    .register(NETWORK, new UptoEvmScheme(signer))
+    .registerV1(NETWORK_V1, new ExactEvmSchemeV1(signer))
+    .registerExtension(EIP2612_GAS_SPONSORING);
   // Sellers answer a refused payment with a bare 402: the reason belongs on the terminal of whoever runs the tests.
   const logged = (answer) => {
     const reason = answer.invalidReason ?? answer.errorReason;
@@ -140,40 +140,24 @@ function facilitatorApp() {
 
 // What a test needs from the token, without an Ethereum library: amounts are atomic units as decimal strings.
 function faucetApp() {
+  const read = async (functionName, ...args) => String(await chain.readContract({ ...Token, functionName, args }));
   return express()
     .use(express.json())
     .post("/mint", async ({ body }, res) => {
       await mint(body.to, BigInt(body.amount));
       res.json({});
     })
-    .get("/balance/:address", async ({ params }, res) => {
-      const query = { address: USDC, abi, functionName: "balanceOf", args: [params.address] };
-      res.json({ balance: String(await chain.readContract(query)) });
-    });
-}
-
-function sellerApp() {
-  const server = new x402ResourceServer(new HTTPFacilitatorClient({ url: facilitatorUrl }));
-  server.register(NETWORK, new ExactEvmServer());
-  const price = (usd) => ({ accepts: { scheme: "exact", network: NETWORK, price: usd, payTo: payee } });
-  return express()
-    .use(
-      paymentMiddleware(
-        { "GET /weather": price("$0.001"), "POST /infer": price("$0.01"), "GET /premium": price("$0.002") },
-        server,
-      ),
+    .post("/approve", async ({ body }, res) => {
+      await approve(body.owner, BigInt(body.amount ?? maxUint256));
+      res.json({});
+    })
+    .get("/balance/:owner", async ({ params }, res) => res.json({ balance: await read("balanceOf", params.owner) }))
+    // What Permit2 may take from the owner.
+    .get("/allowance/:owner", async ({ params }, res) =>
+      res.json({ allowance: await read("allowance", params.owner, Permit2.address) }),
     )
-    .use(express.json())
-    .get("/weather", (_, res) => res.json({ weather: "sunny" }))
-    .post("/infer", ({ body }, res) => res.json({ echo: body.prompt }))
-    .get("/premium", (_, res) => res.json({ premium: true }));
-}
-
-function sellerAppV1() {
-  const routes = { "GET /v1/weather": { price: "$0.001", network: "base-sepolia" } };
-  return express()
-    .use(paymentMiddlewareV1(payeeV1, routes, { url: facilitatorUrl }))
-    .get("/v1/weather", (_, res) => res.json({ weather: "sunny" }));
+    // The number that the owner's next EIP-2612 permit has to carry.
+    .get("/permit-nonce/:owner", async ({ params }, res) => res.json({ nonce: await read("nonces", params.owner) }));
 }
 
 function listen(app) {

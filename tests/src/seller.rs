@@ -77,11 +77,17 @@ impl Offer {
 /// The value of a v2 `PAYMENT-REQUIRED` header; without `resource` the seller names none.
 #[must_use]
 pub fn challenge_v2(resource: Option<&str>, offers: &[Offer]) -> Vec<u8> {
+    challenge_with(resource, offers, &json!({ "note": { "kept": "as it is" } }))
+}
+
+/// The same with other `extensions`.
+#[must_use]
+pub fn challenge_with(resource: Option<&str>, offers: &[Offer], extensions: &Value) -> Vec<u8> {
     let mut required = json!({
         "x402Version": 2,
         "error": "payment required",
         "accepts": offers.iter().map(Offer::entry_v2).collect::<Vec<_>>(),
-        "extensions": { "note": { "kept": "as it is" } },
+        "extensions": extensions,
     });
     if let Some(url) = resource {
         required["resource"] =

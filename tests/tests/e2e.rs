@@ -42,7 +42,7 @@ async fn both_versions_of_x402_are_paid() {
     assert_eq!(payload["extensions"], json!({ "note": { "kept": "as it is" } }));
 
     let body = challenge_v1(URL, &[Offer::of("2000")]);
-    let ask = v1::SignPaymentRequest { challenge: Some(Challenge::BodyV1(body)), ..request("v1", "1") };
+    let ask = v1::SignPaymentRequest { challenge: Some(Challenge::Body(body)), ..request("v1", "1") };
     let v1 = signed(signer.sign_payment(ask).await);
     let payload = verify(&v1, "2000", PAYEE);
     assert_eq!(v1.header_name, "X-PAYMENT");
@@ -117,8 +117,8 @@ async fn a_denial_says_what_why_and_where_it_is_recorded() {
     let purse = Purse::init();
     let sidecar = purse.serve();
     let mut signer = sidecar.signer().await;
-    let upto = Offer { scheme: "upto".to_owned(), ..Offer::default() };
-    let offers = challenge_v2(Some(URL), &[upto, Offer::of("60000")]);
+    let other = Offer { scheme: "deferred".to_owned(), ..Offer::default() };
+    let offers = challenge_v2(Some(URL), &[other, Offer::of("60000")]);
     let ask =
         v1::SignPaymentRequest { challenge: Some(Challenge::PaymentRequired(offers)), ..request("a", "1") };
     let denied = denied(signer.sign_payment(ask).await);
@@ -289,7 +289,7 @@ async fn a_malformed_request_is_a_fault_with_a_reason() {
         v1::SignPaymentRequest { endpoint, ..honest() }
     };
     let header = |text: &str| with_402(Some(Challenge::PaymentRequired(text.as_bytes().to_vec())));
-    let body = |text: &str| with_402(Some(Challenge::BodyV1(text.as_bytes().to_vec())));
+    let body = |text: &str| with_402(Some(Challenge::Body(text.as_bytes().to_vec())));
     let table = [
         (v1::SignPaymentRequest { request_id: String::new(), ..honest() }, "MALFORMED_REQUEST_ID"),
         (v1::SignPaymentRequest { request_id: "a b".to_owned(), ..honest() }, "MALFORMED_REQUEST_ID"),
@@ -336,7 +336,7 @@ async fn a_malformed_request_is_a_fault_with_a_reason() {
 async fn a_message_beyond_the_limit_is_not_read() {
     let purse = Purse::init();
     let sidecar = purse.serve();
-    let body = Challenge::BodyV1(vec![b' '; 256 * 1024 + 1]);
+    let body = Challenge::Body(vec![b' '; 256 * 1024 + 1]);
     let ask = v1::SignPaymentRequest { challenge: Some(body), ..request("a", "1000") };
     let refused = sidecar.signer().await.sign_payment(ask).await.unwrap_err();
     assert_eq!(refused.code(), Code::OutOfRange);

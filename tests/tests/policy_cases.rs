@@ -249,6 +249,7 @@ fn payment(request: &Request, id: &str) -> Ask {
         mode: Mode::Enforce,
         asked,
         challenge: challenge.unwrap(),
+        allowance: None,
         nonce: [9; 32],
     }))
 }

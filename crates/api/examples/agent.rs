@@ -36,7 +36,7 @@ async fn paying_request(
     }
     let challenge = match unpaid.headers().get("PAYMENT-REQUIRED") {
         Some(header) => Challenge::PaymentRequired(header.as_bytes().to_vec()),
-        None => Challenge::BodyV1(unpaid.bytes().await?.to_vec()), // x402 v1
+        None => Challenge::Body(unpaid.bytes().await?.to_vec()), // x402 v1
     };
     let ask = SignPaymentRequest {
         request_id: format!("agent-{}", std::process::id()), // keep it for a retry: the same id never pays twice

@@ -53,6 +53,18 @@ impl Amount {
         Ok(Self(value))
     }
 
+    /// The number that these 32 bytes are, the first being the highest.
+    #[must_use]
+    pub fn from_be_bytes(bytes: [u8; 32]) -> Self {
+        Self(U256::from_be_bytes(bytes))
+    }
+
+    /// The 32 bytes of the number, the highest first.
+    #[must_use]
+    pub fn to_be_bytes(self) -> [u8; 32] {
+        self.0.to_be_bytes()
+    }
+
     /// The sum, or nothing when it does not fit.
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {

@@ -18,6 +18,7 @@ pub struct Asset {
     version: String,
     decimals: u8,
     methods: Vec<TransferMethod>,
+    eip2612: bool,
     usd: UsdRate,
     domain_separator: Digest,
 }
@@ -25,23 +26,29 @@ pub struct Asset {
 /// How a payment in an asset is authorised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TransferMethod {
-    /// EIP-3009 `TransferWithAuthorization`.
+    /// EIP-3009 `TransferWithAuthorization`: the token checks the signature.
     Eip3009,
+    /// Permit2 `PermitWitnessTransferFrom`: the Permit2 contract checks it, and needs an allowance of the wallet.
+    Permit2,
 }
 
 impl TransferMethod {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Eip3009, Self::Permit2];
+
     /// The word sellers and the registry use.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Eip3009 => "eip3009",
+            Self::Permit2 => "permit2",
         }
     }
 
     /// Reads the word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        (text == Self::Eip3009.as_str()).then_some(Self::Eip3009)
+        Self::ALL.into_iter().find(|method| method.as_str() == text)
     }
 }
 
@@ -77,7 +84,13 @@ impl Asset {
         usd: UsdRate,
     ) -> Self {
         let domain_separator = domain_separator(&id, &name, &version);
-        Self { id, symbol, name, version, decimals, methods, usd, domain_separator }
+        Self { id, symbol, name, version, decimals, methods, eip2612: false, usd, domain_separator }
+    }
+
+    /// The same, with a contract that takes EIP-2612 permits in its EIP-712 domain, or not.
+    #[must_use]
+    pub fn with_eip2612(self, eip2612: bool) -> Self {
+        Self { eip2612, ..self }
     }
 
     /// Which asset this is.
@@ -114,6 +127,12 @@ impl Asset {
     #[must_use]
     pub fn allows(&self, method: TransferMethod) -> bool {
         self.methods.contains(&method)
+    }
+
+    /// Whether its contract takes EIP-2612 permits.
+    #[must_use]
+    pub fn has_eip2612(&self) -> bool {
+        self.eip2612
     }
 
     /// The EIP-712 domain separator of its contract.

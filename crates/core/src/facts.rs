@@ -117,6 +117,8 @@ pub struct Facts {
     pub services: Vec<ServiceName>,
     /// Whether the payee is accepted for the service the payment is booked under.
     pub payee_accepted: bool,
+    /// Whether whoever alone may settle is accepted for that service; true when the scheme leaves that open.
+    pub facilitator_accepted: bool,
     /// Dollars and payments in each window if this payment is permitted.
     pub after: PerScope<Totals>,
     /// Signatures of this agent for this endpoint that may still be settled.

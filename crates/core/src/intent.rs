@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
-use crate::x402::{Protocol, Terms};
+use crate::x402::{Protocol, Scheme, Terms};
 use crate::{
-    Address, AgentName, Digest, Endpoint, OriginMatch, RequestId, ServiceName, UnixSeconds, Usd, WalletName,
-    WorkflowName, transfer_with_authorization_digest,
+    Address, AgentName, Amount, Digest, Endpoint, OriginMatch, PermitWitness, RequestId, ServiceName,
+    TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName, permit_digest,
+    permit_witness_transfer_from_digest, transfer_with_authorization_digest,
 };
 
 /// One payment, exactly as it is judged, recorded and signed.
@@ -27,19 +28,11 @@ pub struct Intent {
     pub endpoint: Endpoint,
     /// How the seller's `resource.url` relates to it.
     pub origin: OriginMatch,
-    /// The version of x402 to answer in.
-    pub protocol: Protocol,
-    /// Which entry of `accepts` this is, from 0.
-    pub offer_index: u32,
-    /// The entry, byte for byte as the seller wrote it.
-    pub accepted: Arc<str>,
-    /// The seller's `resource` object, byte for byte.
-    pub resource: Option<Arc<str>>,
-    /// The seller's `extensions` object, byte for byte.
-    pub extensions: Option<Arc<str>>,
+    /// What asks for the signature.
+    pub demand: Demand,
     /// What is paid to whom.
     pub terms: Terms,
-    /// The asset's EIP-712 domain separator, from our registry.
+    /// The EIP-712 domain separator of the contract that checks the signature: the asset's, from our registry, or Permit2's.
     pub domain: Digest,
     /// What the amount is worth.
     pub usd: Usd,
@@ -47,27 +40,102 @@ pub struct Intent {
     pub valid_after: UnixSeconds,
     /// The signature is dead from this on.
     pub valid_before: UnixSeconds,
-    /// Ours, drawn at random.
+    /// Drawn at random by us, unless an app that builds the typed data itself chose it.
     pub nonce: [u8; 32],
+    /// The allowance that is granted together with the payment, if one is.
+    pub allowance: Option<Allowance>,
+}
+
+/// What asks for a signature, and so in which form it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// One entry of a seller's 402: the answer is an x402 payload.
+    Offer(Offered),
+    /// An app that builds the typed data itself: the answer is the signature alone.
+    TypedData,
+}
+
+/// The entry of a 402 that is paid, and what is echoed to the seller, byte for byte as it wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The version of x402 to answer in.
+    pub protocol: Protocol,
+    /// Which entry of `accepts` this is, from 0.
+    pub index: u32,
+    /// The entry.
+    pub accepted: Arc<str>,
+    /// The `resource` object.
+    pub resource: Option<Arc<str>>,
+    /// The `extensions` object.
+    pub extensions: Option<Arc<str>>,
+}
+
+/// An EIP-2612 permit by which Permit2 may move exactly the amount of one payment, until that payment's signature is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The asset's EIP-712 domain separator, from our registry.
+    pub domain: Digest,
+    /// The wallet's next nonce in the token, as the agent read it. A wrong one is a permit that does nothing.
+    pub nonce: Amount,
 }
 
 impl Intent {
-    /// The digest the wallet signs.
+    /// The digest the wallet signs for the payment.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let (Address::Evm(from), Address::Evm(to)) = (self.wallet_address, self.terms.payee);
-        transfer_with_authorization_digest(
+        let Address::Evm(token) = self.terms.asset.address;
+        let witness = match (self.terms.scheme, self.terms.method) {
+            (Scheme::Exact, TransferMethod::Eip3009) => {
+                return transfer_with_authorization_digest(
+                    self.domain,
+                    (from, to),
+                    self.terms.amount,
+                    (self.valid_after, self.valid_before),
+                    self.nonce,
+                );
+            }
+            (Scheme::Exact, TransferMethod::Permit2) => PermitWitness::Exact { to },
+            (Scheme::Upto { facilitator: Address::Evm(facilitator) }, _) => {
+                PermitWitness::Upto { to, facilitator }
+            }
+        };
+        permit_witness_transfer_from_digest(
             self.domain,
-            (from, to),
-            self.terms.amount,
-            (self.valid_after, self.valid_before),
+            (token, self.terms.amount),
+            witness,
+            (self.valid_after, self.deadline()),
             self.nonce,
         )
+    }
+
+    /// The digest the wallet signs for the allowance, if one is granted.
+    #[must_use]
+    pub fn allowance_digest(&self) -> Option<Digest> {
+        let Allowance { domain, nonce } = self.allowance?;
+        let Address::Evm(owner) = self.wallet_address;
+        Some(permit_digest(domain, owner, self.terms.amount, nonce, self.deadline()))
+    }
+
+    /// The last second in which Permit2 takes the signature, where an EIP-3009 token takes it only before
+    /// [`Intent::valid_before`].
+    #[must_use]
+    pub fn deadline(&self) -> UnixSeconds {
+        self.valid_before.minus(1)
     }
 
     /// For how long the signature lives, in seconds.
     #[must_use]
     pub fn valid_secs(&self, now: UnixSeconds) -> u64 {
         self.valid_before.0.saturating_sub(now.0)
+    }
+
+    /// The entry of a 402 that is paid, if it is one.
+    #[must_use]
+    pub fn offered(&self) -> Option<&Offered> {
+        match &self.demand {
+            Demand::Offer(offered) => Some(offered),
+            Demand::TypedData => None,
+        }
     }
 }

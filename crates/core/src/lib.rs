@@ -44,10 +44,14 @@ pub use decision::{
     SignInOutcome, SignInPermit, Signable, Subject, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
-pub use eip712::{domain_separator, transfer_with_authorization_digest};
+pub use eip712::{
+    EXACT_PROXY, PERMIT2, PermitWitness, UPTO_PROXY, cancel_authorization_digest, domain_separator,
+    permit_digest, permit_witness_transfer_from_digest, permit2_domain_separator,
+    transfer_with_authorization_digest,
+};
 pub use endpoint::{Endpoint, EndpointError, METHOD_LEN_MAX, Origin, OriginMatch, URL_LEN_MAX};
 pub use facts::{Facts, PerScope, Totals};
-pub use intent::Intent;
+pub use intent::{Allowance, Demand, Intent, Offered};
 pub use name::{
     AgentName, NameError, OperatorName, REQUEST_ID_LEN_MAX, RequestId, ServiceName, TeamName, WalletName,
     WorkflowName,

@@ -18,6 +18,9 @@ pub trait Policy {
     /// Judges a payment. It cannot fail: what cannot be evaluated is denied.
     fn decide(&self, intent: &Intent, facts: &Facts) -> Verdict;
 
+    /// Judges the allowance that is granted together with a payment. It cannot fail: what cannot be evaluated is denied.
+    fn decide_allowance(&self, intent: &Intent, facts: &Facts) -> Verdict;
+
     /// Judges a sign-in. It cannot fail: what cannot be evaluated is denied.
     fn decide_sign_in(&self, intent: &SignInIntent, facts: &Facts) -> Verdict;
 

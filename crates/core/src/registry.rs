@@ -117,6 +117,8 @@ pub struct Service {
     pub paths: Vec<PathPattern>,
     /// Who may be paid there.
     pub payees: BTreeSet<Address>,
+    /// Who alone may settle `upto` payments there.
+    pub facilitators: BTreeSet<Address>,
     /// Whether a 402 without `resource` is acceptable.
     pub resource_optional: bool,
     /// Its limits.

@@ -82,8 +82,7 @@ impl Custody for LocalCustody {
 
     /// An error means that no signature was made, here or anywhere else.
     fn sign(&self, job: Authorized) -> Result<Signed, CustodyError> {
-        let signature = self.sign_digest(job.wallet_address(), &job.digest().0)?;
-        Ok(job.into_signed(Signature::Evm(signature)))
+        job.signed_by(|address, digest| self.sign_digest(address, &digest.0).map(Signature::Evm))
     }
 }
 

@@ -16,9 +16,9 @@ use pursekeeper_core::ports::{
     Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Verdict,
 };
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::x402::{Protocol, Scheme, Terms};
+use pursekeeper_core::x402::{Scheme, Terms};
 use pursekeeper_core::{
-    Act, AgentName, Amount, Asked, AssetId, Balances, Caller, ChainId, ClockMark, DecisionId, Digest,
+    Act, AgentName, Amount, Asked, AssetId, Balances, Caller, ChainId, ClockMark, DecisionId, Demand, Digest,
     Endpoint, Entry, EvmAddress, Facts, IdentitySource, Intent, JournalId, Moment, OriginMatch, Reissue,
     RequestId, SignInIntent, Signable, Signature, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
     domain_separator,
@@ -62,6 +62,10 @@ impl Policy for Unasked {
     }
 
     fn decide(&self, _: &Intent, _: &Facts) -> Verdict {
+        unreachable!()
+    }
+
+    fn decide_allowance(&self, _: &Intent, _: &Facts) -> Verdict {
         unreachable!()
     }
 
@@ -111,11 +115,7 @@ fn intent(vector: &Value) -> Intent {
         service: None,
         endpoint: Endpoint::parse("GET", "https://api.example.com/").unwrap(),
         origin: OriginMatch::Absent,
-        protocol: Protocol::V2,
-        offer_index: 0,
-        accepted: "{}".into(),
-        resource: None,
-        extensions: None,
+        demand: Demand::TypedData,
         domain: domain_separator(&asset, text("/domain/name"), text("/domain/version")),
         terms: Terms {
             scheme: Scheme::Exact,
@@ -128,6 +128,7 @@ fn intent(vector: &Value) -> Intent {
         valid_after: time("/message/validAfter"),
         valid_before: time("/message/validBefore"),
         nonce,
+        allowance: None,
     }
 }
 

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Denial,
-    DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, JournalId,
-    LifecycleDecision, Mode, Moment, Observation, OfferVerdict, OperatorName, OriginMatch, Outcome, Permit,
-    PolicyRef, Reissue, Report, RequestId, ServiceName, Signable, Subject, TransferMethod, UnixSeconds, Usd,
-    WalletName, WorkflowName,
+    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
+    Denial, DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent,
+    JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
+    OriginMatch, Outcome, Permit, PolicyRef, Reissue, Report, RequestId, ServiceName, Signable, Subject,
+    TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -79,13 +79,15 @@ impl Pay {
             service: self.service.map(|name| ServiceName::parse(name).unwrap()),
             endpoint: Endpoint::parse("GET", &self.url).unwrap(),
             origin: OriginMatch::Match,
-            protocol: Protocol::V2,
-            offer_index: 1,
-            accepted: accepted.into(),
-            resource: Some(
-                r#"{"url":"https://api.example.com/v1/data","description":"d\u00e9j\u00e0 vu"}"#.into(),
-            ),
-            extensions: Some(r#"{ "bazaar" : {} }"#.into()),
+            demand: Demand::Offer(Offered {
+                protocol: Protocol::V2,
+                index: 1,
+                accepted: accepted.into(),
+                resource: Some(
+                    r#"{"url":"https://api.example.com/v1/data","description":"d\u00e9j\u00e0 vu"}"#.into(),
+                ),
+                extensions: Some(r#"{ "bazaar" : {} }"#.into()),
+            }),
             terms: Terms {
                 scheme: Scheme::Exact,
                 method: TransferMethod::Eip3009,
@@ -98,6 +100,7 @@ impl Pay {
             valid_after: UnixSeconds(self.at - 60),
             valid_before: UnixSeconds(self.held_until.saturating_sub(60)),
             nonce,
+            allowance: None,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::embedded::{GUARDRAILS, Guardrails, SCHEMA};
 use crate::error::{BundleError, BundleErrors, BundleWarning};
 use crate::index::Index;
 use crate::payments::Payments;
+#[cfg(test)]
+use crate::rule::Asking;
 use crate::sign_ins::SignIns;
 use crate::vocabulary::Vocabulary;
 use crate::{REGISTRY_FILE, files, registry, source};
@@ -139,6 +141,11 @@ impl Policy for Bundle {
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
     }
 
+    fn decide_allowance(&self, intent: &Intent, facts: &Facts) -> Verdict {
+        let judged = self.payments.judge_allowance(self.slice(), intent, facts);
+        judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
+    }
+
     fn decide_sign_in(&self, intent: &SignInIntent, facts: &Facts) -> Verdict {
         let judged = self.sign_ins.judge(self.slice(), intent, facts);
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
@@ -164,7 +171,15 @@ impl Bundle {
     }
 
     pub(crate) fn decide_with_everything(&self, intent: &Intent, facts: &Facts) -> Verdict {
-        let judged = self.payments.judge_with_everything(self.slice(), intent, facts);
+        self.judge_with_everything(Asking::Pay, intent, facts)
+    }
+
+    pub(crate) fn decide_allowance_with_everything(&self, intent: &Intent, facts: &Facts) -> Verdict {
+        self.judge_with_everything(Asking::GrantAllowance, intent, facts)
+    }
+
+    fn judge_with_everything(&self, asking: Asking, intent: &Intent, facts: &Facts) -> Verdict {
+        let judged = self.payments.judge_with_everything(self.slice(), asking, (intent, facts));
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
     }
 }

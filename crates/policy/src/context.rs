@@ -1,7 +1,6 @@
 //! The context of a payment: facts in the schema's words, only those that are read.
 
 use cedar_policy::{Context, RestrictedExpression};
-use pursekeeper_core::x402::{Protocol, Scheme};
 use pursekeeper_core::{
     BalanceFacts, DenyCode, Facts, Intent, ScopeKind, ServiceName, SignInIntent, Totals, Usd, WalletName,
     Window, WorkflowName,
@@ -143,17 +142,21 @@ fn terms(
 ) -> Result<Pairs, DenyCode> {
     let mut pairs = Pairs::new();
     if needs.one(One::Scheme) {
-        let scheme = match intent.terms.scheme {
-            Scheme::Exact => "exact",
-        };
-        pairs.push(pair("scheme", text(scheme)));
+        pairs.push(pair("scheme", text(intent.terms.scheme.as_str())));
+    }
+    if needs.one(One::Method) {
+        pairs.push(pair("method", text(intent.terms.method.as_str())));
+    }
+    if let Some(facilitator) = intent.terms.scheme.facilitator().filter(|_| needs.one(One::Facilitator)) {
+        pairs.push(pair("facilitator", text(&facilitator.to_string())));
+    }
+    if needs.one(One::FacilitatorAccepted) {
+        let accepted = RestrictedExpression::new_bool(facts.facilitator_accepted);
+        pairs.push(pair("facilitator_accepted", accepted));
     }
     if needs.one(One::Protocol) {
-        let version = match intent.protocol {
-            Protocol::V1 => 1,
-            Protocol::V2 => 2,
-        };
-        pairs.push(pair("protocol", long(version)));
+        let version = intent.offered().map_or(0, |offered| offered.protocol.number());
+        pairs.push(pair("protocol", long(version.into())));
     }
     if needs.one(One::Network) {
         pairs.push(pair("network", text(&intent.terms.asset.network.to_string())));

@@ -1,4 +1,4 @@
-//! Which policies of the teams can say anything about a payment or a sign-in.
+//! Which policies of the teams can say anything about what agents ask for.
 //!
 //! Cedar's time grows with the policies it is given, so only those are given whose head can match. INVARIANT: a policy
 //! left out here is one whose head Cedar would find not to match for this principal, action and resource.
@@ -9,7 +9,7 @@ use cedar_policy::{EntityTypeName, EntityUid, PrincipalConstraint, ResourceConst
 
 use crate::rule::{Asking, Rule};
 
-/// The policies about payments and sign-ins, by the principal their head names.
+/// The policies about what agents ask for, by the principal their head names.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     rules: Vec<Rule>,
@@ -20,7 +20,8 @@ pub(crate) struct Index {
 impl Index {
     pub(crate) fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let mut index = Self::default();
-        let about = |rule: &Rule| rule.is_about(Asking::Pay) || rule.is_about(Asking::SignIn);
+        let asked = [Asking::Pay, Asking::GrantAllowance, Asking::SignIn];
+        let about = |rule: &Rule| asked.into_iter().any(|asking| rule.is_about(asking));
         for rule in rules.into_iter().filter(about) {
             let at = index.rules.len();
             match rule.policy.principal_constraint() {

@@ -47,6 +47,9 @@ ones! {
     Origin = ["context", "origin"];
     Outstanding = ["context", "outstanding"];
     Scheme = ["context", "payment", "scheme"];
+    Method = ["context", "payment", "method"];
+    Facilitator = ["context", "payment", "facilitator"];
+    FacilitatorAccepted = ["context", "payment", "facilitator_accepted"];
     Protocol = ["context", "payment", "protocol"];
     Network = ["context", "payment", "network"];
     Asset = ["context", "payment", "asset"];

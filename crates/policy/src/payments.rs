@@ -71,14 +71,43 @@ impl Payments {
         check_subjects(slice, intent, facts)?;
         let prepared = self.prepared(slice, intent, facts)?;
         let Prepared { selection, entities } = &*prepared;
-        let (request, entities) = self.request(slice, (intent, facts), selection, entities)?;
+        let (request, entities) = self.request(slice, Asking::Pay, (intent, facts), selection, entities)?;
         Ok(selection.judge(&request, &entities))
+    }
+
+    /// Judges the allowance that goes with a payment. It is rare: nothing about it is remembered.
+    pub(crate) fn judge_allowance(
+        &self,
+        slice: Slice<'_>,
+        intent: &Intent,
+        facts: &Facts,
+    ) -> Result<Verdict, DenyCode> {
+        check_subjects(slice, intent, facts)?;
+        let shape = shape(slice, intent, facts);
+        let asking = Asking::GrantAllowance;
+        let always = self.guardrails.always.iter().filter(|rule| rule.is_about(asking));
+        let selection = Selection::new(always.chain(self.team(slice, asking, &shape)?))?;
+        let shared = self.shared_entities(slice, asking, &shape)?;
+        let (request, entities) = self.request(slice, asking, (intent, facts), &selection, &shared)?;
+        Ok(selection.judge(&request, &entities))
+    }
+
+    /// The teams' policies that can say anything about requests of a shape.
+    fn team(&self, slice: Slice<'_>, asking: Asking, shape: &Shape) -> Result<Vec<&Rule>, DenyCode> {
+        let agent = slice.registry.agents.get(&shape.agent).ok_or(DenyCode::AgentUnknown)?;
+        let principals: Vec<EntityUid> = std::iter::once(slice.words.agent(shape.agent.as_str()))
+            .chain(agent.workflows.iter().map(|name| slice.words.workflow(name.as_str())))
+            .collect();
+        let resources: Vec<EntityUid> =
+            shape.services.iter().map(|name| slice.words.service(name.as_str())).collect();
+        Ok(self.index.select(asking, &principals, &resources))
     }
 
     /// The request and the entities it is about.
     fn request(
         &self,
         slice: Slice<'_>,
+        asking: Asking,
         (intent, facts): (&Intent, &Facts),
         selection: &Selection,
         shared: &Entities,
@@ -94,7 +123,7 @@ impl Payments {
         let own = [Some(endpoint), payee].into_iter().flatten();
         let entities = shared.clone().add_entities(own, None).map_err(unjudgeable)?;
         // The types here are right by construction; a test builds every shape under strict validation.
-        let action = slice.words.action(Asking::Pay.action());
+        let action = slice.words.action(asking.action());
         let request = Request::new(principal, action, resource, context, None).map_err(unjudgeable)?;
         Ok((request, entities))
     }
@@ -120,14 +149,8 @@ impl Payments {
         (intent, facts): (&Intent, &Facts),
         shape: &Shape,
     ) -> Result<Prepared, DenyCode> {
-        let agent = slice.registry.agents.get(&shape.agent).ok_or(DenyCode::AgentUnknown)?;
-        let principals: Vec<EntityUid> = std::iter::once(slice.words.agent(shape.agent.as_str()))
-            .chain(agent.workflows.iter().map(|name| slice.words.workflow(name.as_str())))
-            .collect();
-        let resources: Vec<EntityUid> =
-            shape.services.iter().map(|name| slice.words.service(name.as_str())).collect();
         let mut selected = Vec::new();
-        let entities = self.shared_entities(slice, shape)?;
+        let entities = self.shared_entities(slice, Asking::Pay, shape)?;
         for rule in self.guardrails.always.iter().filter(|rule| rule.is_about(Asking::Pay)) {
             if !self.is_settled(slice, (intent, facts), rule, &entities)? {
                 selected.push(rule);
@@ -138,7 +161,7 @@ impl Payments {
         if wallet.is_some_and(|wallet| wallet.floor.is_some()) {
             selected.extend(&self.guardrails.balance);
         }
-        selected.extend(self.index.select(Asking::Pay, &principals, &resources));
+        selected.extend(self.team(slice, Asking::Pay, shape)?);
         Ok(Prepared { selection: Selection::new(selected)?, entities })
     }
 
@@ -158,7 +181,7 @@ impl Payments {
             return Ok(false);
         }
         let alone = Selection::new([rule])?;
-        let (request, entities) = self.request(slice, (intent, facts), &alone, shared)?;
+        let (request, entities) = self.request(slice, Asking::Pay, (intent, facts), &alone, shared)?;
         Ok(alone.judge(&request, &entities) == Verdict::Deny(DenyCode::NoPermit, Vec::new()))
     }
 
@@ -182,13 +205,13 @@ impl Payments {
         keys.iter().filter_map(|key| self.guardrails.ceilings.get(key)).collect()
     }
 
-    fn shared_entities(&self, slice: Slice<'_>, shape: &Shape) -> Result<Entities, DenyCode> {
+    fn shared_entities(&self, slice: Slice<'_>, asking: Asking, shape: &Shape) -> Result<Entities, DenyCode> {
         let Shape { agent, workflow, wallet, service, services: _, asset, payee, statuses } = shape;
         let [agent_status, workflow_status, wallet_status, service_status] = *statuses;
         let declared = slice.registry.assets.get(asset).ok_or(DenyCode::AssetUnknown)?;
         let asset_name = self.asset_names.get(asset).ok_or(DenyCode::AssetUnknown)?;
         let mut entities = vec![
-            action(slice.words, Asking::Pay),
+            action(slice.words, asking),
             slice.agent(agent, agent_status)?,
             slice.workflow(workflow, workflow_status)?,
             slice.wallet(wallet, wallet_status)?,
@@ -211,16 +234,16 @@ impl Payments {
     pub(crate) fn judge_with_everything(
         &self,
         slice: Slice<'_>,
-        intent: &Intent,
-        facts: &Facts,
+        asking: Asking,
+        (intent, facts): (&Intent, &Facts),
     ) -> Result<Verdict, DenyCode> {
         check_subjects(slice, intent, facts)?;
         let all = self.guardrails.all().chain(self.index.all());
-        let rules = all.filter(|rule| rule.is_about(Asking::Pay));
+        let rules = all.filter(|rule| rule.is_about(asking));
         let mut selection = Selection::new(rules)?;
         selection.needs = Needs::ALL;
-        let shared = self.shared_entities(slice, &shape(slice, intent, facts))?;
-        let (request, entities) = self.request(slice, (intent, facts), &selection, &shared)?;
+        let shared = self.shared_entities(slice, asking, &shape(slice, intent, facts))?;
+        let (request, entities) = self.request(slice, asking, (intent, facts), &selection, &shared)?;
         let schema = &self.guardrails.schema;
         Entities::from_entities(entities.iter().cloned(), Some(schema)).expect("entities fit the schema");
         let context = request.context().expect("a context").clone();

@@ -21,6 +21,8 @@ pub(crate) struct Rule {
 pub(crate) enum Asking {
     /// A payment.
     Pay,
+    /// The allowance granted together with a payment.
+    GrantAllowance,
     /// A sign-in.
     SignIn,
     /// An operator's act.
@@ -32,6 +34,7 @@ impl Asking {
     pub(crate) const fn action(self) -> &'static str {
         match self {
             Self::Pay => "Pay",
+            Self::GrantAllowance => "GrantAllowance",
             Self::SignIn => "SignIn",
             Self::Act(ActVerb::Suspend) => "Suspend",
             Self::Act(ActVerb::Resume) => "Resume",
@@ -43,7 +46,7 @@ impl Asking {
     /// The group the action is in.
     pub(crate) const fn group(self) -> &'static str {
         match self {
-            Self::Pay | Self::SignIn => "Sign",
+            Self::Pay | Self::GrantAllowance | Self::SignIn => "Sign",
             Self::Act(_) => "Govern",
         }
     }

@@ -116,6 +116,8 @@ pub struct Listener {
 pub struct Limits {
     /// Longest life of a signature, in seconds.
     pub validity_secs_max: u64,
+    /// Longest life of a Permit2 signature, in seconds, where that is shorter.
+    pub permit2_validity_secs_max: u64,
     /// How far other clocks may be off, in seconds.
     pub skew_secs: u64,
     /// How far our own clock may go back, in milliseconds.
@@ -192,6 +194,7 @@ impl Default for Limits {
     fn default() -> Self {
         let Settings {
             validity_secs_max,
+            permit2_validity_secs_max,
             skew_secs,
             clock_back_ms_max,
             clock_ahead_ms_max,
@@ -200,6 +203,7 @@ impl Default for Limits {
         } = Settings::default();
         Self {
             validity_secs_max,
+            permit2_validity_secs_max,
             skew_secs,
             clock_back_ms_max,
             clock_ahead_ms_max,
@@ -275,6 +279,7 @@ impl Limits {
     pub fn settings(&self) -> Settings {
         Settings {
             validity_secs_max: self.validity_secs_max,
+            permit2_validity_secs_max: self.permit2_validity_secs_max,
             skew_secs: self.skew_secs,
             clock_back_ms_max: self.clock_back_ms_max,
             clock_ahead_ms_max: self.clock_ahead_ms_max,
@@ -324,6 +329,7 @@ impl Config {
         let limits = &self.limits;
         let positive = [
             ("validity_secs_max", limits.validity_secs_max),
+            ("permit2_validity_secs_max", limits.permit2_validity_secs_max),
             ("queue_len_max", limits.queue_len_max as u64),
             ("batch_len_max", limits.batch_len_max as u64),
             ("deadline_ms_max", limits.deadline_ms_max),
@@ -407,7 +413,7 @@ mod tests {
     #[test]
     fn every_limit_of_the_gate_reaches_it() {
         let text = "validity_secs_max: 1\nskew_secs: 2\nclock_back_ms_max: 3\nclock_ahead_ms_max: 4\n\
-                    clock_reboot_ms_max: 5\nbalance_age_secs_max: 6";
+                    clock_reboot_ms_max: 5\nbalance_age_secs_max: 6\npermit2_validity_secs_max: 7";
         let limits: Limits = serde_yaml::from_str(text).unwrap();
         let expected = Settings {
             validity_secs_max: 1,
@@ -416,6 +422,7 @@ mod tests {
             clock_ahead_ms_max: 4,
             clock_reboot_ms_max: 5,
             balance_age_secs_max: 6,
+            permit2_validity_secs_max: 7,
         };
         assert_eq!(limits.settings(), expected);
     }

@@ -83,7 +83,7 @@ pub(crate) async fn challenge(response: Response) -> anyhow::Result<Challenge> {
         return Ok(Challenge::PaymentRequired(header.as_bytes().to_vec()));
     }
     let body = read(response, CHALLENGE_LEN_MAX).await.context("the 402")?;
-    Ok(Challenge::BodyV1(body))
+    Ok(Challenge::Body(body))
 }
 
 /// The body, unless it is longer than `len_max` bytes.
@@ -136,7 +136,7 @@ mod tests {
     async fn the_header_wins_over_the_body() {
         let table = [
             (response("{}", Some("abc")), Challenge::PaymentRequired(b"abc".to_vec())),
-            (response("{}", None), Challenge::BodyV1(b"{}".to_vec())),
+            (response("{}", None), Challenge::Body(b"{}".to_vec())),
         ];
         for (response, expected) in table {
             assert_eq!(challenge(response).await.unwrap(), expected);

@@ -146,8 +146,13 @@ impl Judge {
             wallet: None,
             labels: Default::default(),
         };
-        let ask =
-            PaymentAsk { mode: Mode::Preview, asked, challenge: self.challenge.clone(), nonce: [7; 32] };
+        let ask = PaymentAsk {
+            mode: Mode::Preview,
+            asked,
+            challenge: self.challenge.clone(),
+            nonce: [7; 32],
+            allowance: None,
+        };
         let at = NOW;
         // The journal in memory looks at everything it holds: it is not what is measured here.
         self.gate.journal_mut().entries.clear();

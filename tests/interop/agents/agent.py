@@ -41,7 +41,7 @@ def paying_request(signer, Request, method, url, **options):
     if required:
         ask.payment_required = required.encode()
     else:
-        ask.body_v1 = unpaid.content
+        ask.body = unpaid.content
     answer = signer.SignPayment(ask, timeout=10)
     if answer.HasField("denied"):
         return None, answer.denied

@@ -25,7 +25,7 @@ async function payingFetch(url: string, init: RequestInit) {
   const required = unpaid.headers.get("PAYMENT-REQUIRED"); // x402 v2; v1 has it in the body
   const challenge = required
     ? { payment_required: Buffer.from(required) }
-    : { body_v1: Buffer.from(await unpaid.arrayBuffer()) };
+    : { body: Buffer.from(await unpaid.arrayBuffer()) };
   const request = { request_id: randomUUID(), endpoint: { method: init.method, url }, ...challenge };
   const { signed, denied } = await signPayment(request, { deadline: Date.now() + 10_000 });
   if (denied) return { denied };

@@ -7,7 +7,7 @@ use pursekeeper_core::{
 };
 use pursekeeper_tests::USDC;
 
-use crate::fixture::{Fixture, WALLET, act, authorized, evm, intent, pay};
+use crate::fixture::{Fixture, WALLET, act, authorized, evm, intent, pay, signed};
 
 fn evidence(hold: u64, fate: Fate) -> Ask {
     let network = ChainId::parse("eip155:84532").unwrap();
@@ -141,7 +141,7 @@ fn a_limit_that_is_near_is_said_and_nothing_is_refused() {
         workflow.ceilings.warn_at = Some(80);
     }
     let warned = |fixture: &mut Fixture, ask| -> Vec<String> {
-        let signed = authorized(fixture.one(ask)).into_signed(pursekeeper_core::Signature::Evm([0; 65]));
+        let signed = signed(*authorized(fixture.one(ask)));
         signed.warnings().iter().map(Warning::to_string).collect()
     };
     assert_eq!(warned(&mut fixture, pay("a", "7999")), Vec::<String>::new());

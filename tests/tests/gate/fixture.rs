@@ -1,10 +1,11 @@
 //! A gate at noon over a journal in memory, with a policy of one rule.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use pursekeeper_core::gate::{
-    Answer, Ask, Authorized, Gate, LifecycleAsk, PaymentAsk, Settings, Surroundings,
+    Answer, Ask, Authorized, Gate, LifecycleAsk, PaymentAsk, Settings, Signed, Surroundings,
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
 use pursekeeper_core::registry::{Agent, Ceilings, PathPattern, Registry, Service, Wallet, Workflow};
@@ -52,6 +53,14 @@ impl Policy for OneCeiling {
         }
     }
 
+    fn decide_allowance(&self, intent: &Intent, _: &Facts) -> Verdict {
+        let allowance = intent.allowance.expect("it is asked about an allowance");
+        if allowance.nonce == Amount::parse("13").unwrap() {
+            return Verdict::Deny(DenyCode::PolicyDenied, vec![by("no-allowance")]);
+        }
+        Verdict::Permit(vec![by("grant")])
+    }
+
     fn decide_sign_in(&self, _: &SignInIntent, facts: &Facts) -> Verdict {
         let ceilings = self.0.workflows.values().next().map(|workflow| &workflow.ceilings.sign_ins);
         let limit = ceilings.and_then(|sign_ins| sign_ins.get(&Window::Hour));
@@ -89,9 +98,10 @@ pub(crate) fn policy() -> OneCeiling {
         "USDC".to_owned(),
         ("USDC".to_owned(), "2".to_owned()),
         6,
-        vec![TransferMethod::Eip3009],
+        TransferMethod::ALL.to_vec(),
         UsdRate { per_unit: Usd::parse("1").unwrap(), usable_until: None },
     );
+    let asset = asset.with_eip2612(true);
     let agent = Agent {
         uids: BTreeSet::from([1000]),
         was: BTreeSet::new(),
@@ -126,6 +136,7 @@ pub(crate) fn policy() -> OneCeiling {
         methods: BTreeSet::from(["GET".to_owned()]),
         paths: vec![PathPattern::parse("/v1/**").unwrap()],
         payees: BTreeSet::from([evm(PAYEE)]),
+        facilitators: BTreeSet::new(),
         resource_optional: false,
         ceilings: Ceilings::default(),
         status: Status::Active,
@@ -159,7 +170,21 @@ pub(crate) fn ask(id: &str, mode: Mode, offers: &[Offer]) -> Ask {
         },
         challenge: Challenge::from_header(&challenge_v2(Some(URL), offers)).unwrap(),
         nonce: [nonce; 32],
+        allowance: None,
     }))
+}
+
+/// The same, asked otherwise.
+pub(crate) fn changed(ask: Ask, change: impl FnOnce(&mut PaymentAsk)) -> Ask {
+    let Ask::Payment(ask) = ask else { panic!("{ask:?}") };
+    let mut ask = PaymentAsk::clone(&ask);
+    change(&mut ask);
+    Ask::Payment(Arc::new(ask))
+}
+
+/// What the right is worth to somebody whose signatures are all zeros.
+pub(crate) fn signed(right: Authorized) -> Signed {
+    right.signed_by(|_, _| Ok::<_, Infallible>(Signature::Evm([0; 65]))).unwrap()
 }
 
 pub(crate) fn pay(id: &str, amount: &str) -> Ask {

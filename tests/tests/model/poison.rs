@@ -31,6 +31,10 @@ impl Policy for Poisoned<'_> {
         self.0.decide(intent, facts)
     }
 
+    fn decide_allowance(&self, intent: &Intent, facts: &Facts) -> Verdict {
+        self.0.decide_allowance(intent, facts)
+    }
+
     fn decide_sign_in(&self, intent: &SignInIntent, facts: &Facts) -> Verdict {
         self.0.decide_sign_in(intent, facts)
     }

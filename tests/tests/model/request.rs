@@ -64,6 +64,7 @@ impl Spec {
                 labels: BTreeMap::new(),
             },
             challenge: Challenge::from_header(&challenge_v2(Some(url), &entries)).expect("a 402"),
+            allowance: None,
             nonce: self.nonce,
         }))
     }

@@ -1,6 +1,7 @@
 //! The real gate, policy and journal beside the model: everything is done to both, and everything they say is compared.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use proptest::test_runner::TestCaseError;
@@ -237,7 +238,7 @@ impl System {
     fn tell(&mut self, answer: Answer) -> Checked<Told> {
         Ok(match answer {
             Answer::Authorized(right) => {
-                let signed = right.into_signed(Signature::Evm([0; 65]));
+                let signed = right.signed_by(|_, _| Ok::<_, Infallible>(Signature::Evm([0; 65]))).unwrap();
                 let Signable::Payment(intent) = signed.what() else { panic!("{:?}", signed.what()) };
                 let seq = signed.decision_id().seq;
                 let first = self.intents.entry(seq).or_insert_with(|| intent.clone());
@@ -277,7 +278,7 @@ fn told(intent: &Intent) -> Signed {
         workflow: intent.workflow.to_string(),
         wallet: intent.wallet_address.to_string(),
         service: intent.service.as_ref().map(ToString::to_string),
-        offer: intent.offer_index as usize,
+        offer: intent.offered().expect("an offer").index as usize,
         usd: intent.usd.units(),
         valid_before: intent.valid_before.0,
         nonce: intent.nonce,

@@ -68,11 +68,23 @@ deny_codes! {
     /// The policies do not let this operator do this.
     OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `revokers` or `owner`";
     /// A payment scheme we do not sign.
-    SchemeUnsupported = "SCHEME_UNSUPPORTED", "ask the seller for an `exact` offer";
+    SchemeUnsupported = "SCHEME_UNSUPPORTED", "ask the seller for an `exact` or `upto` offer";
+    /// The scheme `batch-settlement`: payee, fees and deadlines hide inside a nonce.
+    BatchSettlement = "BATCH_SETTLEMENT", "ask the seller for an `exact` offer";
+    /// The scheme `auth-capture`: payee, fees and deadlines hide inside a nonce.
+    AuthCapture = "AUTH_CAPTURE", "ask the seller for an `exact` offer";
+    /// The transfer method `erc7710`: the seller would hold a delegation.
+    Erc7710 = "ERC7710", "ask the seller for an EIP-3009 offer";
     /// A network we do not sign for.
     NetworkUnsupported = "NETWORK_UNSUPPORTED", "ask the seller for an offer on an EVM network";
     /// A way of transfer we do not sign, or that the asset does not have.
-    MethodUnsupported = "METHOD_UNSUPPORTED", "ask the seller for an EIP-3009 offer";
+    MethodUnsupported = "METHOD_UNSUPPORTED", "ask the seller for an EIP-3009 offer, or list the way in the asset's `methods` in registry.yaml";
+    /// The seller requires an extension that we do not know.
+    ExtensionUnsupported = "EXTENSION_UNSUPPORTED", "ask the seller for an offer without it";
+    /// An approval without limit, or for another amount than is paid.
+    ApprovalUnlimited = "APPROVAL_UNLIMITED", "ask the seller for an EIP-3009 offer, or one with `eip2612GasSponsoring`";
+    /// An allowance was asked for, and nobody would take a permit for it.
+    AllowanceUnsponsored = "ALLOWANCE_UNSPONSORED", "ask the seller for an EIP-3009 offer, or ask again without `eip2612` once the wallet's owner has approved Permit2";
     /// An asset that is not in the registry.
     AssetUnknown = "ASSET_UNKNOWN", "declare the asset in registry.yaml, or ask for an offer in a declared one";
     /// The seller's EIP-712 name or version is not the asset's.
@@ -109,6 +121,8 @@ deny_codes! {
     NetworkNotAllowed = "NETWORK_NOT_ALLOWED", "add the network to the wallet in registry.yaml";
     /// Nobody accepted this payee for this service.
     PayeeUnaccepted = "PAYEE_UNACCEPTED", "check the payee with the seller, then add it to the service's `payees` in registry.yaml";
+    /// Nobody accepted this facilitator for this service.
+    FacilitatorUnaccepted = "FACILITATOR_UNACCEPTED", "check the facilitator with the seller, then add it to the service's `facilitators` in registry.yaml";
     /// The seller's resource is on another origin than the call.
     OriginDiffers = "ORIGIN_DIFFERS", "do not trust this seller: it asks to be paid for another site";
     /// The seller names no resource and the service does not allow that.

@@ -101,6 +101,15 @@ impl Signable {
         }
     }
 
+    /// The digest the wallet signs besides, when it grants an allowance together with a payment.
+    #[must_use]
+    pub fn allowance_digest(&self) -> Option<Digest> {
+        match self {
+            Self::Payment(intent) => intent.allowance_digest(),
+            Self::SignIn(_) => None,
+        }
+    }
+
     /// Whose key signs.
     #[must_use]
     pub fn wallet_address(&self) -> Address {

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::siwx::{SignInChallenge, SignInProfile};
 use crate::x402::{Challenge, Terms};
-use crate::{Act, Asked, Caller, Claim, Digest, Fate, Mode, Observation};
+use crate::{Act, Amount, Asked, AssetId, Caller, Claim, Digest, Fate, Mode, Observation};
 
 /// Most labels on one request.
 pub const LABELS_MAX: usize = 16;
@@ -40,6 +40,17 @@ pub struct PaymentAsk {
     pub challenge: Challenge,
     /// 32 random bytes, drawn by the shell: the nonce if this is permitted.
     pub nonce: [u8; 32],
+    /// The allowance that the wallet lacks, as far as the agent can tell.
+    pub allowance: Option<AllowanceAsk>,
+}
+
+/// What an agent read in a token about a wallet that has not allowed Permit2 to move it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowanceAsk {
+    /// The token.
+    pub asset: AssetId,
+    /// The wallet's next EIP-2612 nonce in it.
+    pub nonce: Amount,
 }
 
 /// An operator's request.
@@ -95,6 +106,14 @@ impl PaymentAsk {
             field(&asset.address.to_string());
             field(&payee.to_string());
             field(&amount.to_string());
+            if let Some(facilitator) = scheme.facilitator() {
+                field(&facilitator.to_string());
+            }
+        }
+        if let Some(AllowanceAsk { asset, nonce }) = &self.allowance {
+            ["eip2612", &asset.network.to_string(), &asset.address.to_string(), &nonce.to_string()]
+                .into_iter()
+                .for_each(field);
         }
         fields.end()
     }

@@ -59,7 +59,7 @@ pub struct Authorized {
 /// ```compile_fail,E0451
 /// use pursekeeper_core::{DecisionId, Signable, Signature, gate::Signed};
 /// fn forge(what: Signable, decision_id: DecisionId, signature: Signature) -> Signed {
-///     Signed { what, warnings: Vec::new(), decision_id, signature }
+///     Signed { what, warnings: Vec::new(), decision_id, signature, allowance: None }
 /// }
 /// ```
 pub struct Signed {
@@ -67,18 +67,13 @@ pub struct Signed {
     warnings: Vec<Warning>,
     decision_id: DecisionId,
     signature: Signature,
+    allowance: Option<Signature>,
 }
 
 impl Authorized {
     // INVARIANT: called by the gate only, with what `Journal::commit` returned.
     pub(super) fn new(what: Signable, warnings: Vec<Warning>, decision_id: DecisionId) -> Self {
         Self { what, warnings, decision_id }
-    }
-
-    /// What to sign.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        self.what.digest()
     }
 
     /// Whose key signs.
@@ -99,11 +94,16 @@ impl Authorized {
         &self.warnings
     }
 
-    /// Spends the right.
-    #[must_use]
-    pub fn into_signed(self, signature: Signature) -> Signed {
+    /// Spends the right: has `sign` make each signature that belongs to it, with the key of the address it is given.
+    ///
+    /// # Errors
+    /// Whatever `sign` returns; then nothing is signed.
+    pub fn signed_by<E>(self, sign: impl Fn(Address, Digest) -> Result<Signature, E>) -> Result<Signed, E> {
         let Self { what, warnings, decision_id } = self;
-        Signed { what, warnings, decision_id, signature }
+        let address = what.wallet_address();
+        let signature = sign(address, what.digest())?;
+        let allowance = what.allowance_digest().map(|digest| sign(address, digest)).transpose()?;
+        Ok(Signed { what, warnings, decision_id, signature, allowance })
     }
 }
 
@@ -132,13 +132,16 @@ impl Signed {
         self.signature
     }
 
-    /// The payment as it is sent; nothing when this is no payment.
+    /// The payment as it is sent; nothing when this answers no 402.
     ///
     /// # Errors
     /// [`PayloadError`] when the intent was damaged.
     pub fn payload(&self) -> Option<Result<Payload, PayloadError>> {
         match &self.what {
-            Signable::Payment(intent) => Some(Payload::new(intent, self.signature)),
+            Signable::Payment(intent) => {
+                let offered = intent.offered()?;
+                Some(Payload::new(intent, offered, self.signature, self.allowance))
+            }
             Signable::SignIn(_) => None,
         }
     }

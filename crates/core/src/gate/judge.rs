@@ -39,26 +39,28 @@ impl<P: Policy> Court<'_, P> {
             registry: self.policy.registry(),
             settings: self.settings,
             now: self.at.unix_seconds(),
-            ask,
+            asked: &ask.asked,
             workflow,
         };
         Ok(self.choose(ask, &resolver))
     }
 
     /// Judges every offer and takes the cheapest permitted one; among equals the one that lives shorter, then the
-    /// seller's order.
+    /// one that needs no new allowance, then the seller's order.
     fn choose(&self, ask: &PaymentAsk, resolver: &Resolver<'_>) -> Entry {
         let mut best: Option<Permit> = None;
         let mut closest: Option<(Denial, Option<Box<Intent>>)> = None;
         let mut offers = Vec::with_capacity(ask.challenge.offers.len());
         for offer in &ask.challenge.offers {
-            let judged = match resolver.intent(offer) {
+            let judged = match resolver.offer(ask, offer) {
                 Ok(intent) => self.judge(ask, intent),
                 Err(denial) => Err((denial, None)),
             };
             match judged {
                 Ok(permit) => {
-                    let rank = |permit: &Permit| (permit.intent.usd, permit.intent.valid_before);
+                    let rank = |Permit { intent, .. }: &Permit| {
+                        (intent.usd, intent.valid_before, intent.allowance.is_some())
+                    };
                     if best.as_ref().is_none_or(|best| rank(&permit) < rank(best)) {
                         best = Some(permit);
                     }
@@ -85,7 +87,7 @@ impl<P: Policy> Court<'_, P> {
 
     fn judge(&self, ask: &PaymentAsk, intent: Intent) -> Result<Permit, (Denial, Option<Box<Intent>>)> {
         let facts = self.facts(ask, &intent);
-        match self.policy.decide(&intent, &facts) {
+        match self.decide(&intent, &facts) {
             Verdict::Permit(policies) => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
                 let warnings = warnings::near(self.policy.registry(), &intent, &facts);
@@ -94,6 +96,23 @@ impl<P: Policy> Court<'_, P> {
             Verdict::Deny(code, policies) => {
                 Err((Denial::by_policies(code, policies), Some(Box::new(intent))))
             }
+        }
+    }
+
+    /// A payment with an allowance needs a permit for each.
+    fn decide(&self, intent: &Intent, facts: &Facts) -> Verdict {
+        let mut policies = match (self.policy.decide(intent, facts), intent.allowance) {
+            (Verdict::Permit(policies), Some(_)) => policies,
+            (verdict, _) => return verdict,
+        };
+        match self.policy.decide_allowance(intent, facts) {
+            Verdict::Permit(granting) => {
+                policies.extend(granting);
+                policies.sort();
+                policies.dedup();
+                Verdict::Permit(policies)
+            }
+            denied @ Verdict::Deny(..) => denied,
         }
     }
 
@@ -114,6 +133,9 @@ impl<P: Policy> Court<'_, P> {
                 .map_or(Status::Active, |name| self.status(Subject::Service(name))),
             services: registry.services_of(&intent.endpoint),
             payee_accepted: booked.is_some_and(|service| service.payees.contains(&intent.terms.payee)),
+            facilitator_accepted: intent.terms.scheme.facilitator().is_none_or(|facilitator| {
+                booked.is_some_and(|service| service.facilitators.contains(&facilitator))
+            }),
             after: PerScope {
                 agent: after(Scope::Agent(intent.agent.clone())),
                 workflow: after(Scope::Workflow(intent.workflow.clone())),

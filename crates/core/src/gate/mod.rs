@@ -13,15 +13,15 @@ mod sign_in;
 mod warnings;
 
 pub use ask::{
-    Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX, ReportAsk,
-    SignInAsk,
+    AllowanceAsk, Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX,
+    ReportAsk, SignInAsk,
 };
 pub use authorized::{Authorized, Signed};
 
 use crate::ports::{Journal, Judged, Nothing, Policy, Recorded};
 use crate::{
     ActVerb, Balances, ClockTolerance, ClockTrust, DecisionId, Denial, Entry, HoldState, Intent, Mode,
-    Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject, Warning,
+    Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject, TransferMethod, Warning,
 };
 
 /// What bounds every signature, whatever the policies say.
@@ -29,6 +29,9 @@ use crate::{
 pub struct Settings {
     /// Longest life of a signature, in seconds from now.
     pub validity_secs_max: u64,
+    /// Longest life of a Permit2 signature, in seconds from now, where that is shorter: only a transaction of the wallet
+    /// itself could void it.
+    pub permit2_validity_secs_max: u64,
     /// How far other clocks may be off, in seconds: signatures begin that much earlier, holds end that much later.
     pub skew_secs: u64,
     /// How far our own clock may go back before everything is denied, in milliseconds.
@@ -46,6 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             validity_secs_max: 300,
+            permit2_validity_secs_max: 60,
             skew_secs: 60,
             clock_back_ms_max: 2_000,
             clock_ahead_ms_max: 60_000,
@@ -56,6 +60,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Longest life of a signature of one kind, in seconds from now.
+    #[must_use]
+    pub fn validity_secs_max(&self, method: TransferMethod) -> u64 {
+        match method {
+            TransferMethod::Eip3009 => self.validity_secs_max,
+            TransferMethod::Permit2 => self.validity_secs_max.min(self.permit2_validity_secs_max),
+        }
+    }
+
     /// How far clocks may be off.
     #[must_use]
     pub fn clock_tolerance(&self) -> ClockTolerance {

@@ -103,6 +103,7 @@ impl<P: Policy> Court<'_, P> {
             service_status: service_status.map_or_else(Default::default, |service| self.status(service)),
             services: registry.services_of(&intent.endpoint),
             payee_accepted: false,
+            facilitator_accepted: true,
             after: PerScope {
                 agent: after(Scope::Agent(intent.agent.clone())),
                 workflow: after(Scope::Workflow(intent.workflow.clone())),

@@ -86,6 +86,11 @@ impl<'a> Node<'a> {
         members.iter().find(|(name, _)| name == key).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
+    /// The members of an object, in order; none of anything else.
+    pub(crate) fn members(&self) -> &[(String, Self)] {
+        if let Value::Object(members) = &self.value { members } else { &[] }
+    }
+
     pub(crate) fn is_object(&self) -> bool {
         matches!(self.value, Value::Object(_))
     }

@@ -18,6 +18,11 @@ pub enum Protocol {
 pub enum Scheme {
     /// Exactly the amount is paid.
     Exact,
+    /// The amount is a maximum: `facilitator`, and nobody else, settles it or less.
+    Upto {
+        /// Who settles.
+        facilitator: Address,
+    },
 }
 
 /// What is paid to whom: the economic terms of an offer.
@@ -95,7 +100,17 @@ impl Scheme {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Exact => "exact",
+            Self::Exact => EXACT,
+            Self::Upto { .. } => UPTO,
+        }
+    }
+
+    /// Who alone may settle, if the scheme says.
+    #[must_use]
+    pub const fn facilitator(self) -> Option<Address> {
+        match self {
+            Self::Exact => None,
+            Self::Upto { facilitator } => Some(facilitator),
         }
     }
 }
@@ -136,31 +151,30 @@ impl Fields<'_, '_> {
     }
 
     fn understand(&self, protocol: Protocol) -> Result<Result<Understood, OfferRefusal>, ChallengeError> {
-        let refuse = |code, what: String| Ok(Err(OfferRefusal { code, what }));
-        let scheme = self.text("scheme")?;
-        let network_name = self.text("network")?;
-        if scheme != Scheme::Exact.as_str() {
-            return refuse(DenyCode::SchemeUnsupported, format!("the scheme `{scheme}` is not supported"));
+        let refuse = |(code, what)| Ok(Err(OfferRefusal { code, what }));
+        let (scheme, network_name) = (self.text("scheme")?, self.text("network")?);
+        if let Some(refusal) = unknown_scheme(scheme, protocol) {
+            return refuse(refusal);
         }
         let network = match protocol {
             Protocol::V1 => ChainId::from_v1_name(network_name),
-            Protocol::V2 => {
-                let network =
-                    ChainId::parse(network_name).map_err(|e| self.wrong("network", &e.to_string()))?;
-                Some(network).filter(|network| matches!(network, ChainId::Eip155(_)))
-            }
+            Protocol::V2 => match ChainId::parse(network_name) {
+                Ok(network) => Some(network).filter(|network| matches!(network, ChainId::Eip155(_))),
+                Err(error) if network_name.starts_with("eip155") => {
+                    return Err(self.wrong("network", &error.to_string()));
+                }
+                // Some sellers write names of their own for networks that are not ours to sign on.
+                Err(_) => None,
+            },
         };
         let Some(network) = network else {
             let what = format!("the network `{network_name}` is not supported");
-            return refuse(DenyCode::NetworkUnsupported, what);
+            return refuse((DenyCode::NetworkUnsupported, what));
         };
         let extra = self.extra()?;
-        let method = extra.method.as_deref().unwrap_or(TransferMethod::Eip3009.as_str());
-        let Some(method) = TransferMethod::parse(method) else {
-            return refuse(
-                DenyCode::MethodUnsupported,
-                format!("the transfer method `{method}` is not supported"),
-            );
+        let method = match method(scheme, extra.method.as_deref(), protocol) {
+            Ok(method) => method,
+            Err(refusal) => return refuse(refusal),
         };
         let amount_field = match protocol {
             Protocol::V1 => "maxAmountRequired",
@@ -168,15 +182,22 @@ impl Fields<'_, '_> {
         };
         let amount =
             Amount::parse(self.text(amount_field)?).map_err(|e| self.wrong(amount_field, &e.to_string()))?;
-        let address = |field| {
-            Address::parse(&network, self.text(field)?).map_err(|e| self.wrong(field, &e.to_string()))
+        let address = |field: &str, text: &str| {
+            Address::parse(&network, text).map_err(|e| self.wrong(field, &e.to_string()))
         };
-        let (token, payee) = (address("asset")?, address("payTo")?);
+        let (token, payee) = (address("asset", self.text("asset")?)?, address("payTo", self.text("payTo")?)?);
+        let scheme = if scheme == UPTO {
+            let field = "extra.facilitatorAddress";
+            let text = extra.facilitator.ok_or_else(|| self.wrong(field, "must be a string"))?;
+            Scheme::Upto { facilitator: address(field, &text)? }
+        } else {
+            Scheme::Exact
+        };
         let asset = AssetId { network: network.clone(), address: token };
         let timeout_secs = (self.entry.get("maxTimeoutSeconds").and_then(Node::as_u64))
             .filter(|secs| *secs > 0)
             .ok_or_else(|| self.wrong("maxTimeoutSeconds", "must be a positive integer of seconds"))?;
-        let terms = Terms { scheme: Scheme::Exact, method, asset, payee, amount };
+        let terms = Terms { scheme, method, asset, payee, amount };
         Ok(Ok(Understood { terms, timeout_secs, asset_name: extra.name, asset_version: extra.version }))
     }
 
@@ -192,7 +213,56 @@ impl Fields<'_, '_> {
                 None => Err(self.wrong(&format!("extra.{key}"), "must be a string")),
             },
         };
-        Ok(Extra { name: text("name")?, version: text("version")?, method: text("assetTransferMethod")? })
+        Ok(Extra {
+            name: text("name")?,
+            version: text("version")?,
+            method: text("assetTransferMethod")?,
+            facilitator: text("facilitatorAddress")?,
+        })
+    }
+}
+
+/// The scheme `exact`, on the wire.
+const EXACT: &str = "exact";
+/// The scheme `upto`, on the wire.
+const UPTO: &str = "upto";
+
+type Refusal = (DenyCode, String);
+
+/// Why a scheme is not signed, if it is not. x402 v1 knows `exact` only.
+fn unknown_scheme(scheme: &str, protocol: Protocol) -> Option<Refusal> {
+    let code = match (scheme, protocol) {
+        (EXACT, _) | (UPTO, Protocol::V2) => return None,
+        ("batch-settlement", _) => DenyCode::BatchSettlement,
+        ("auth-capture", _) => DenyCode::AuthCapture,
+        (_, _) => DenyCode::SchemeUnsupported,
+    };
+    Some((code, format!("the scheme `{scheme}` is not signed in x402 v{}", protocol.number())))
+}
+
+/// How the payment is authorised. What the seller does not say is EIP-3009 for `exact`, and Permit2 for `upto`, which
+/// knows no other way; x402 v1 knows EIP-3009 only.
+fn method(scheme: &str, said: Option<&str>, protocol: Protocol) -> Result<TransferMethod, Refusal> {
+    let usual = if scheme == UPTO { TransferMethod::Permit2 } else { TransferMethod::Eip3009 };
+    let method = match said {
+        None => Some(usual),
+        Some("erc7710") => {
+            let what = "the transfer method `erc7710` hands a delegation to the seller";
+            return Err((DenyCode::Erc7710, what.to_owned()));
+        }
+        Some(word) => TransferMethod::parse(word),
+    };
+    match (method, protocol) {
+        (Some(TransferMethod::Eip3009), _) if scheme == EXACT => Ok(TransferMethod::Eip3009),
+        (Some(TransferMethod::Permit2), Protocol::V2) => Ok(TransferMethod::Permit2),
+        (Some(_) | None, _) => {
+            let word = said.unwrap_or(usual.as_str());
+            let what = format!(
+                "the transfer method `{word}` is not signed for `{scheme}` in x402 v{}",
+                protocol.number()
+            );
+            Err((DenyCode::MethodUnsupported, what))
+        }
     }
 }
 
@@ -201,4 +271,5 @@ struct Extra {
     name: Option<String>,
     version: Option<String>,
     method: Option<String>,
+    facilitator: Option<String>,
 }

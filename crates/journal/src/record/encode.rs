@@ -6,9 +6,9 @@ use pursekeeper_core as core;
 use pursekeeper_core::{siwx, x402};
 
 use super::{
-    Act, Adopted, Asked, Asset, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent, Kind, Labels,
-    Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject, Terms, Time, VERSION,
-    Verdict, Warning,
+    Act, Adopted, Allowance, Asked, Asset, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent,
+    Kind, Labels, Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject, Terms, Time,
+    VERSION, Verdict, Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -399,30 +399,28 @@ impl<'a> Intent<'a> {
             service,
             endpoint,
             origin,
-            protocol,
-            offer_index,
-            accepted,
-            resource,
-            extensions,
+            demand,
             terms,
             domain,
             usd,
             valid_after,
             valid_before,
             nonce,
+            allowance,
         } = intent;
-        Self {
-            accepted: (&**accepted).into(),
+        let base = Self {
+            accepted: None,
             agent: agent.as_str().into(),
+            allowance: allowance.as_ref().map(Allowance::of),
             domain: Hex(domain.0),
             endpoint: Endpoint::of(endpoint),
-            extensions: extensions.as_deref().map(Into::into),
+            extensions: None,
             nonce: Hex(*nonce),
-            offer_index: *offer_index,
+            offer_index: None,
             origin: origin.as_str().into(),
-            protocol: protocol.number(),
+            protocol: None,
             request_id: request_id.as_str().into(),
-            resource: resource.as_deref().map(Into::into),
+            resource: None,
             service: service.as_ref().map(|name| name.as_str().into()),
             terms: Terms::of(terms),
             usd: usd.to_string().into(),
@@ -431,7 +429,25 @@ impl<'a> Intent<'a> {
             wallet: wallet.as_str().into(),
             wallet_address: address_text(*wallet_address).into(),
             workflow: workflow.as_str().into(),
+        };
+        match demand {
+            core::Demand::TypedData => base,
+            core::Demand::Offer(core::Offered { protocol, index, accepted, resource, extensions }) => Self {
+                accepted: Some((&**accepted).into()),
+                extensions: extensions.as_deref().map(Into::into),
+                offer_index: Some(*index),
+                protocol: Some(protocol.number()),
+                resource: resource.as_deref().map(Into::into),
+                ..base
+            },
         }
+    }
+}
+
+impl Allowance<'_> {
+    fn of(allowance: &core::Allowance) -> Self {
+        let core::Allowance { domain, nonce } = allowance;
+        Self { domain: Hex(domain.0), nonce: nonce.to_string().into() }
     }
 }
 
@@ -442,6 +458,7 @@ impl<'a> Terms<'a> {
         Self {
             amount: amount.to_string().into(),
             asset: Asset { address: address_text(*token).into(), network: network.to_string().into() },
+            facilitator: scheme.facilitator().map(|facilitator| address_text(facilitator).into()),
             method: method.as_str().into(),
             payee: address_text(*payee).into(),
             scheme: scheme.as_str().into(),

@@ -338,20 +338,24 @@ struct Time {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Intent<'a> {
-    #[serde(borrow)]
-    accepted: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    accepted: Option<Cow<'a, str>>,
     #[serde(borrow)]
     agent: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    allowance: Option<Allowance<'a>>,
     domain: Hex<32>,
     #[serde(borrow)]
     endpoint: Endpoint<'a>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     extensions: Option<Cow<'a, str>>,
     nonce: Hex<32>,
-    offer_index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offer_index: Option<u32>,
     #[serde(borrow)]
     origin: Cow<'a, str>,
-    protocol: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<u8>,
     #[serde(borrow)]
     request_id: Cow<'a, str>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -372,6 +376,15 @@ struct Intent<'a> {
     workflow: Cow<'a, str>,
 }
 
+/// The EIP-2612 permit that goes with a payment.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allowance<'a> {
+    domain: Hex<32>,
+    #[serde(borrow)]
+    nonce: Cow<'a, str>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Terms<'a> {
@@ -379,6 +392,8 @@ struct Terms<'a> {
     amount: Cow<'a, str>,
     #[serde(borrow)]
     asset: Asset<'a>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    facilitator: Option<Cow<'a, str>>,
     #[serde(borrow)]
     method: Cow<'a, str>,
     #[serde(borrow)]

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use pursekeeper_core as core;
 use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::{
-    ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Denial, DenyCode, Digest, Endpoint,
-    Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, LifecycleDecision, Measure, Mode, Moment,
-    NearLimit, Observation, OfferVerdict, OperatorName, OriginMatch, Outcome, Permit, PolicyRef, Reissue,
-    Report, RequestId, ScopeKind, ServiceName, SignInDecision, SignInIntent, SignInOutcome, SignInPermit,
-    Signable, Subject, UnixSeconds, Usd, WalletName, Warning, Window, WorkflowName, x402,
+    ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Demand, Denial, DenyCode, Digest,
+    Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, LifecycleDecision, Measure,
+    Mode, Moment, NearLimit, Observation, OfferVerdict, Offered, OperatorName, OriginMatch, Outcome, Permit,
+    PolicyRef, Reissue, Report, RequestId, ScopeKind, ServiceName, SignInDecision, SignInIntent,
+    SignInOutcome, SignInPermit, Signable, Subject, UnixSeconds, Usd, WalletName, Warning, Window,
+    WorkflowName, x402,
 };
 
 use super::*;
@@ -151,26 +153,54 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 fn terms() -> impl Strategy<Value = x402::Terms> {
-    (address(), address(), "[1-9][0-9]{0,76}", 1..=u64::MAX).prop_map(|(token, payee, amount, chain)| {
-        x402::Terms {
-            scheme: x402::Scheme::Exact,
-            method: pursekeeper_core::TransferMethod::Eip3009,
+    let scheme = prop_oneof![
+        Just(x402::Scheme::Exact),
+        address().prop_map(|facilitator| x402::Scheme::Upto { facilitator })
+    ];
+    let how = (scheme, prop::sample::select(&pursekeeper_core::TransferMethod::ALL));
+    (how, address(), address(), "[1-9][0-9]{0,76}", 1..=u64::MAX).prop_map(
+        |((scheme, method), token, payee, amount, chain)| x402::Terms {
+            scheme,
+            method,
             asset: pursekeeper_core::AssetId { network: ChainId::Eip155(chain), address: token },
             payee,
             amount: Amount::parse(&amount).unwrap(),
-        }
-    })
+        },
+    )
+}
+
+fn demand() -> impl Strategy<Value = Demand> {
+    const PROTOCOLS: [x402::Protocol; 2] = [x402::Protocol::V1, x402::Protocol::V2];
+    let texts = (any::<String>(), prop::option::of(any::<String>()), prop::option::of(any::<String>()));
+    let offered = (prop::sample::select(&PROTOCOLS), any::<u32>(), texts);
+    let offered = offered.prop_map(|(protocol, index, (accepted, resource, extensions))| {
+        Demand::Offer(Offered {
+            protocol,
+            index,
+            accepted: accepted.into(),
+            resource: resource.map(Into::into),
+            extensions: extensions.map(Into::into),
+        })
+    });
+    prop_oneof![4 => offered, 1 => Just(Demand::TypedData)]
+}
+
+fn allowance() -> impl Strategy<Value = Option<core::Allowance>> {
+    let allowance = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    let allowance = allowance.prop_map(|(domain, nonce)| core::Allowance {
+        domain: Digest(domain),
+        nonce: Amount::from_be_bytes(nonce),
+    });
+    prop::option::of(allowance)
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
     let names = (name(), name(), name(), prop::option::of(name()), "[A-Za-z0-9._:-]{1,128}");
-    let texts = (any::<String>(), prop::option::of(any::<String>()), prop::option::of(any::<String>()));
     const ORIGINS: [OriginMatch; 3] = [OriginMatch::Match, OriginMatch::Absent, OriginMatch::Differs];
-    const PROTOCOLS: [x402::Protocol; 2] = [x402::Protocol::V1, x402::Protocol::V2];
-    let words = (prop::sample::select(&ORIGINS), prop::sample::select(&PROTOCOLS), any::<u32>());
+    let demand = (prop::sample::select(&ORIGINS), demand(), allowance());
     let bytes = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<u128>());
-    (names, address(), endpoint(), words, texts, terms(), bytes, (instant(), instant())).prop_map(
-        |(names, wallet_address, endpoint, words, texts, terms, (domain, nonce, usd), valid)| Intent {
+    (names, address(), endpoint(), demand, terms(), bytes, (instant(), instant())).prop_map(
+        |(names, wallet_address, endpoint, (origin, demand, allowance), terms, bytes, valid)| Intent {
             request_id: RequestId::parse(&names.4).unwrap(),
             agent: AgentName::parse(&names.0).unwrap(),
             workflow: WorkflowName::parse(&names.1).unwrap(),
@@ -178,18 +208,15 @@ fn intent() -> impl Strategy<Value = Intent> {
             wallet_address,
             service: names.3.map(|name| ServiceName::parse(&name).unwrap()),
             endpoint,
-            origin: words.0,
-            protocol: words.1,
-            offer_index: words.2,
-            accepted: texts.0.into(),
-            resource: texts.1.map(Into::into),
-            extensions: texts.2.map(Into::into),
+            origin,
+            demand,
             terms,
-            domain: Digest(domain),
-            usd: Usd::from_units(usd),
+            domain: Digest(bytes.0),
+            usd: Usd::from_units(bytes.2),
             valid_after: valid.0,
             valid_before: valid.1,
-            nonce,
+            nonce: bytes.1,
+            allowance,
         },
     )
 }

@@ -7,7 +7,8 @@ use crate::yaml::Entry;
 
 /// Most decimals an asset can have.
 const DECIMALS_MAX: u64 = 36;
-const KNOWN: [&str; 8] = ["network", "address", "symbol", "name", "version", "decimals", "methods", "usd"];
+const KNOWN: [&str; 9] =
+    ["network", "address", "symbol", "name", "version", "decimals", "methods", "eip2612", "usd"];
 
 /// One asset.
 pub(super) fn asset(name: &str, entry: &Entry, findings: &mut Findings) -> Option<Asset> {
@@ -25,17 +26,22 @@ pub(super) fn asset(name: &str, entry: &Entry, findings: &mut Findings) -> Optio
         .require("decimals", "write how many decimals the token has", findings)
         .and_then(|field| field.whole(DECIMALS_MAX, findings));
     let methods = methods(&fields, findings);
+    let eip2612 = match fields.get("eip2612") {
+        Some(field) => field.flag(findings)?,
+        None => false,
+    };
     let rate = fields
         .require("usd", "write what one unit is worth: `{ peg: \"1\" }`", findings)
         .and_then(|field| usd(&field, findings));
-    Some(Asset::new(
+    let asset = Asset::new(
         AssetId { network: network?, address: address?.into() },
         symbol?,
         (domain_name?, version?),
         u8::try_from(decimals?).ok()?,
         methods?,
         rate?,
-    ))
+    );
+    Some(asset.with_eip2612(eip2612))
 }
 
 fn text(fields: &Fields<'_>, key: &'static str, why: &str, findings: &mut Findings) -> Option<String> {
@@ -43,7 +49,7 @@ fn text(fields: &Fields<'_>, key: &'static str, why: &str, findings: &mut Findin
 }
 
 fn methods(fields: &Fields<'_>, findings: &mut Findings) -> Option<Vec<TransferMethod>> {
-    let why = "name how it is paid: `[eip3009]`";
+    let why = "name how it is paid: `[eip3009]`, `[permit2]` or both";
     let field = fields.require("methods", why, findings)?;
     let mut found = Vec::new();
     for node in field.some_items(why, findings)? {
@@ -51,7 +57,7 @@ fn methods(fields: &Fields<'_>, findings: &mut Findings) -> Option<Vec<TransferM
         let text = item.text(findings)?;
         match TransferMethod::parse(text) {
             Some(method) => found.push(method),
-            None => item.error(findings, format!("`{text}` cannot be signed: use `eip3009`")),
+            None => item.error(findings, format!("`{text}` cannot be signed: use `eip3009` or `permit2`")),
         }
     }
     Some(found)

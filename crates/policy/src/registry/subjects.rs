@@ -13,8 +13,17 @@ use super::uids::Uids;
 use super::{Declared, ceilings};
 use crate::yaml::Entry;
 
-const SERVICE: [&str; 8] =
-    ["was", "origin", "methods", "paths", "payees", "resource_optional", "ceilings", "status"];
+const SERVICE: [&str; 9] = [
+    "was",
+    "origin",
+    "methods",
+    "paths",
+    "payees",
+    "facilitators",
+    "resource_optional",
+    "ceilings",
+    "status",
+];
 const WORKFLOW: [&str; 6] = ["was", "owner", "expires", "services", "ceilings", "status"];
 const AGENT: [&str; 6] = ["was", "uids", "workflows", "labels", "ceilings", "status"];
 const WALLET: [&str; 11] = [
@@ -67,11 +76,27 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
     if payees.is_empty() {
         findings.warn(entry.at, format!("service `{name}` accepts no payee: every payment there is refused"));
     }
+    let mut facilitators = BTreeSet::new();
+    if let Some(field) = fields.get("facilitators") {
+        for node in field.items(findings).unwrap_or_default() {
+            facilitators.extend(field.item(node).address(findings).map(Address::from));
+        }
+    }
     let resource_optional =
         fields.get("resource_optional").is_some_and(|field| field.flag(findings) == Some(true));
     let ceilings = ceilings::read(&fields, findings);
     let status = fields.status(findings);
-    Some(Service { was, origin: origin?, methods, paths, payees, resource_optional, ceilings, status })
+    Some(Service {
+        was,
+        origin: origin?,
+        methods,
+        paths,
+        payees,
+        facilitators,
+        resource_optional,
+        ceilings,
+        status,
+    })
 }
 
 fn origin(field: &Field<'_>, findings: &mut Findings) -> Option<Origin> {

@@ -94,7 +94,12 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
             "checksum",
         ),
         ("    decimals: 6", "    decimals: 37", "whole number from 0 to 36"),
-        ("    methods: [eip3009]", "    methods: [permit2]", "`permit2` cannot be signed"),
+        (
+            "    methods: [eip3009]",
+            "    methods: [eip3009]\n@    eip2612: perhaps",
+            "`eip2612`: write `true` or `false`",
+        ),
+        ("    methods: [eip3009]", "    methods: [permit3]", "`permit3` cannot be signed"),
         ("    usd: { peg: \"1\" }", "    usd: { peg: 1 }", "money goes in quotes: write `\"1\"`"),
         ("    usd: { peg: \"1\" }", "    usd: { peg: \"0\" }", "worth nothing"),
         ("    usd: { peg: \"1\" }", "    usd: { rate: \"1\" }", "`as_of` is missing"),

@@ -99,11 +99,13 @@ pub(super) fn intent() -> Intent {
         service: Some(ServiceName::parse("weather").unwrap()),
         endpoint: Endpoint::parse("GET", "https://api.example.com/v1/today?city=Bern").unwrap(),
         origin: OriginMatch::Match,
-        protocol: Protocol::V2,
-        offer_index: 0,
-        accepted: "{}".into(),
-        resource: None,
-        extensions: None,
+        demand: Demand::Offer(Offered {
+            protocol: Protocol::V2,
+            index: 0,
+            accepted: "{}".into(),
+            resource: None,
+            extensions: None,
+        }),
         terms: Terms {
             scheme: Scheme::Exact,
             method: TransferMethod::Eip3009,
@@ -116,6 +118,7 @@ pub(super) fn intent() -> Intent {
         valid_after: UnixSeconds(NOON - 60),
         valid_before: UnixSeconds(NOON + 60),
         nonce: [7; 32],
+        allowance: None,
     }
 }
 
@@ -132,6 +135,7 @@ pub(super) fn facts(bundle: &Bundle, intent: &Intent) -> Facts {
         service_status: Status::Active,
         services: bundle.registry().services_of(&intent.endpoint),
         payee_accepted: true,
+        facilitator_accepted: true,
         after: PerScope { agent: first, workflow: first, wallet: first, service: first, payee: first },
         outstanding: 0,
         balance: Some(BalanceFacts {

@@ -51,6 +51,7 @@ fn each_guardrail_refuses_what_it_should_under_its_code() {
         (&|i, _| i.origin = OriginMatch::Differs, D::OriginDiffers, &["scope.origin"]),
         (&|i, _| i.origin = OriginMatch::Absent, D::OriginAbsent, &["scope.resource"]),
         (&|_, f| f.payee_accepted = false, D::PayeeUnaccepted, &["scope.payee"]),
+        (&|_, f| f.facilitator_accepted = false, D::FacilitatorUnaccepted, &["scope.facilitator"]),
         (&|_, f| f.balance = None, D::BalanceUnknown, &["ceilings.wallet.balance"]),
         (
             &|_, f| f.balance.as_mut().unwrap().after = Usd::parse("9.999999").unwrap(),

@@ -1,6 +1,7 @@
 //! Tests of the whole crate, through its public face.
 
 mod acts;
+mod allowance;
 mod errors;
 mod fixture;
 mod guardrails;

@@ -96,6 +96,7 @@ async fn fetch(args: PayArgs, call: Call, output: Output) -> anyhow::Result<Exit
         workflow: args.workflow,
         wallet: args.wallet,
         labels: std::collections::HashMap::new(),
+        eip2612: None,
     };
     if args.preview {
         return preview(client::answer(signer.preview(request).await)?, output);

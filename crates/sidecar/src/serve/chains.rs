@@ -99,7 +99,7 @@ impl Watch {
         let holds = page.map_err(RoundError::Journal)?;
         // The next round asks about the next ones, and after the last about the first again.
         *after_seq = holds.last().filter(|_| holds.len() >= QUESTIONS_MAX).map_or(0, |hold| hold.seq);
-        let questions: Vec<Question> = holds.iter().map(question).collect();
+        let questions: Vec<Question> = holds.iter().filter_map(question).collect();
         let round = self.watcher.look(&questions, now).await?;
         for fault in &round.faults {
             warn!(network = %self.network, %fault, "a node could not be believed");
@@ -165,10 +165,19 @@ impl Watch {
     }
 }
 
-/// What is asked about a hold.
-fn question(hold: &Hold) -> Question {
+/// What is asked about a hold; nothing when it is of a kind that the watcher cannot read, which then stays held.
+fn question(hold: &Hold) -> Option<Question> {
     let intent = &hold.permit.intent;
-    Question {
+    let authorization = match intent.terms.method {
+        TransferMethod::Eip3009 => Authorization::Eip3009 {
+            authorizer: evm(intent.wallet_address),
+            nonce: intent.nonce,
+            valid_after: intent.valid_after,
+            valid_before: intent.valid_before,
+        },
+        TransferMethod::Permit2 => return None,
+    };
+    Some(Question {
         hold: hold.seq,
         asset: evm(intent.terms.asset.address),
         payee: evm(intent.terms.payee),
@@ -176,15 +185,8 @@ fn question(hold: &Hold) -> Question {
         // The signature was not valid before, whenever exactly it was made.
         signed_at: intent.valid_after,
         dead_at: hold.permit.held_until,
-        authorization: match intent.terms.method {
-            TransferMethod::Eip3009 => Authorization::Eip3009 {
-                authorizer: evm(intent.wallet_address),
-                nonce: intent.nonce,
-                valid_after: intent.valid_after,
-                valid_before: intent.valid_before,
-            },
-        },
-    }
+        authorization,
+    })
 }
 
 fn evm(address: Address) -> EvmAddress {

@@ -4,15 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pursekeeper_api::v1;
-use pursekeeper_core::gate::{Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk};
+use pursekeeper_core::gate::{
+    AllowanceAsk, Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk,
+};
 use pursekeeper_core::ports::{Hold, Nothing};
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::siwx::{AGE_SECS_MAX, SignInChallenge};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    AgentName, Asked, CLAIMS_PER_HOLD_MAX, Caller, Claim, DecisionId, Denial, Endpoint, HoldState, JournalId,
-    Mode, OfferVerdict, Permit, PolicyRef, RequestId, ServiceName, Subject, UnixSeconds, WalletName,
-    WorkflowName,
+    Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, Caller, ChainId, Claim, DecisionId,
+    Denial, Endpoint, HoldState, JournalId, Mode, OfferVerdict, Permit, PolicyRef, RequestId, ServiceName,
+    Subject, UnixSeconds, WalletName, WorkflowName,
 };
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -56,18 +58,33 @@ pub(super) fn payment_ask(
     mode: Mode,
     nonce: [u8; 32],
 ) -> Result<PaymentAsk, Status> {
-    let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
+    let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge, eip2612 } =
+        request;
     let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
     let challenge = match challenge {
         Some(v1::sign_payment_request::Challenge::PaymentRequired(header)) => Challenge::from_header(&header),
-        Some(v1::sign_payment_request::Challenge::BodyV1(body)) => Challenge::from_body(&body),
+        Some(v1::sign_payment_request::Challenge::Body(body)) => Challenge::from_body(&body),
         None => {
-            let message = "set `payment_required` (x402 v2) or `body_v1` (x402 v1) to what the seller sent";
+            let message =
+                "set `payment_required` to the 402's header (x402 v2), or `body` to its body (x402 v1)";
             return Err(fault(Code::InvalidArgument, "MALFORMED_402", message));
         }
     };
     let challenge = challenge.map_err(|e| malformed("MALFORMED_402")(&e))?;
-    Ok(PaymentAsk { mode, asked, challenge, nonce })
+    let allowance = eip2612.map(allowance_ask).transpose()?;
+    Ok(PaymentAsk { mode, asked, challenge, nonce, allowance })
+}
+
+/// What an agent read in a token.
+fn allowance_ask(eip2612: v1::Eip2612) -> Result<AllowanceAsk, Status> {
+    let v1::Eip2612 { network, asset, nonce } = eip2612;
+    let malformed = |field: &str, error: &dyn std::fmt::Display| {
+        fault(Code::InvalidArgument, "MALFORMED_EIP2612", format!("`eip2612.{field}`: {error}"))
+    };
+    let network = ChainId::parse(&network).map_err(|e| malformed("network", &e))?;
+    let address = Address::parse(&network, &asset).map_err(|e| malformed("asset", &e))?;
+    let nonce = Amount::parse(&nonce).map_err(|e| malformed("nonce", &e))?;
+    Ok(AllowanceAsk { asset: AssetId { network, address }, nonce })
 }
 
 /// Reads a request to sign in. Nothing is looked up yet.

@@ -8,7 +8,7 @@ use pursekeeper_api::v1;
 use pursekeeper_api::v1::signer_server::Signer;
 use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk, Signed};
 use pursekeeper_core::ports::{Custody as _, Nothing, Policy as _};
-use pursekeeper_core::{AgentName, Caller, DecisionId, Mode, Signable, Warning};
+use pursekeeper_core::{AgentName, Caller, DecisionId, Intent, Mode, Signable, Warning};
 use pursekeeper_custody::LocalCustody;
 use pursekeeper_journal::SqliteJournal;
 use tonic::transport::server::UdsConnectInfo;
@@ -131,9 +131,14 @@ fn payment(signed: &Signed) -> Result<v1::Signed, Status> {
         decision_id: signed.decision_id().to_string(),
         wallet_address: intent.wallet_address.to_string(),
         valid_before: intent.valid_before.0,
-        offer_index: intent.offer_index,
+        offer_index: offer_index(intent),
         warnings: sentences(signed.warnings()),
     })
+}
+
+/// Which entry of `accepts` it is.
+fn offer_index(intent: &Intent) -> u32 {
+    intent.offered().map_or(0, |offered| offered.index)
 }
 
 /// A signed message, as it is answered.
@@ -191,7 +196,7 @@ impl Signer for SignerService {
             Answer::WouldSign { decision_id, intent, warnings } => Outcome::WouldSign(v1::WouldSign {
                 decision_id: decision_id.to_string(),
                 wallet_address: intent.wallet_address.to_string(),
-                offer_index: intent.offer_index,
+                offer_index: offer_index(&intent),
                 usd: intent.usd.to_string(),
                 warnings: sentences(&warnings),
             }),

@@ -1,12 +1,15 @@
 //! Each member of a record, back to what it says.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use pursekeeper_core as core;
 use pursekeeper_core::{UnixSeconds, siwx, x402};
 
 use super::super::encode::BALANCE;
 use super::super::{
-    Act, Asked, Caller, Denial, Endpoint, Evidence, Hex, Int, Intent, Message, Offer, Report, Resolution,
-    SignIn, Source, Subject, Terms, Warning,
+    Act, Allowance, Asked, Caller, Denial, Endpoint, Evidence, Hex, Int, Intent, Message, Offer, Report,
+    Resolution, SignIn, Source, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
 
@@ -225,8 +228,11 @@ impl Offer<'_> {
 
 impl Intent<'_> {
     pub(super) fn decode(self) -> Found<core::Intent> {
-        let mut protocols = [x402::Protocol::V1, x402::Protocol::V2].into_iter();
-        let protocol = protocols.find(|protocol| protocol.number() == self.protocol);
+        let demand = demand(
+            (self.accepted, self.offer_index, self.protocol),
+            self.resource.map(Into::into),
+            self.extensions.map(Into::into),
+        )?;
         Ok(core::Intent {
             request_id: read("request_id", core::RequestId::parse(&self.request_id))?,
             agent: read("agent", core::AgentName::parse(&self.agent))?,
@@ -236,29 +242,52 @@ impl Intent<'_> {
             service: self.service.map(|name| read("service", core::ServiceName::parse(&name))).transpose()?,
             endpoint: self.endpoint.decode()?,
             origin: known("origin", &self.origin, core::OriginMatch::parse(&self.origin))?,
-            protocol: known("protocol", &self.protocol.to_string(), protocol)?,
-            offer_index: self.offer_index,
-            accepted: self.accepted.into(),
-            resource: self.resource.map(Into::into),
-            extensions: self.extensions.map(Into::into),
+            demand,
             terms: self.terms.decode()?,
             domain: digest(self.domain),
             usd: read("usd", core::Usd::parse(&self.usd))?,
             valid_after: UnixSeconds(self.valid_after.0),
             valid_before: UnixSeconds(self.valid_before.0),
             nonce: self.nonce.0,
+            allowance: self.allowance.map(Allowance::decode).transpose()?,
         })
+    }
+}
+
+/// What asks for a signature: an offer, with all that belongs to one, or typed data, with nothing of it.
+fn demand(
+    offered: (Option<Cow<'_, str>>, Option<u32>, Option<u8>),
+    resource: Option<Arc<str>>,
+    extensions: Option<Arc<str>>,
+) -> Found<core::Demand> {
+    match (offered, &resource, &extensions) {
+        ((Some(accepted), Some(index), Some(number)), _, _) => {
+            let mut protocols = [x402::Protocol::V1, x402::Protocol::V2].into_iter();
+            let protocol = protocols.find(|protocol| protocol.number() == number);
+            let protocol = known("protocol", &number.to_string(), protocol)?;
+            let accepted = accepted.into();
+            Ok(core::Demand::Offer(core::Offered { protocol, index, accepted, resource, extensions }))
+        }
+        ((None, None, None), None, None) => Ok(core::Demand::TypedData),
+        _ => Err(Flaw("it is half an offer".to_owned())),
+    }
+}
+
+impl Allowance<'_> {
+    fn decode(self) -> Found<core::Allowance> {
+        let Self { domain, nonce } = self;
+        Ok(core::Allowance { domain: digest(domain), nonce: read("nonce", core::Amount::parse(&nonce))? })
     }
 }
 
 impl Terms<'_> {
     pub(super) fn decode(self) -> Found<x402::Terms> {
-        let Self { amount, asset, method, payee, scheme } = self;
-        let scheme = known(
-            "scheme",
-            &scheme,
-            (scheme == x402::Scheme::Exact.as_str()).then_some(x402::Scheme::Exact),
-        )?;
+        let Self { amount, asset, facilitator, method, payee, scheme: word } = self;
+        let scheme = match facilitator {
+            None => x402::Scheme::Exact,
+            Some(text) => x402::Scheme::Upto { facilitator: address("facilitator", &text)? },
+        };
+        let scheme = known("scheme", &word, (scheme.as_str() == word).then_some(scheme))?;
         Ok(x402::Terms {
             scheme,
             method: known("method", &method, core::TransferMethod::parse(&method))?,
