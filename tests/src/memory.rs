@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use pursekeeper_core::ports::{Hold, Journal, Judged, Ledger, LedgerError, Prior, Recorded, Used};
 use pursekeeper_core::{
-    AgentName, ClockMark, DecisionId, Digest, Endpoint, Entry, HoldState, JournalId, Moment, Permit,
-    RequestId, Scope, SignInOutcome, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
+    Address, AgentName, Amount, AssetId, ClockMark, DecisionId, Digest, Endpoint, Entry, HoldState, Intent,
+    JournalId, Moment, Permit, RequestId, Scope, SignInOutcome, SignInPermit, Status, Subject, Totals,
+    UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -179,6 +180,26 @@ impl Ledger for View<'_> {
             let used = Used::SignIn(Box::new(permit.intent.clone()));
             Prior { seq, fingerprint, used }
         }))
+    }
+
+    fn nonce_used(&self, wallet: Address, nonce: [u8; 32]) -> Result<bool, LedgerError> {
+        let same = |intent: &Intent| intent.wallet_address == wallet && intent.nonce == nonce;
+        Ok(self.holds().any(|(_, permit, _)| same(&permit.intent)))
+    }
+
+    fn held_alike(&self, wallet: Address, asset: &AssetId, amount: Amount) -> Result<Vec<Hold>, LedgerError> {
+        let alike = self.holds().filter(|(_, Permit { intent, .. }, state)| {
+            let terms = &intent.terms;
+            let same = intent.wallet_address == wallet && terms.asset == *asset && terms.amount == amount;
+            same && *state == HoldState::Held
+        });
+        let hold = |(seq, permit, state): (u64, &Permit, HoldState)| Hold {
+            seq,
+            permit: permit.clone(),
+            state,
+            claims: 0,
+        };
+        Ok(alike.map(hold).collect())
     }
 
     fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64 {

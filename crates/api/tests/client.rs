@@ -10,9 +10,9 @@ use prost::Message as _;
 use pursekeeper_api::v1::sign_payment_response::Result as Answer;
 use pursekeeper_api::v1::signer_server::{Signer as SignerService, SignerServer};
 use pursekeeper_api::v1::{
-    Denied, GetBudgetRequest, GetBudgetResponse, GetDecisionRequest, GetDecisionResponse, PreviewResponse,
-    ReportOutcomeRequest, ReportOutcomeResponse, SignInRequest, SignInResponse, SignPaymentRequest,
-    SignPaymentResponse,
+    Denied, GetBudgetRequest, GetBudgetResponse, GetDecisionRequest, GetDecisionResponse, ListWalletsRequest,
+    ListWalletsResponse, PreviewResponse, ReportOutcomeRequest, ReportOutcomeResponse, SignInRequest,
+    SignInResponse, SignPaymentRequest, SignPaymentResponse, SignTypedDataRequest, SignTypedDataResponse,
 };
 use pursekeeper_api::{CALL_HEADER, CALL_HEADER_VALUE, ConnectError, FILE_DESCRIPTOR_SET, Signer, connect};
 use tokio::net::UnixListener;
@@ -51,6 +51,20 @@ impl SignerService for Refusing {
     }
 
     async fn sign_in(&self, _: Request<SignInRequest>) -> Result<Response<SignInResponse>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn sign_typed_data(
+        &self,
+        _: Request<SignTypedDataRequest>,
+    ) -> Result<Response<SignTypedDataResponse>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn list_wallets(
+        &self,
+        _: Request<ListWalletsRequest>,
+    ) -> Result<Response<ListWalletsResponse>, Status> {
         Err(Status::unimplemented("not part of this test"))
     }
 

@@ -24,6 +24,8 @@ pub enum AmountError {
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(U256::ZERO);
+    /// 2²⁵⁶−1: what approvals without limit say.
+    pub const MAX: Self = Self(U256::MAX);
 
     /// Reads a canonical decimal string: `0` or `[1-9][0-9]*`, at most 2²⁵⁶−1.
     ///

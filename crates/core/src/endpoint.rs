@@ -87,6 +87,20 @@ impl Endpoint {
         Ok(Self { method: method.into(), origin, path: path.into(), url: url.into() })
     }
 
+    /// The call that nobody named: it belongs to no service by its address.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let nothing: Arc<str> = "".into();
+        let origin = Origin { scheme: nothing.clone(), host: nothing.clone(), port: 0 };
+        Self { method: nothing.clone(), origin, path: nothing.clone(), url: nothing }
+    }
+
+    /// Whether anybody named it.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !self.url.is_empty()
+    }
+
     /// The HTTP method, upper case.
     #[must_use]
     pub fn method(&self) -> &str {
@@ -124,7 +138,7 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.url)
+        if self.is_known() { write!(f, "{} {}", self.method, self.url) } else { f.write_str("unknown") }
     }
 }
 

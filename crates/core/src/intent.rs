@@ -83,45 +83,23 @@ impl Intent {
     /// The digest the wallet signs for the payment.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        let (Address::Evm(from), Address::Evm(to)) = (self.wallet_address, self.terms.payee);
-        let Address::Evm(token) = self.terms.asset.address;
-        let witness = match (self.terms.scheme, self.terms.method) {
-            (Scheme::Exact, TransferMethod::Eip3009) => {
-                return transfer_with_authorization_digest(
-                    self.domain,
-                    (from, to),
-                    self.terms.amount,
-                    (self.valid_after, self.valid_before),
-                    self.nonce,
-                );
-            }
-            (Scheme::Exact, TransferMethod::Permit2) => PermitWitness::Exact { to },
-            (Scheme::Upto { facilitator: Address::Evm(facilitator) }, _) => {
-                PermitWitness::Upto { to, facilitator }
-            }
-        };
-        permit_witness_transfer_from_digest(
-            self.domain,
-            (token, self.terms.amount),
-            witness,
-            (self.valid_after, self.deadline()),
-            self.nonce,
-        )
+        let valid = (self.valid_after, self.valid_before);
+        payment_digest(self.domain, self.wallet_address, &self.terms, valid, self.nonce)
     }
 
-    /// The digest the wallet signs for the allowance, if one is granted.
+    /// The digest the wallet signs to grant this payment an allowance.
     #[must_use]
-    pub fn allowance_digest(&self) -> Option<Digest> {
-        let Allowance { domain, nonce } = self.allowance?;
+    pub fn digest_of(&self, allowance: Allowance) -> Digest {
+        let Allowance { domain, nonce } = allowance;
         let Address::Evm(owner) = self.wallet_address;
-        Some(permit_digest(domain, owner, self.terms.amount, nonce, self.deadline()))
+        permit_digest(domain, owner, self.terms.amount, nonce, self.deadline())
     }
 
     /// The last second in which Permit2 takes the signature, where an EIP-3009 token takes it only before
     /// [`Intent::valid_before`].
     #[must_use]
     pub fn deadline(&self) -> UnixSeconds {
-        self.valid_before.minus(1)
+        deadline(self.valid_before)
     }
 
     /// For how long the signature lives, in seconds.
@@ -138,4 +116,32 @@ impl Intent {
             Demand::TypedData => None,
         }
     }
+}
+
+/// The digest a wallet signs for a payment, in the domain of the contract that checks it.
+pub(crate) fn payment_digest(
+    domain: Digest,
+    from: Address,
+    terms: &Terms,
+    (valid_after, valid_before): (UnixSeconds, UnixSeconds),
+    nonce: [u8; 32],
+) -> Digest {
+    let (Address::Evm(from), Address::Evm(to)) = (from, terms.payee);
+    let Address::Evm(token) = terms.asset.address;
+    let witness = match (terms.scheme, terms.method) {
+        (Scheme::Exact, TransferMethod::Eip3009) => {
+            let valid = (valid_after, valid_before);
+            return transfer_with_authorization_digest(domain, (from, to), terms.amount, valid, nonce);
+        }
+        (Scheme::Exact, TransferMethod::Permit2) => PermitWitness::Exact { to },
+        (Scheme::Upto { facilitator: Address::Evm(facilitator) }, _) => {
+            PermitWitness::Upto { to, facilitator }
+        }
+    };
+    let valid = (valid_after, deadline(valid_before));
+    permit_witness_transfer_from_digest(domain, (token, terms.amount), witness, valid, nonce)
+}
+
+fn deadline(valid_before: UnixSeconds) -> UnixSeconds {
+    valid_before.minus(1)
 }

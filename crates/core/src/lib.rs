@@ -27,6 +27,7 @@ mod signature;
 pub mod siwx;
 mod status;
 mod time;
+pub mod typed_data;
 mod usd;
 mod window;
 pub mod x402;

@@ -3,8 +3,9 @@
 use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
-    Act, AgentName, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry, Facts, HoldState, Intent,
-    Moment, Permit, PolicyRef, RequestId, Scope, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
+    Act, Address, AgentName, Amount, AssetId, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry,
+    Facts, HoldState, Intent, Moment, Permit, PolicyRef, RequestId, Scope, SignInIntent, Status, Subject,
+    Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -37,6 +38,9 @@ pub enum Verdict {
     Deny(DenyCode, Vec<PolicyRef>),
 }
 
+/// Most payments that [`Ledger::held_alike`] looks at.
+pub const HELD_ALIKE_MAX: usize = 16;
+
 /// The journal as it stands inside the transaction that records the next decision: it contains the holds of the
 /// decisions before it in the same batch.
 pub trait Ledger {
@@ -51,6 +55,18 @@ pub trait Ledger {
     /// # Errors
     /// [`LedgerError`] when the journal cannot be read.
     fn prior(&self, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, LedgerError>;
+
+    /// Whether an address has signed a payment with this nonce.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn nonce_used(&self, wallet: Address, nonce: [u8; 32]) -> Result<bool, LedgerError>;
+
+    /// The newest payments of an address that are held for this amount of this asset; at most [`HELD_ALIKE_MAX`].
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn held_alike(&self, wallet: Address, asset: &AssetId, amount: Amount) -> Result<Vec<Hold>, LedgerError>;
 
     /// Signatures of an agent for an endpoint that may still be settled.
     fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64;

@@ -119,6 +119,8 @@ pub struct Service {
     pub payees: BTreeSet<Address>,
     /// Who alone may settle `upto` payments there.
     pub facilitators: BTreeSet<Address>,
+    /// Whether a payment to one of its payees belongs to it although nobody says which endpoint it is for.
+    pub unknown_endpoints: bool,
     /// Whether a 402 without `resource` is acceptable.
     pub resource_optional: bool,
     /// Its limits.
@@ -224,6 +226,17 @@ impl Registry {
             .collect();
         found.sort_by(|(a, a_name), (b, b_name)| b.cmp(a).then(a_name.cmp(b_name)));
         found.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Every service a payment may belong to: those of its endpoint or, when nobody named one, those that take payments to
+    /// this payee on trust.
+    #[must_use]
+    pub fn services_for(&self, endpoint: &Endpoint, payee: Address) -> Vec<ServiceName> {
+        if endpoint.is_known() {
+            return self.services_of(endpoint);
+        }
+        let takes = |service: &Service| service.unknown_endpoints && service.payees.contains(&payee);
+        self.services.iter().filter(|(_, service)| takes(service)).map(|(name, _)| name.clone()).collect()
     }
 
     /// A subject and the subjects it was under earlier names. What was spent, decided or asked for under an earlier name

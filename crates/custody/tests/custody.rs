@@ -87,6 +87,7 @@ fn authorize(intent: Intent) -> Authorized {
         at: AT,
         asked,
         original_seq: 1,
+        policies: Vec::new(),
         what: Signable::Payment(intent),
         bundle: Digest::default(),
     };

@@ -157,6 +157,7 @@ impl Pay {
             asked: self.asked(),
             original_seq,
             what: Signable::Payment(self.intent()),
+            policies: Vec::new(),
             bundle: Digest([0xbb; 32]),
         }))
     }

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, Prior, Used};
 use pursekeeper_core::{
-    AgentName, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope, SignInIntent,
-    SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
+    Address, AgentName, Amount, AssetId, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope,
+    SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
@@ -37,6 +37,14 @@ impl Ledger for View<'_> {
         prior(self.connection, agent, id).map_err(|error| LedgerError(Box::new(error)))
     }
 
+    fn nonce_used(&self, wallet: Address, nonce: [u8; 32]) -> Result<bool, LedgerError> {
+        store::has_nonce(self.connection, wallet, nonce).map_err(|error| LedgerError(Box::new(error)))
+    }
+
+    fn held_alike(&self, wallet: Address, asset: &AssetId, amount: Amount) -> Result<Vec<Hold>, LedgerError> {
+        held_alike(self.connection, wallet, asset, amount).map_err(|error| LedgerError(Box::new(error)))
+    }
+
     fn outstanding(&self, agent: &AgentName, endpoint: &Endpoint) -> u64 {
         let now = self.now.max(self.state.high_water());
         self.state.outstanding.count(&(agent.clone(), endpoint_key(endpoint)), now)
@@ -65,6 +73,18 @@ pub(crate) fn hold(connection: &Connection, seq: u64) -> Result<Option<Hold>, Jo
     let wrong = || JournalError::damaged(format!("record {seq} has a hold and is no permit"));
     let permit = permit(&body, seq)?.ok_or_else(wrong)?;
     Ok(Some(Hold { seq, permit, state, claims: store::count_claims(connection, seq)? }))
+}
+
+fn held_alike(
+    connection: &Connection,
+    wallet: Address,
+    asset: &AssetId,
+    amount: Amount,
+) -> Result<Vec<Hold>, JournalError> {
+    let seqs = store::held_alike(connection, (wallet, &asset.network), amount)?;
+    let holds: Vec<Option<Hold>> =
+        seqs.into_iter().map(|seq| hold(connection, seq)).collect::<Result<_, _>>()?;
+    Ok(holds.into_iter().flatten().filter(|hold| hold.permit.intent.terms.asset == *asset).collect())
 }
 
 /// The binding permit that a record is, if it is one and stands at `seq`.

@@ -40,6 +40,7 @@ CREATE TABLE hold (
     amount     TEXT    NOT NULL,          -- atomic units, decimal
     usd        BLOB    NOT NULL CHECK (length(usd) = 16),
     held_until INTEGER NOT NULL,
+    nonce      BLOB    NOT NULL CHECK (length(nonce) = 32),
     state      TEXT    NOT NULL CHECK (state IN ('held', 'settled', 'released')),
     settled_amount TEXT,                  -- when settled
     settled_usd    BLOB CHECK (length(settled_usd) = 16),
@@ -48,6 +49,7 @@ CREATE TABLE hold (
     CHECK ((state = 'settled') = (settled_usd IS NOT NULL AND settled_amount IS NOT NULL))
 ) STRICT;
 CREATE INDEX hold_unresolved ON hold (held_until) WHERE state = 'held';
+CREATE INDEX hold_nonce ON hold (nonce, wallet);
 CREATE INDEX hold_to_watch ON hold (network, seq) WHERE state = 'held';
 
 -- What agents claim about their payments: the record of the claim, by the record of the permit.

@@ -1,7 +1,9 @@
 //! Every statement on the way of a decision. Each is prepared once per connection.
 
+use pursekeeper_core::ports::HELD_ALIKE_MAX;
 use pursekeeper_core::{
-    AgentName, Amount, Digest, HoldState, Moment, Permit, RequestId, Scope, Status, Subject, UnixSeconds, Usd,
+    Address, AgentName, Amount, ChainId, Digest, HoldState, Moment, Permit, RequestId, Scope, Status,
+    Subject, UnixSeconds, Usd,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -54,8 +56,8 @@ pub(crate) fn insert_request(
 pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) -> Result<(), JournalError> {
     let Permit { intent, policies: _, held_until, warnings: _ } = permit;
     let sql = "INSERT INTO hold (seq, agent, request_id, endpoint, workflow, wallet, service, payee, network,
-               amount, usd, held_until, state)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'held')";
+               amount, usd, held_until, nonce, state)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'held')";
     let row = params![
         integer(seq)?,
         intent.agent.as_str(),
@@ -69,9 +71,35 @@ pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) ->
         intent.terms.amount.to_string(),
         usd_bytes(intent.usd),
         integer(held_until.0)?,
+        intent.nonce,
     ];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
+}
+
+/// Whether an address has signed a payment with this nonce.
+pub(crate) fn has_nonce(
+    connection: &Connection,
+    wallet: Address,
+    nonce: [u8; 32],
+) -> Result<bool, JournalError> {
+    let sql = "SELECT 1 FROM hold WHERE nonce = ?1 AND wallet = ?2";
+    Ok(connection.prepare_cached(sql)?.exists(params![nonce, address_text(wallet)])?)
+}
+
+/// The newest holds of an address over this amount on a network.
+pub(crate) fn held_alike(
+    connection: &Connection,
+    (wallet, network): (Address, &ChainId),
+    amount: Amount,
+) -> Result<Vec<u64>, JournalError> {
+    let sql = "SELECT seq FROM hold WHERE state = 'held' AND network = ?1 AND wallet = ?2 AND amount = ?3
+               ORDER BY seq DESC LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let limit = i64::try_from(HELD_ALIKE_MAX).unwrap_or(i64::MAX);
+    let row = params![network.to_string(), address_text(wallet), amount.to_string(), limit];
+    let seqs = statement.query_map(row, |row| row.get::<_, i64>(0))?;
+    seqs.map(|seq| unsigned(seq?)).collect()
 }
 
 /// What the totals need to know about a hold.

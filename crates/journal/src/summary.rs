@@ -115,15 +115,23 @@ impl Summary {
     }
 
     fn reissue(self, reissue: &Reissue) -> Self {
-        let Reissue { at: _, asked: _, original_seq, what, bundle } = reissue;
+        let Reissue { at: _, asked: _, original_seq, what, policies, bundle } = reissue;
         let (noun, base) = match what {
             Signable::Payment(intent) => ("payment", self.intent(intent)),
             Signable::SignIn(intent) => ("sign-in", self.sign_in_intent(intent)),
+            Signable::Allowance(intent, _) => ("allowance", self.intent(intent)),
+        };
+        let message = match what {
+            Signable::Payment(_) | Signable::SignIn(_) => {
+                format!("the {noun} of record {original_seq}, handed out again")
+            }
+            Signable::Allowance(..) => format!("an allowance for the payment of record {original_seq}"),
         };
         Self {
             kind: "reissue",
             verdict: "permit",
-            message: format!("the {noun} of record {original_seq}, handed out again"),
+            message,
+            policies: policies.clone(),
             original_seq: Some(*original_seq),
             bundle_digest: bundle.to_string(),
             ..base

@@ -278,7 +278,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (turn, mine) = oneshot::channel();
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) => {
+            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => {
                 if queue.payments.len() >= self.capacity.queue_len_max {
                     return Err(Fault::Exhausted);
                 }
@@ -408,7 +408,7 @@ impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
 fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
     match ask {
         Ask::Lifecycle(ask) => Some(ask.clone()),
-        Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) => None,
+        Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => None,
     }
 }
 

@@ -137,6 +137,7 @@ pub(crate) fn policy() -> OneCeiling {
         paths: vec![PathPattern::parse("/v1/**").unwrap()],
         payees: BTreeSet::from([evm(PAYEE)]),
         facilitators: BTreeSet::new(),
+        unknown_endpoints: false,
         resource_optional: false,
         ceilings: Ceilings::default(),
         status: Status::Active,
@@ -157,21 +158,24 @@ pub(crate) fn ask(id: &str, mode: Mode, offers: &[Offer]) -> Ask {
     let nonce = u8::try_from(id.bytes().map(u32::from).sum::<u32>() % 251).unwrap();
     Ask::Payment(Arc::new(PaymentAsk {
         mode,
-        asked: Asked {
-            caller: Caller {
-                agent: AgentName::parse("researcher").unwrap(),
-                source: IdentitySource::UnixPeer { uid: 1000 },
-            },
-            request_id: RequestId::parse(id).unwrap(),
-            endpoint: Endpoint::parse("GET", URL).unwrap(),
-            workflow: None,
-            wallet: None,
-            labels: BTreeMap::new(),
-        },
+        asked: asked(id),
         challenge: Challenge::from_header(&challenge_v2(Some(URL), offers)).unwrap(),
         nonce: [nonce; 32],
         allowance: None,
     }))
+}
+
+/// What the only agent says whatever it asks for.
+pub(crate) fn asked(id: &str) -> Asked {
+    let agent = AgentName::parse("researcher").unwrap();
+    Asked {
+        caller: Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } },
+        request_id: RequestId::parse(id).unwrap(),
+        endpoint: Endpoint::parse("GET", URL).unwrap(),
+        workflow: None,
+        wallet: None,
+        labels: BTreeMap::new(),
+    }
 }
 
 /// The same, asked otherwise.
@@ -280,6 +284,6 @@ pub(crate) fn authorized(answer: Answer) -> Box<Authorized> {
 pub(crate) fn intent(right: &Authorized) -> &Intent {
     match right.what() {
         Signable::Payment(intent) => intent,
-        Signable::SignIn(intent) => panic!("{intent:?}"),
+        Signable::SignIn(_) | Signable::Allowance(..) => panic!("{right:?}"),
     }
 }

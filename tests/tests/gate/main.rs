@@ -6,6 +6,7 @@ mod fixture;
 mod names;
 mod permit2;
 mod sign_in;
+mod typed_data;
 
 use pursekeeper_core::gate::{Answer, Ask, Settings};
 use pursekeeper_core::{ActVerb, DecisionId, DenyCode, Entry, Mode, UnixSeconds};

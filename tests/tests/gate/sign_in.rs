@@ -1,30 +1,14 @@
 //! Sign-ins go the way of payments.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pursekeeper_core::gate::{Answer, Ask, SignInAsk};
 use pursekeeper_core::siwx::SignInChallenge;
-use pursekeeper_core::{
-    ActVerb, AgentName, Asked, Caller, ChainId, Endpoint, Entry, IdentitySource, RequestId, SignInOutcome,
-    Signable, UnixSeconds, Window,
-};
+use pursekeeper_core::{ActVerb, ChainId, Entry, SignInOutcome, Signable, UnixSeconds, Window};
 use pursekeeper_tests::URL;
 use serde_json::json;
 
-use crate::fixture::{Fixture, NOON_MS, act, authorized, pay, subjects};
-
-fn asked(id: &str) -> Asked {
-    let agent = AgentName::parse("researcher").unwrap();
-    Asked {
-        caller: Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } },
-        request_id: RequestId::parse(id).unwrap(),
-        endpoint: Endpoint::parse("GET", URL).unwrap(),
-        workflow: None,
-        wallet: None,
-        labels: BTreeMap::new(),
-    }
-}
+use crate::fixture::{Fixture, NOON_MS, act, asked, authorized, pay, subjects};
 
 fn challenge(nonce: &str, chain: &str) -> SignInChallenge {
     let info = json!({
@@ -46,7 +30,7 @@ fn plain(id: &str) -> Ask {
 fn text(answer: Answer) -> String {
     match authorized(answer).what() {
         Signable::SignIn(intent) => intent.message.text().to_owned(),
-        Signable::Payment(intent) => panic!("{intent:?}"),
+        Signable::Payment(intent) | Signable::Allowance(intent, _) => panic!("{intent:?}"),
     }
 }
 

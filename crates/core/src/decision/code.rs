@@ -75,13 +75,15 @@ deny_codes! {
     AuthCapture = "AUTH_CAPTURE", "ask the seller for an `exact` offer";
     /// The transfer method `erc7710`: the seller would hold a delegation.
     Erc7710 = "ERC7710", "ask the seller for an EIP-3009 offer";
+    /// Typed data of another kind than the payments we sign.
+    TypedDataUnsupported = "TYPED_DATA_UNSUPPORTED", "sign payments of x402 only: there is no signature over anything else";
     /// A network we do not sign for.
     NetworkUnsupported = "NETWORK_UNSUPPORTED", "ask the seller for an offer on an EVM network";
     /// A way of transfer we do not sign, or that the asset does not have.
     MethodUnsupported = "METHOD_UNSUPPORTED", "ask the seller for an EIP-3009 offer, or list the way in the asset's `methods` in registry.yaml";
     /// The seller requires an extension that we do not know.
     ExtensionUnsupported = "EXTENSION_UNSUPPORTED", "ask the seller for an offer without it";
-    /// An approval without limit, or for another amount than is paid.
+    /// An approval without limit.
     ApprovalUnlimited = "APPROVAL_UNLIMITED", "ask the seller for an EIP-3009 offer, or one with `eip2612GasSponsoring`";
     /// An allowance was asked for, and nobody would take a permit for it.
     AllowanceUnsponsored = "ALLOWANCE_UNSPONSORED", "ask the seller for an EIP-3009 offer, or ask again without `eip2612` once the wallet's owner has approved Permit2";
@@ -91,6 +93,12 @@ deny_codes! {
     AssetMismatch = "ASSET_MISMATCH", "do not trust this seller: it describes the asset wrongly";
     /// A payee that can only be a mistake or a trick.
     PayeeForbidden = "PAYEE_FORBIDDEN", "do not trust this seller: the payee is the zero address, the token, the payer or a contract of the protocol";
+    /// The signature would live too long, begin later, or be dead already.
+    ValidityRefused = "VALIDITY_REFUSED", "let it begin now and end within `limits.validity_secs_max`, or `permit2_validity_secs_max`, of pursekeeper.yaml";
+    /// The wallet has signed with this nonce before.
+    NonceReused = "NONCE_REUSED", "draw a new random nonce for every payment";
+    /// No payment of this wallet needs this allowance.
+    AllowanceUnpaid = "ALLOWANCE_UNPAID", "sign the payment through Permit2 first, then the permit for exactly its amount and deadline";
     /// Nothing to pay.
     AmountZero = "AMOUNT_ZERO", "do not pay for what is free";
     /// The amount, its value or a sum with it does not fit.

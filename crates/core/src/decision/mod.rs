@@ -174,7 +174,7 @@ pub struct Decision {
     pub bundle: Digest,
 }
 
-/// A retry that is answered with what was already signed.
+/// A retry that is answered with what was already signed, or an allowance for a payment that was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reissue {
     /// When.
@@ -183,8 +183,10 @@ pub struct Reissue {
     pub asked: Asked,
     /// The record that holds the permit.
     pub original_seq: u64,
-    /// What was signed then.
+    /// What was signed then; or the allowance for it, which is signed now.
     pub what: Signable,
+    /// The policies that permit an allowance; empty for what was permitted then.
+    pub policies: Vec<PolicyRef>,
     /// The governance bundle in force.
     pub bundle: Digest,
 }

@@ -3,8 +3,8 @@
 use super::{Asked, Denial, PolicyRef};
 use crate::siwx::SignIn;
 use crate::{
-    Address, AgentName, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, Subject, UnixSeconds,
-    WalletName, WorkflowName,
+    Address, AgentName, Allowance, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, Subject,
+    UnixSeconds, WalletName, WorkflowName,
 };
 
 /// One sign-in, exactly as it is judged, recorded and signed.
@@ -35,6 +35,8 @@ pub enum Signable {
     Payment(Intent),
     /// A sign-in.
     SignIn(SignInIntent),
+    /// The allowance for a payment that an app built itself, and which is signed already.
+    Allowance(Intent, Allowance),
 }
 
 /// A permit to sign in.
@@ -98,6 +100,7 @@ impl Signable {
         match self {
             Self::Payment(intent) => intent.digest(),
             Self::SignIn(intent) => intent.digest(),
+            Self::Allowance(intent, allowance) => intent.digest_of(*allowance),
         }
     }
 
@@ -105,8 +108,8 @@ impl Signable {
     #[must_use]
     pub fn allowance_digest(&self) -> Option<Digest> {
         match self {
-            Self::Payment(intent) => intent.allowance_digest(),
-            Self::SignIn(_) => None,
+            Self::Payment(intent) => intent.allowance.map(|allowance| intent.digest_of(allowance)),
+            Self::SignIn(_) | Self::Allowance(..) => None,
         }
     }
 
@@ -114,7 +117,7 @@ impl Signable {
     #[must_use]
     pub fn wallet_address(&self) -> Address {
         match self {
-            Self::Payment(intent) => intent.wallet_address,
+            Self::Payment(intent) | Self::Allowance(intent, _) => intent.wallet_address,
             Self::SignIn(intent) => intent.wallet_address,
         }
     }
@@ -123,7 +126,7 @@ impl Signable {
     #[must_use]
     pub fn wallet(&self) -> &WalletName {
         match self {
-            Self::Payment(intent) => &intent.wallet,
+            Self::Payment(intent) | Self::Allowance(intent, _) => &intent.wallet,
             Self::SignIn(intent) => &intent.wallet,
         }
     }
@@ -132,7 +135,7 @@ impl Signable {
     #[must_use]
     pub fn subjects(&self) -> Vec<Subject> {
         match self {
-            Self::Payment(intent) => intent.subjects(),
+            Self::Payment(intent) | Self::Allowance(intent, _) => intent.subjects(),
             Self::SignIn(intent) => intent.subjects(),
         }
     }

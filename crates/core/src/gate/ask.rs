@@ -4,7 +4,8 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::siwx::{SignInChallenge, SignInProfile};
-use crate::x402::{Challenge, Terms};
+use crate::typed_data::TypedData;
+use crate::x402::{Challenge, OfferRefusal, Terms};
 use crate::{Act, Amount, Asked, AssetId, Caller, Claim, Digest, Fate, Mode, Observation};
 
 /// Most labels on one request.
@@ -27,6 +28,8 @@ pub enum Ask {
     Evidence(EvidenceAsk),
     /// Sign in.
     SignIn(Arc<SignInAsk>),
+    /// Sign a payment, or the allowance for one, that an app built itself.
+    TypedData(Arc<TypedDataAsk>),
 }
 
 /// An agent's request for a payment, parsed. Nothing in it is resolved yet: that happens under the bundle that judges.
@@ -51,6 +54,16 @@ pub struct AllowanceAsk {
     pub asset: AssetId,
     /// The wallet's next EIP-2612 nonce in it.
     pub nonce: Amount,
+}
+
+/// An app's request for a signature over typed data, parsed. Its request id follows from what is to be signed: the same
+/// data is the same request.
+#[derive(Clone, Debug)]
+pub struct TypedDataAsk {
+    /// What was asked, by whom.
+    pub asked: Asked,
+    /// What it wants signed, or why that is nothing we sign.
+    pub content: Result<TypedData, OfferRefusal>,
 }
 
 /// An operator's request.
@@ -115,6 +128,16 @@ impl PaymentAsk {
                 .into_iter()
                 .for_each(field);
         }
+        fields.end()
+    }
+}
+
+impl TypedDataAsk {
+    /// What makes a retry the same request: endpoint, workflow, wallet, and the id, which stands for the data.
+    #[must_use]
+    pub fn fingerprint(&self) -> Digest {
+        let mut fields = Fields::begin("pursekeeper.typed-data.v1", &self.asked);
+        fields.add(&self.asked.request_id.to_string());
         fields.end()
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::ports::{Ledger, LedgerError, Policy, Prior, Used, Verdict};
 use crate::{
-    BalanceFacts, ClockTrust, Decision, Denial, DenyCode, Entry, Facts, HoldState, Intent, Mode, Moment,
-    OfferVerdict, Outcome, PerScope, Permit, Reissue, Scope, Signable, Status, Subject, Totals, WorkflowName,
+    Asked, BalanceFacts, ClockTrust, Decision, Denial, DenyCode, Digest, Entry, Facts, HoldState, Intent,
+    Mode, Moment, OfferVerdict, Outcome, PerScope, Permit, Reissue, Scope, Signable, Status, Subject, Totals,
+    WorkflowName,
 };
 
 use super::resolve::{self, Resolver};
@@ -20,40 +21,64 @@ pub(super) struct Court<'a, P: Policy> {
     pub(super) around: Surroundings<'a>,
 }
 
+/// What every request for a payment says, however it is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Petition<'a> {
+    pub(super) asked: &'a Asked,
+    pub(super) mode: Mode,
+    pub(super) fingerprint: Digest,
+}
+
+impl PaymentAsk {
+    fn petition(&self) -> Petition<'_> {
+        Petition { asked: &self.asked, mode: self.mode, fingerprint: self.fingerprint() }
+    }
+}
+
 impl<P: Policy> Court<'_, P> {
     /// Judges a request for a payment.
     pub(super) fn payment(&self, ask: &PaymentAsk) -> Result<Entry, LedgerError> {
-        if let Some(denial) = self.untimely() {
-            return Ok(self.denied(ask, denial));
+        let petition = ask.petition();
+        if let Some(entry) = self.settled_already(petition)? {
+            return Ok(entry);
         }
-        for name in self.policy.registry().names_of_agent(&ask.asked.caller.agent) {
-            if let Some(prior) = self.ledger.prior(name, &ask.asked.request_id)? {
-                return Ok(self.retry(ask, prior));
+        Ok(match self.resolver(petition.asked) {
+            Ok(resolver) => self.choose(ask, petition, &resolver),
+            Err(denial) => self.denied(petition, denial),
+        })
+    }
+
+    /// The answer to what needs no judging: nothing is signed at this hour, or the id was used before.
+    pub(super) fn settled_already(&self, petition: Petition<'_>) -> Result<Option<Entry>, LedgerError> {
+        if let Some(denial) = self.untimely() {
+            return Ok(Some(self.denied(petition, denial)));
+        }
+        let Asked { caller, request_id, .. } = petition.asked;
+        for name in self.policy.registry().names_of_agent(&caller.agent) {
+            if let Some(prior) = self.ledger.prior(name, request_id)? {
+                return Ok(Some(self.retry(petition, prior)));
             }
         }
-        let workflow = match resolve::workflow(self.policy.registry(), &ask.asked) {
-            Ok(workflow) => workflow,
-            Err(denial) => return Ok(self.denied(ask, denial)),
-        };
-        let resolver = Resolver {
-            registry: self.policy.registry(),
-            settings: self.settings,
-            now: self.at.unix_seconds(),
-            asked: &ask.asked,
-            workflow,
-        };
-        Ok(self.choose(ask, &resolver))
+        Ok(None)
+    }
+
+    /// What turns a request into intents.
+    pub(super) fn resolver<'r>(&'r self, asked: &'r Asked) -> Result<Resolver<'r>, Denial> {
+        let registry = self.policy.registry();
+        let workflow = resolve::workflow(registry, asked)?;
+        let now = self.at.unix_seconds();
+        Ok(Resolver { registry, settings: self.settings, now, asked, workflow })
     }
 
     /// Judges every offer and takes the cheapest permitted one; among equals the one that lives shorter, then the
     /// one that needs no new allowance, then the seller's order.
-    fn choose(&self, ask: &PaymentAsk, resolver: &Resolver<'_>) -> Entry {
+    fn choose(&self, ask: &PaymentAsk, petition: Petition<'_>, resolver: &Resolver<'_>) -> Entry {
         let mut best: Option<Permit> = None;
         let mut closest: Option<(Denial, Option<Box<Intent>>)> = None;
         let mut offers = Vec::with_capacity(ask.challenge.offers.len());
         for offer in &ask.challenge.offers {
             let judged = match resolver.offer(ask, offer) {
-                Ok(intent) => self.judge(ask, intent),
+                Ok(intent) => self.judge(petition.asked, intent),
                 Err(denial) => Err((denial, None)),
             };
             match judged {
@@ -82,11 +107,15 @@ impl<P: Policy> Court<'_, P> {
                 intent: None,
             },
         };
-        self.decided(ask, offers, outcome)
+        self.decided(petition, offers, outcome)
     }
 
-    fn judge(&self, ask: &PaymentAsk, intent: Intent) -> Result<Permit, (Denial, Option<Box<Intent>>)> {
-        let facts = self.facts(ask, &intent);
+    pub(super) fn judge(
+        &self,
+        asked: &Asked,
+        intent: Intent,
+    ) -> Result<Permit, (Denial, Option<Box<Intent>>)> {
+        let facts = self.facts(asked, &intent);
         match self.decide(&intent, &facts) {
             Verdict::Permit(policies) => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
@@ -117,21 +146,21 @@ impl<P: Policy> Court<'_, P> {
     }
 
     /// What is true around an intent.
-    fn facts(&self, ask: &PaymentAsk, intent: &Intent) -> Facts {
+    pub(super) fn facts(&self, asked: &Asked, intent: &Intent) -> Facts {
         let registry = self.policy.registry();
         let after = |scope: Scope| self.totals(&scope).with_payment(intent.usd);
         let service = intent.service.clone();
         let booked = service.as_ref().and_then(|name| registry.services.get(name));
         Facts {
             now: self.at,
-            caller: ask.asked.caller.clone(),
+            caller: asked.caller.clone(),
             agent_status: self.status(Subject::Agent(intent.agent.clone())),
             workflow_status: self.status(Subject::Workflow(intent.workflow.clone())),
             wallet_status: self.status(Subject::Wallet(intent.wallet_address)),
             service_status: service
                 .clone()
                 .map_or(Status::Active, |name| self.status(Subject::Service(name))),
-            services: registry.services_of(&intent.endpoint),
+            services: registry.services_for(&intent.endpoint, intent.terms.payee),
             payee_accepted: booked.is_some_and(|service| service.payees.contains(&intent.terms.payee)),
             facilitator_accepted: intent.terms.scheme.facilitator().is_none_or(|facilitator| {
                 booked.is_some_and(|service| service.facilitators.contains(&facilitator))
@@ -196,15 +225,15 @@ impl<P: Policy> Court<'_, P> {
     }
 
     /// The same id again: the same payload, or a refusal; never a second payment.
-    fn retry(&self, ask: &PaymentAsk, prior: Prior) -> Entry {
+    fn retry(&self, petition: Petition<'_>, prior: Prior) -> Entry {
         let Prior { seq, fingerprint, used } = prior;
-        let id = &ask.asked.request_id;
+        let id = &petition.asked.request_id;
         let Used::Payment(intent, state) = used else {
             let denial = Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for a sign-in"));
-            return self.denied(ask, denial);
+            return self.denied(petition, denial);
         };
         let intent = *intent;
-        let refusal = if fingerprint != ask.fingerprint() {
+        let refusal = if fingerprint != petition.fingerprint {
             Some(Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for another request")))
         } else if self.at.unix_seconds() >= intent.valid_before {
             Some(Denial::rule(
@@ -220,20 +249,25 @@ impl<P: Policy> Court<'_, P> {
             self.inactive(intent.subjects(), &intent.workflow)
         };
         if let Some(denial) = refusal {
-            return self.decided(ask, Vec::new(), Outcome::Deny { denial, intent: Some(Box::new(intent)) });
+            return self.decided(
+                petition,
+                Vec::new(),
+                Outcome::Deny { denial, intent: Some(Box::new(intent)) },
+            );
         }
-        match ask.mode {
+        match petition.mode {
             Mode::Enforce => Entry::Reissue(Box::new(Reissue {
                 at: self.at,
-                asked: ask.asked.clone(),
+                asked: petition.asked.clone(),
                 original_seq: seq,
                 what: Signable::Payment(intent),
+                policies: Vec::new(),
                 bundle: self.policy.digest(),
             })),
             Mode::Preview => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
                 let permit = Permit { intent, policies: Vec::new(), held_until, warnings: Vec::new() };
-                self.decided(ask, Vec::new(), Outcome::Permit(Box::new(permit)))
+                self.decided(petition, Vec::new(), Outcome::Permit(Box::new(permit)))
             }
         }
     }
@@ -274,16 +308,22 @@ impl<P: Policy> Court<'_, P> {
         }
     }
 
-    fn denied(&self, ask: &PaymentAsk, denial: Denial) -> Entry {
-        self.decided(ask, Vec::new(), Outcome::Deny { denial, intent: None })
+    pub(super) fn denied(&self, petition: Petition<'_>, denial: Denial) -> Entry {
+        self.decided(petition, Vec::new(), Outcome::Deny { denial, intent: None })
     }
 
-    fn decided(&self, ask: &PaymentAsk, offers: Vec<OfferVerdict>, outcome: Outcome) -> Entry {
+    pub(super) fn decided(
+        &self,
+        petition: Petition<'_>,
+        offers: Vec<OfferVerdict>,
+        outcome: Outcome,
+    ) -> Entry {
+        let Petition { asked, mode, fingerprint } = petition;
         Entry::Payment(Box::new(Decision {
             at: self.at,
-            mode: ask.mode,
-            asked: ask.asked.clone(),
-            fingerprint: ask.fingerprint(),
+            mode,
+            asked: asked.clone(),
+            fingerprint,
             offers,
             outcome,
             bundle: self.policy.digest(),

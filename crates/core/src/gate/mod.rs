@@ -10,11 +10,12 @@ mod judge;
 mod resolve;
 mod resolved;
 mod sign_in;
+mod typed_data;
 mod warnings;
 
 pub use ask::{
     AllowanceAsk, Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX,
-    ReportAsk, SignInAsk,
+    ReportAsk, SignInAsk, TypedDataAsk,
 };
 pub use authorized::{Authorized, Signed};
 
@@ -199,6 +200,7 @@ impl<J: Journal> Gate<J> {
                 Ask::Report(ask) => court.report(ask),
                 Ask::Evidence(ask) => court.evidence(ask),
                 Ask::SignIn(ask) => court.sign_in(ask).map(Judged::Entry),
+                Ask::TypedData(ask) => court.typed_data(ask).map(Judged::Entry),
             }
         })?;
         self.undurable.clear();

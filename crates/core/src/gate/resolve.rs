@@ -1,10 +1,11 @@
 //! From what was asked to an intent, under the bundle that judges.
 
 use crate::registry::{Registry, Wallet, Workflow};
-use crate::x402::{Challenge, Offer, Sponsoring, Terms, Understood};
+use crate::typed_data::{TypedPayment, TypedPermit};
+use crate::x402::{Challenge, Offer, Sponsoring, Terms};
 use crate::{
-    Address, Allowance, Asked, Asset, ChainId, Demand, Denial, DenyCode, EXACT_PROXY, EvmAddress, Intent,
-    Offered, OriginMatch, PERMIT2, TransferMethod, UPTO_PROXY, UnixSeconds, UsdRateError, WalletName,
+    Address, Allowance, Asked, Asset, AssetId, ChainId, Demand, Denial, DenyCode, EXACT_PROXY, EvmAddress,
+    Intent, Offered, OriginMatch, PERMIT2, TransferMethod, UPTO_PROXY, UnixSeconds, UsdRateError, WalletName,
     WorkflowName, permit2_domain_separator,
 };
 
@@ -84,7 +85,7 @@ impl Resolver<'_> {
         let terms = &understood.terms;
         let wallet = wallet(self.registry, self.asked, self.workflow.0, &terms.asset.network)?;
         let asset = self.asset(terms)?;
-        refuse_other_names(asset, understood)?;
+        refuse_other_names(asset, (understood.asset_name.as_deref(), understood.asset_version.as_deref()))?;
         let demand = Demand::Offer(Offered {
             protocol: *protocol,
             index: offer.index,
@@ -102,6 +103,54 @@ impl Resolver<'_> {
             ..self.intent(terms, demand, wallet, asset)?
         };
         Ok(intent)
+    }
+
+    /// What a payment comes to that an app built itself.
+    pub(super) fn typed(&self, wanted: &TypedPayment) -> Result<Intent, Denial> {
+        let TypedPayment { from, terms, asset_domain, valid_after, valid_before, nonce } = wanted;
+        let wallet = match from {
+            Some(from) => self.wallet_at(*from)?,
+            None => wallet(self.registry, self.asked, self.workflow.0, &terms.asset.network)?,
+        };
+        let asset = self.asset(terms)?;
+        if let Some((name, version)) = asset_domain {
+            refuse_other_names(asset, (Some(name.as_str()), Some(version.as_str())))?;
+        }
+        let latest = self.now.plus(self.settings.validity_secs_max(terms.method));
+        if *valid_after > self.now || *valid_before <= self.now || *valid_before > latest {
+            let what = format!("the signature would be valid from {valid_after} to {valid_before}");
+            return Err(Denial::rule(DenyCode::ValidityRefused, what));
+        }
+        let intent = self.intent(terms, Demand::TypedData, wallet, asset)?;
+        Ok(Intent { valid_after: *valid_after, valid_before: *valid_before, nonce: *nonce, ..intent })
+    }
+
+    /// The allowance that an app wants granted.
+    pub(super) fn granting(&self, wanted: &TypedPermit) -> Result<Allowance, Denial> {
+        let TypedPermit { owner, asset: id, asset_domain: (name, version), nonce, value: _, deadline: _ } =
+            wanted;
+        self.wallet_at(*owner)?;
+        let asset = self.asset_at(id)?;
+        refuse_other_names(asset, (Some(name.as_str()), Some(version.as_str())))?;
+        if asset.has_eip2612() {
+            return Ok(Allowance { domain: asset.domain_separator(), nonce: *nonce });
+        }
+        let what = format!("{} is not declared with `eip2612: true`", asset.symbol());
+        Err(Denial::rule(DenyCode::MethodUnsupported, what))
+    }
+
+    /// The wallet with an address, which must be the one that is named, if one is.
+    fn wallet_at(&self, address: Address) -> Result<(&WalletName, &Wallet), Denial> {
+        let unknown =
+            || Denial::rule(DenyCode::WalletUnknown, format!("no wallet has the address `{address}`"));
+        let found = self.registry.wallet_at(address).ok_or_else(unknown)?;
+        match &self.asked.wallet {
+            Some(named) if named != found.0 => {
+                let what = format!("`{address}` is wallet `{}` and not `{named}`", found.0);
+                Err(Denial::rule(DenyCode::WalletUnknown, what))
+            }
+            Some(_) | None => Ok(found),
+        }
     }
 
     /// What is the same however a payment is asked for. When it is valid is for the caller to say.
@@ -125,7 +174,7 @@ impl Resolver<'_> {
         })?;
         let (workflow_name, workflow) = self.workflow;
         let endpoint = &self.asked.endpoint;
-        let services = self.registry.services_of(endpoint);
+        let services = self.registry.services_for(endpoint, terms.payee);
         Ok(Intent {
             request_id: self.asked.request_id.clone(),
             agent: self.asked.caller.agent.clone(),
@@ -149,30 +198,29 @@ impl Resolver<'_> {
         })
     }
 
-    /// The asset as we know it.
+    /// The asset as we know it, which must be paid this way.
     fn asset(&self, terms: &Terms) -> Result<&Asset, Denial> {
-        let id = &terms.asset;
-        let unknown =
-            || Denial::rule(DenyCode::AssetUnknown, format!("no asset `{}` on `{}`", id.address, id.network));
-        let asset = self.registry.assets.get(id).ok_or_else(unknown)?;
+        let asset = self.asset_at(&terms.asset)?;
         if asset.allows(terms.method) {
             return Ok(asset);
         }
         let what = format!("{} is not paid with `{}`", asset.symbol(), terms.method.as_str());
         Err(Denial::rule(DenyCode::MethodUnsupported, what))
     }
+
+    fn asset_at(&self, id: &AssetId) -> Result<&Asset, Denial> {
+        let unknown =
+            || Denial::rule(DenyCode::AssetUnknown, format!("no asset `{}` on `{}`", id.address, id.network));
+        self.registry.assets.get(id).ok_or_else(unknown)
+    }
 }
 
-/// What the seller says about the asset must agree with what we know.
-fn refuse_other_names(asset: &Asset, understood: &Understood) -> Result<(), Denial> {
-    let said = [
-        ("name", &understood.asset_name, asset.name()),
-        ("version", &understood.asset_version, asset.version()),
-    ];
-    for (what, theirs, ours) in said {
-        if let Some(theirs) = theirs.as_deref().filter(|theirs| *theirs != ours) {
-            let what =
-                format!("the seller says the {what} of {} is `{theirs}`, it is `{ours}`", asset.symbol());
+/// What others say about the asset must agree with what we know.
+fn refuse_other_names(asset: &Asset, (name, version): (Option<&str>, Option<&str>)) -> Result<(), Denial> {
+    for (what, theirs, ours) in [("name", name, asset.name()), ("version", version, asset.version())] {
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
+            let symbol = asset.symbol();
+            let what = format!("the {what} of {symbol} is said to be `{theirs}`, it is `{ours}`");
             return Err(Denial::rule(DenyCode::AssetMismatch, what));
         }
     }

@@ -142,6 +142,7 @@ impl<P: Policy> Court<'_, P> {
             asked: ask.asked.clone(),
             original_seq: seq,
             what: Signable::SignIn(intent),
+            policies: Vec::new(),
             bundle: self.policy.digest(),
         }))
     }

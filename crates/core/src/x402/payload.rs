@@ -40,7 +40,7 @@ pub enum PayloadError {
 
 impl Payload {
     /// Writes the payload of the version the seller speaks, echoing what it sent byte for byte. `allowance` is the signature
-    /// of the intent's [`Intent::allowance_digest`].
+    /// of the intent's [`Intent::allowance`].
     ///
     /// # Errors
     /// [`PayloadError`] when the intent is not one the gate made.

@@ -101,10 +101,14 @@ impl<'a> Record<'a> {
     }
 
     fn of_reissue(seq: u64, reissue: &'a core::Reissue) -> Self {
-        let core::Reissue { at, asked, original_seq, what, bundle } = reissue;
+        let core::Reissue { at, asked, original_seq, what, policies: permitting, bundle } = reissue;
         let (intent, sign_in) = match what {
             core::Signable::Payment(intent) => (Some(Intent::of(intent)), None),
             core::Signable::SignIn(intent) => (None, Some(SignIn::of(intent))),
+            core::Signable::Allowance(intent, allowance) => {
+                let allowance = Some(Allowance::of(allowance));
+                (Some(Intent { allowance, ..Intent::of(intent) }), None)
+            }
         };
         Self {
             asked: Some(Asked::of(asked)),
@@ -112,6 +116,7 @@ impl<'a> Record<'a> {
             intent,
             sign_in,
             original_seq: Some(Int(*original_seq)),
+            policies: (!permitting.is_empty()).then(|| policies(permitting)),
             verdict: Some(Verdict::Permit),
             ..Self::empty(seq, Kind::Reissue, *at)
         }

@@ -200,23 +200,27 @@ fn intent() -> impl Strategy<Value = Intent> {
     let demand = (prop::sample::select(&ORIGINS), demand(), allowance());
     let bytes = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<u128>());
     (names, address(), endpoint(), demand, terms(), bytes, (instant(), instant())).prop_map(
-        |(names, wallet_address, endpoint, (origin, demand, allowance), terms, bytes, valid)| Intent {
-            request_id: RequestId::parse(&names.4).unwrap(),
-            agent: AgentName::parse(&names.0).unwrap(),
-            workflow: WorkflowName::parse(&names.1).unwrap(),
-            wallet: WalletName::parse(&names.2).unwrap(),
-            wallet_address,
-            service: names.3.map(|name| ServiceName::parse(&name).unwrap()),
-            endpoint,
-            origin,
-            demand,
-            terms,
-            domain: Digest(bytes.0),
-            usd: Usd::from_units(bytes.2),
-            valid_after: valid.0,
-            valid_before: valid.1,
-            nonce: bytes.1,
-            allowance,
+        |(names, wallet_address, endpoint, (origin, demand, allowance), terms, bytes, valid)| {
+            let offered = demand != Demand::TypedData;
+            Intent {
+                request_id: RequestId::parse(&names.4).unwrap(),
+                agent: AgentName::parse(&names.0).unwrap(),
+                workflow: WorkflowName::parse(&names.1).unwrap(),
+                wallet: WalletName::parse(&names.2).unwrap(),
+                wallet_address,
+                service: names.3.map(|name| ServiceName::parse(&name).unwrap()),
+                endpoint,
+                origin,
+                demand,
+                terms,
+                domain: Digest(bytes.0),
+                usd: Usd::from_units(bytes.2),
+                valid_after: valid.0,
+                valid_before: valid.1,
+                nonce: bytes.1,
+                // An app that builds typed data asks for an allowance on its own.
+                allowance: allowance.filter(|_| offered),
+            }
         },
     )
 }
@@ -294,10 +298,20 @@ fn payment() -> impl Strategy<Value = Entry> {
 }
 
 fn reissue() -> impl Strategy<Value = Entry> {
-    let what = prop_oneof![intent().prop_map(Signable::Payment), sign_in_intent().prop_map(Signable::SignIn)];
-    (at(), asked(), 1u64..1 << 53, what, any::<[u8; 32]>()).prop_map(
-        |(at, asked, original_seq, what, bundle)| {
-            Entry::Reissue(Box::new(Reissue { at, asked, original_seq, what, bundle: Digest(bundle) }))
+    let allowance = (intent(), any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(intent, domain, nonce)| {
+        let intent = Intent { demand: Demand::TypedData, allowance: None, ..intent };
+        let nonce = Amount::from_be_bytes(nonce);
+        Signable::Allowance(intent, core::Allowance { domain: Digest(domain), nonce })
+    });
+    let what = prop_oneof![
+        intent().prop_map(Signable::Payment),
+        sign_in_intent().prop_map(Signable::SignIn),
+        allowance
+    ];
+    (at(), asked(), 1u64..1 << 53, what, policies(), any::<[u8; 32]>()).prop_map(
+        |(at, asked, original_seq, what, policies, bundle)| {
+            let bundle = Digest(bundle);
+            Entry::Reissue(Box::new(Reissue { at, asked, original_seq, what, policies, bundle }))
         },
     )
 }

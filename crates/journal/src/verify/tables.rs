@@ -70,7 +70,7 @@ impl<'c> Tables<'c> {
             totals: HashMap::new(),
             statuses: HashMap::new(),
             hold: connection.prepare_cached(
-                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network
+                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce
                  FROM hold WHERE seq = ?1",
             )?,
             request: connection.prepare_cached(
@@ -317,5 +317,6 @@ fn same_hold(row: &Row<'_>, permit: &Permit) -> rusqlite::Result<bool> {
         && text(7)? == intent.terms.amount.to_string()
         && row.get::<_, [u8; 16]>(8)? == usd_bytes(intent.usd)
         && u64::try_from(row.get::<_, i64>(9)?) == Ok(held_until.0)
-        && text(10)? == intent.terms.asset.network.to_string())
+        && text(10)? == intent.terms.asset.network.to_string()
+        && row.get::<_, [u8; 32]>(11)? == intent.nonce)
 }

@@ -13,13 +13,14 @@ use super::uids::Uids;
 use super::{Declared, ceilings};
 use crate::yaml::Entry;
 
-const SERVICE: [&str; 9] = [
+const SERVICE: [&str; 10] = [
     "was",
     "origin",
     "methods",
     "paths",
     "payees",
     "facilitators",
+    "unknown_endpoints",
     "resource_optional",
     "ceilings",
     "status",
@@ -82,6 +83,8 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
             facilitators.extend(field.item(node).address(findings).map(Address::from));
         }
     }
+    let unknown_endpoints =
+        fields.get("unknown_endpoints").is_some_and(|field| field.flag(findings) == Some(true));
     let resource_optional =
         fields.get("resource_optional").is_some_and(|field| field.flag(findings) == Some(true));
     let ceilings = ceilings::read(&fields, findings);
@@ -93,6 +96,7 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
         paths,
         payees,
         facilitators,
+        unknown_endpoints,
         resource_optional,
         ceilings,
         status,

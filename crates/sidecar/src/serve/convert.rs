@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use pursekeeper_api::v1;
 use pursekeeper_core::gate::{
-    AllowanceAsk, Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk,
+    AllowanceAsk, Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk, TypedDataAsk,
 };
 use pursekeeper_core::ports::{Hold, Nothing};
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::siwx::{AGE_SECS_MAX, SignInChallenge};
+use pursekeeper_core::typed_data::{self, TypedData};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, Caller, ChainId, Claim, DecisionId,
@@ -60,6 +61,7 @@ pub(super) fn payment_ask(
 ) -> Result<PaymentAsk, Status> {
     let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge, eip2612 } =
         request;
+    let endpoint = read_endpoint(endpoint.unwrap_or_default())?;
     let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
     let challenge = match challenge {
         Some(v1::sign_payment_request::Challenge::PaymentRequired(header)) => Challenge::from_header(&header),
@@ -96,6 +98,7 @@ pub(super) fn sign_in_ask(
 ) -> Result<SignInAsk, Status> {
     use v1::sign_in_request::Challenge;
     let v1::SignInRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
+    let endpoint = read_endpoint(endpoint.unwrap_or_default())?;
     let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
     let challenge = match challenge {
         Some(Challenge::PaymentRequired(header)) => SignInChallenge::from_header(&header),
@@ -112,18 +115,34 @@ pub(super) fn sign_in_ask(
     Ok(SignInAsk { asked, challenge })
 }
 
+/// Reads a request for a signature over typed data. Nothing is looked up yet.
+pub(super) fn typed_data_ask(
+    request: v1::SignTypedDataRequest,
+    caller: Caller,
+) -> Result<TypedDataAsk, Status> {
+    let v1::SignTypedDataRequest { typed_data, endpoint, workflow, wallet, labels } = request;
+    let content = TypedData::read(&typed_data).map_err(|e| malformed("MALFORMED_TYPED_DATA")(&e))?;
+    let request_id = typed_data::request_id(&content, &typed_data);
+    let endpoint = endpoint.map(read_endpoint).transpose()?.unwrap_or_else(Endpoint::unknown);
+    let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
+    Ok(TypedDataAsk { asked, content })
+}
+
+/// The call a request is for.
+fn read_endpoint(endpoint: v1::Endpoint) -> Result<Endpoint, Status> {
+    let v1::Endpoint { method, url } = endpoint;
+    Endpoint::parse(&method, &url).map_err(|e| malformed("MALFORMED_ENDPOINT")(&e))
+}
+
 /// What every request of an agent says.
 fn asked(
     caller: Caller,
     request_id: String,
-    endpoint: Option<v1::Endpoint>,
+    endpoint: Endpoint,
     (workflow, wallet): (Option<String>, Option<String>),
     labels: HashMap<String, String>,
 ) -> Result<Asked, Status> {
     let request_id = RequestId::parse(&request_id).map_err(|e| malformed("MALFORMED_REQUEST_ID")(&e))?;
-    let endpoint = endpoint.unwrap_or_default();
-    let endpoint =
-        Endpoint::parse(&endpoint.method, &endpoint.url).map_err(|e| malformed("MALFORMED_ENDPOINT")(&e))?;
     let workflow = workflow.map(|name| WorkflowName::parse(&name)).transpose();
     let workflow = workflow.map_err(|e| malformed("MALFORMED_WORKFLOW")(&e))?;
     let wallet = wallet.map(|name| WalletName::parse(&name)).transpose();
@@ -135,6 +154,21 @@ fn asked(
         return Err(fault(Code::InvalidArgument, "MALFORMED_LABELS", limits));
     }
     Ok(Asked { caller, request_id, endpoint, workflow, wallet, labels })
+}
+
+/// The wallets that pay for an agent's workflows.
+pub(super) fn wallets(registry: &Registry, agent: &AgentName) -> Vec<v1::AgentWallet> {
+    let own = registry.agents.get(agent).map(|agent| &agent.workflows);
+    let serving = registry.wallets.iter().filter_map(|(name, wallet)| {
+        let workflows: Vec<String> = own?.intersection(&wallet.workflows).map(ToString::to_string).collect();
+        (!workflows.is_empty()).then(|| v1::AgentWallet {
+            name: name.to_string(),
+            address: wallet.address.to_string(),
+            networks: wallet.networks.iter().map(ToString::to_string).collect(),
+            workflows,
+        })
+    });
+    serving.collect()
 }
 
 /// Why an operator acts.

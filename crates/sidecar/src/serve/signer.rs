@@ -120,9 +120,7 @@ fn payment(signed: &Signed) -> Result<v1::Signed, Status> {
         return Err(mixed_up());
     };
     let payload = payload.map_err(|error| fault(Code::Internal, "PAYLOAD", error))?;
-    for warning in signed.warnings() {
-        warn!(decision = %signed.decision_id(), workflow = %intent.workflow, %warning, "a limit is near");
-    }
+    warn_of(signed, intent);
     info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
     Ok(v1::Signed {
         header_name: payload.header_name.to_owned(),
@@ -155,6 +153,28 @@ fn sign_in(signed: &Signed) -> Result<v1::SignedIn, Status> {
     })
 }
 
+/// A signature over typed data, as it is answered.
+fn typed_data(signed: &Signed) -> Result<v1::SignedTypedData, Status> {
+    let (Signable::Payment(intent) | Signable::Allowance(intent, _)) = signed.what() else {
+        return Err(mixed_up());
+    };
+    warn_of(signed, intent);
+    info!(decision = %signed.decision_id(), agent = %intent.agent, wallet = %intent.wallet, usd = %intent.usd, "signed");
+    Ok(v1::SignedTypedData {
+        signature: signed.signature().to_string(),
+        decision_id: signed.decision_id().to_string(),
+        wallet_address: intent.wallet_address.to_string(),
+        valid_before: intent.valid_before.0,
+        warnings: sentences(signed.warnings()),
+    })
+}
+
+fn warn_of(signed: &Signed, intent: &Intent) {
+    for warning in signed.warnings() {
+        warn!(decision = %signed.decision_id(), workflow = %intent.workflow, %warning, "a limit is near");
+    }
+}
+
 #[tonic::async_trait]
 impl Signer for SignerService {
     async fn sign_payment(
@@ -183,6 +203,30 @@ impl Signer for SignerService {
             Err(denied) => Outcome::Denied(denied),
         };
         Ok(Response::new(v1::SignInResponse { result: Some(outcome) }))
+    }
+
+    async fn sign_typed_data(
+        &self,
+        request: Request<v1::SignTypedDataRequest>,
+    ) -> Result<Response<v1::SignTypedDataResponse>, Status> {
+        use v1::sign_typed_data_response::Result as Outcome;
+        let caller = self.caller(&request)?;
+        let ask = convert::typed_data_ask(request.into_inner(), caller)?;
+        let outcome = match self.sign(Ask::TypedData(Arc::new(ask)), typed_data).await? {
+            Ok(signed) => Outcome::Signed(signed),
+            Err(denied) => Outcome::Denied(denied),
+        };
+        Ok(Response::new(v1::SignTypedDataResponse { result: Some(outcome) }))
+    }
+
+    async fn list_wallets(
+        &self,
+        request: Request<v1::ListWalletsRequest>,
+    ) -> Result<Response<v1::ListWalletsResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let policy = self.gatehouse.policy();
+        let wallets = convert::wallets(policy.registry(), &caller.agent);
+        Ok(Response::new(v1::ListWalletsResponse { wallets }))
     }
 
     async fn preview(

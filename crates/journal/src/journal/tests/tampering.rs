@@ -104,7 +104,7 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("hold", "UPDATE hold SET endpoint = 'GET https://b.example/'"),
         (
             "hold",
-            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, network, amount, usd, held_until, state, NULL, NULL, NULL FROM hold WHERE seq = 2",
+            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, network, amount, usd, held_until, randomblob(32), state, NULL, NULL, NULL FROM hold WHERE seq = 2",
         ),
         ("request", "DELETE FROM request"),
         ("request", "UPDATE request SET seq = 3 WHERE seq = 2"),

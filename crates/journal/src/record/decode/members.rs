@@ -204,6 +204,9 @@ impl Warning<'_> {
 
 impl Endpoint<'_> {
     pub(super) fn decode(self) -> Found<core::Endpoint> {
+        if self.method.is_empty() && self.url.is_empty() {
+            return Ok(core::Endpoint::unknown());
+        }
         read("endpoint", core::Endpoint::parse(&self.method, &self.url))
     }
 }

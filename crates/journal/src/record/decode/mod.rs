@@ -192,12 +192,13 @@ impl Record<'_> {
                 asked: present("asked", asked)?.decode()?,
                 original_seq: present("original_seq", original_seq)?.0,
                 what: match (intent, sign_in) {
-                    (Some(intent), None) => core::Signable::Payment(intent.decode()?),
+                    (Some(intent), None) => paid_again(intent.decode()?),
                     (None, Some(sign_in)) => core::Signable::SignIn(sign_in.decode()?),
                     (Some(_), Some(_)) | (None, None) => {
                         return Err(Flaw("it is neither a payment nor a sign-in".to_owned()));
                     }
                 },
+                policies: refs(policies.unwrap_or_default()),
                 bundle: digest(present("bundle", bundle)?),
             })),
             Kind::Lifecycle => core::Entry::Lifecycle(Box::new(core::LifecycleDecision {
@@ -241,6 +242,16 @@ impl Record<'_> {
             })),
         };
         Ok((at, Content::Entry(entry)))
+    }
+}
+
+/// What is signed again of a payment; or the allowance for it, which an app that builds typed data asks for on its own.
+fn paid_again(intent: core::Intent) -> core::Signable {
+    match (&intent.demand, intent.allowance) {
+        (core::Demand::TypedData, Some(allowance)) => {
+            core::Signable::Allowance(core::Intent { allowance: None, ..intent }, allowance)
+        }
+        (core::Demand::TypedData, None) | (core::Demand::Offer(_), _) => core::Signable::Payment(intent),
     }
 }
 
