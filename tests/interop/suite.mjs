@@ -10,7 +10,10 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import * as grpc from "@grpc/grpc-js";
-import { costs, mint, peers, premium, routes } from "./client.mjs";
+import { approve, costs, mint, peers, permit2Routes, premium, routes } from "./client.mjs";
+
+// What the agents buy. Sponsored routes need an agent that reads its allowance: adapters/ has those.
+const bought = [...routes, ...permit2Routes.filter(({ sponsored }) => !sponsored)];
 
 // A seller that takes a payment and never settles it.
 const deadbeat = { payee: "0x00000000000000000000000000000000DeaDBeef" };
@@ -27,7 +30,7 @@ agents:
 workflows:
   interop:
     owner: platform
-    services: [seller-v2, seller-v1, deadbeat]
+    services: [seller-v2, seller-v1, seller-permit2, seller-upto, deadbeat]
     ceilings: { usd: { payment: "0.05", day: "1" }, warn_at: 1% }
 wallets:
   ${wallet.name}:
@@ -49,6 +52,17 @@ services:
     methods: [GET]
     paths: [/v1/weather]
     payees: ["${peers.v1.payee}"]
+  seller-permit2:
+    origin: "${peers.permit2.url}"
+    methods: [GET, POST]
+    paths: [/weather, /infer]
+    payees: ["${peers.permit2.payee}"]
+  seller-upto:
+    origin: "${peers.upto.url}"
+    methods: [POST]
+    paths: [/infer]
+    payees: ["${peers.upto.payee}"]
+    facilitators: ["${peers.facilitatorAddress}"]
   deadbeat:
     origin: "${deadbeat.url}"
     methods: [GET]
@@ -62,7 +76,7 @@ assets:
     name: USDC
     version: "2"
     decimals: 6
-    methods: [eip3009]
+    methods: [eip3009, permit2]
     usd: { peg: "1" }
 `;
 
@@ -106,6 +120,7 @@ before(async () => {
   await answers();
   // The wallet has a floor: before its balance is known, and while it is empty, it pays nothing.
   await until(async () => (await previewed()).code === "BALANCE_BELOW_FLOOR", "the empty balance is known");
+  await approve(wallet.address, FUNDS);
   await mint(wallet.address, FUNDS);
   await until(async () => (await previewed()).code === undefined, "the new balance is known");
 });
@@ -140,7 +155,7 @@ const buyers = {
 for (const [buyer, buy] of Object.entries(buyers)) {
   const isAgent = buyer.endsWith("agent");
 
-  for (const route of routes) {
+  for (const route of bought) {
     test(`${buyer} buys ${route.name}`, () =>
       costs(route.price, { payer: wallet.address, payee: route.payee }, async () => {
         const { code, output, errors } = await buy(route);
@@ -202,19 +217,24 @@ test("money is freed by the chain alone: never by what the agent claims", { time
   assert.equal((await find()).state, "released");
   await until(async () => (await holds()).every(({ state }) => state !== "held"), "every purchase is final");
   const settled = (await holds()).filter(({ state }) => state === "settled");
-  assert.equal(settled.length, routes.length * Object.keys(buyers).length);
-  assert.ok(settled.every(({ usd, settled_usd }) => Number(usd) === Number(settled_usd)));
+  assert.equal(settled.length, bought.length * Object.keys(buyers).length);
+  for (const { payee, usd, settled_usd, endpoint } of settled) {
+    const route = bought.find((route) => route.url === endpoint.url && route.method === endpoint.method);
+    assert.equal(payee.toLowerCase(), route.payee.toLowerCase());
+    // An `upto` payment binds its maximum until the chain says what was taken.
+    assert.deepEqual([Number(usd), Number(settled_usd)], [route.maximum ?? route.price, route.price].map((n) => Number(n) / 1e6));
+  }
 });
 
 test("the operator sees every payment and denial in the audit trail and the budget", async () => {
   const lines = (await succeeds("audit", "tail", "-n", "100", ...config, "--output", "json")).trim().split("\n");
   const decisions = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "payment");
   const permits = decisions.filter(({ verdict }) => verdict === "permit");
-  assert.equal(decisions.length, (routes.length + 1) * Object.keys(buyers).length + 1);
-  assert.equal(permits.length, routes.length * Object.keys(buyers).length + 1);
+  assert.equal(decisions.length, (bought.length + 1) * Object.keys(buyers).length + 1);
+  assert.equal(permits.length, bought.length * Object.keys(buyers).length + 1);
   const budgets = JSON.parse(await succeeds("budget", "show", ...config, "--output", "json"));
   const day = budgets.find(({ scope, window }) => scope === "workflow" && window === "day");
-  const spent = routes.reduce((sum, { price }) => sum + price, 0n) * BigInt(Object.keys(buyers).length);
+  const spent = bought.reduce((sum, { price }) => sum + price, 0n) * BigInt(Object.keys(buyers).length);
   assert.deepEqual([Number(day.settled), Number(day.held)], [Number(spent) / 1e6, 0]);
   assert.ok(permits.at(-1).warnings.length > 0, "a hundredth of the day is spent");
 });

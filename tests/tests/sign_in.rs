@@ -1,5 +1,9 @@
 //! Sign-In-With-X over the real binary's socket, checked as a server would.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+
 use alloy_primitives::eip191_hash_message;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -147,4 +151,63 @@ async fn sign_ins_are_limited_and_stopped_like_payments() {
         (Code::InvalidArgument, "MALFORMED_CHALLENGE".to_owned())
     );
     let _ = purse.exits(0, &["audit", "verify"]);
+}
+
+/// A server that wants one sign-in for each call: what it saw in the header, when it was let through.
+fn server(listener: TcpListener) -> JoinHandle<Value> {
+    thread::spawn(move || {
+        let origin = format!("127.0.0.1:{}", listener.local_addr().unwrap().port());
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let sent = head.lines().find_map(|line| {
+                line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("sign-in-with-x"))
+            });
+            if let Some((_, value)) = sent {
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
+                    .unwrap();
+                return serde_json::from_slice(&STANDARD.decode(value).unwrap()).unwrap();
+            }
+            let mut asked = challenge("abcdefgh12345678");
+            asked["info"]["domain"] = origin.clone().into();
+            asked["info"]["uri"] = format!("http://{origin}/v1/me").into();
+            let required =
+                json!({ "x402Version": 2, "accepts": [], "extensions": { "sign-in-with-x": asked } });
+            let required = STANDARD.encode(required.to_string());
+            let answer = format!(
+                "HTTP/1.1 402 Payment Required\r\nPAYMENT-REQUIRED: {required}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_person_signs_in_from_the_command_line() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let purse = Purse::init();
+    purse.replace("policies/registry.yaml", "https://api.example.com", &origin);
+    let sidecar = purse.serve();
+    let url = format!("{origin}/v1/me");
+    let served = server(listener);
+    let done = purse.run(&["sign-in", &url]);
+    assert_eq!((done.status.code(), done.stdout.as_slice()), (Some(0), &b"hello"[..]), "{done:?}");
+    let header = served.join().unwrap();
+    assert_eq!(header["uri"], url.as_str());
+    // What the policies do not let it sign in to is not called a second time.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = format!("http://{}/v1/me", listener.local_addr().unwrap());
+    let _ = server(listener);
+    assert!(purse.exits(3, &["sign-in", &elsewhere]).contains("ENDPOINT_OUT_OF_SCOPE"));
+    let trail = purse.exits(0, &["audit", "tail", "--output", "json"]);
+    assert!(trail.lines().last().unwrap().contains("ENDPOINT_OUT_OF_SCOPE"), "{trail}");
+    drop(sidecar);
 }

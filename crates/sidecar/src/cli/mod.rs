@@ -2,6 +2,7 @@
 
 mod audit;
 mod budget;
+mod call;
 mod check;
 mod client;
 mod clock;
@@ -12,6 +13,7 @@ mod man;
 mod pay;
 mod policy;
 mod serve;
+mod sign_in;
 mod wallet;
 
 use std::path::PathBuf;
@@ -80,6 +82,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Fetch a URL and pay for it if it asks, like curl with a wallet.
     Pay(pay::PayArgs),
+    /// Fetch a URL as the wallet that signs in to it (Sign-In-With-X).
+    SignIn(sign_in::SignInArgs),
     /// Create, import and list wallets; stop and resume them.
     #[command(subcommand)]
     Wallet(wallet::WalletCommand),
@@ -144,6 +148,7 @@ fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args, output),
         Command::Pay(args) => pay::run(args, output),
+        Command::SignIn(args) => sign_in::run(args, output),
         Command::Wallet(command) => wallet::run(command, output),
         Command::Hold(command) => hold::run(command, output),
         Command::Clock(command) => clock::run(command, output),
