@@ -16,7 +16,7 @@ import { approve, costs, mint, peers, permit2Routes, premium, routes } from "./c
 const bought = [...routes, ...permit2Routes.filter(({ sponsored }) => !sponsored)];
 
 // A seller that takes a payment and never settles it.
-const deadbeat = { payee: "0x00000000000000000000000000000000DeaDBeef" };
+const deadbeat = { patience: 3, payee: "0x00000000000000000000000000000000DeaDBeef" };
 
 // The test's own user is both the agent and the operator. Each seller is one service, with its own payee; /premium is
 // in none.
@@ -100,7 +100,7 @@ before(async () => {
       amount: "1000",
       asset: peers.asset,
       payTo: deadbeat.payee,
-      maxTimeoutSeconds: 3,
+      maxTimeoutSeconds: deadbeat.patience,
       extra: { name: "USDC", version: "2" },
     };
     const required = { x402Version: 2, resource: { url: `${deadbeat.url}/` }, accepts: [offer] };
@@ -226,12 +226,29 @@ test("money is freed by the chain alone: never by what the agent claims", { time
   }
 });
 
+test("a payment that was signed is voided before anybody settles it", { timeout: 90_000 }, async () => {
+  deadbeat.patience = 300;
+  const { code, errors } = await run(binary, ["pay", deadbeat.url, ...config]);
+  assert.equal(code, 1, errors);
+  const [{ decision_id, valid_before }] = (await holds()).filter(({ state }) => state === "held");
+  const cancel = ["hold", "cancel", decision_id, "--reason", "never delivered", ...config, "--output", "json"];
+  const { to, calldata } = JSON.parse(await succeeds(...cancel));
+  // Anybody's transaction: the sender is one of the node's own accounts.
+  const [from] = await rpc("eth_accounts");
+  const hash = await rpc("eth_sendTransaction", [{ from, to, data: calldata }]);
+  await until(async () => (await rpc("eth_getTransactionReceipt", [hash]))?.status === "0x1", "the token took it");
+  const find = async () => (await holds()).find((hold) => hold.decision_id === decision_id);
+  await until(async () => (await find()).state !== "held", "the chain shows that it is void");
+  assert.equal((await find()).state, "released");
+  assert.ok(Date.now() / 1000 < Number(valid_before), "long before it would have died by itself");
+});
+
 test("the operator sees every payment and denial in the audit trail and the budget", async () => {
   const lines = (await succeeds("audit", "tail", "-n", "100", ...config, "--output", "json")).trim().split("\n");
   const decisions = lines.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "payment");
   const permits = decisions.filter(({ verdict }) => verdict === "permit");
-  assert.equal(decisions.length, (bought.length + 1) * Object.keys(buyers).length + 1);
-  assert.equal(permits.length, bought.length * Object.keys(buyers).length + 1);
+  assert.equal(decisions.length, (bought.length + 1) * Object.keys(buyers).length + 2);
+  assert.equal(permits.length, bought.length * Object.keys(buyers).length + 2);
   const budgets = JSON.parse(await succeeds("budget", "show", ...config, "--output", "json"));
   const day = budgets.find(({ scope, window }) => scope === "workflow" && window === "day");
   const spent = bought.reduce((sum, { price }) => sum + price, 0n) * BigInt(Object.keys(buyers).length);
@@ -246,6 +263,14 @@ test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, async () => {
 });
 
 test("the audit trail verifies", () => succeeds("audit", "verify", ...config));
+
+async function rpc(method, params = []) {
+  const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+  const response = await fetch(peers.rpc, { method: "POST", headers: { "content-type": "application/json" }, body });
+  const { result, error } = await response.json();
+  assert.equal(error, undefined);
+  return result;
+}
 
 async function holds() {
   return JSON.parse(await succeeds("hold", "list", ...config, "--output", "json"));

@@ -39,10 +39,10 @@ pub use balance::{Balance, BalanceFacts, Balances};
 pub use chain::{ChainId, ChainIdError};
 pub use clock::{ClockMark, ClockTolerance, ClockTrust};
 pub use decision::{
-    Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Caller, Claim, Decision, Denial, DenyCode,
-    Entry, Evidence, Fate, HoldState, IdentitySource, LifecycleDecision, Measure, Mode, NearLimit,
-    Observation, OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent,
-    SignInOutcome, SignInPermit, Signable, Subject, Warning,
+    Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Caller, Cancellation, Claim, Decision,
+    Denial, DenyCode, Entry, Evidence, Fate, HoldState, IdentitySource, LifecycleDecision, Measure, Mode,
+    NearLimit, Observation, OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision,
+    SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

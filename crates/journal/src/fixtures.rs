@@ -175,6 +175,7 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
             reason: "incident 42 – \u{1f9ef}".to_owned(),
         },
         denial: None,
+        cancellation: None,
         policies: vec![policy("revokers")],
         bundle: Digest([0xbb; 32]),
     }))

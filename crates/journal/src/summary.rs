@@ -120,9 +120,11 @@ impl Summary {
             Signable::Payment(intent) => ("payment", self.intent(intent)),
             Signable::SignIn(intent) => ("sign-in", self.sign_in_intent(intent)),
             Signable::Allowance(intent, _) => ("allowance", self.intent(intent)),
+            // A reissue is never one.
+            Signable::Cancellation(_) => ("cancellation", self),
         };
         let message = match what {
-            Signable::Payment(_) | Signable::SignIn(_) => {
+            Signable::Payment(_) | Signable::SignIn(_) | Signable::Cancellation(_) => {
                 format!("the {noun} of record {original_seq}, handed out again")
             }
             Signable::Allowance(..) => format!("an allowance for the payment of record {original_seq}"),
@@ -179,7 +181,7 @@ impl Summary {
     }
 
     fn lifecycle(self, lifecycle: &LifecycleDecision) -> Self {
-        let LifecycleDecision { at: _, act, denial, policies, bundle } = lifecycle;
+        let LifecycleDecision { at: _, act, denial, cancellation: _, policies, bundle } = lifecycle;
         let (kind, subject) = (act.subject.kind(), act.subject.to_string());
         let what = match (act.verb, act.hold) {
             (ActVerb::Suspend, _) => format!("suspended {kind} `{subject}`"),
@@ -188,6 +190,12 @@ impl Summary {
                 format!("released the money of record {} of {kind} `{subject}`", hold.unwrap_or_default())
             }
             (ActVerb::AcceptClock, _) => "accepted the clock".to_owned(),
+            (ActVerb::Cancel, hold) => {
+                format!(
+                    "signed what voids the payment of record {} of {kind} `{subject}`",
+                    hold.unwrap_or_default()
+                )
+            }
         };
         let message = format!("operator `{}` {what}: {}", act.operator, act.reason);
         let base =

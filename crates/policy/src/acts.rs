@@ -14,8 +14,9 @@ use crate::vocabulary::{Pairs, action, pair, text, unjudgeable};
 
 /// Everything an operator's act is judged with.
 pub(crate) struct Acts {
-    /// Guardrails alone: no policy of a team, careful or careless, stands between an operator and the stop.
+    // Guardrails alone: no policy of a team, careful or careless, stands between an operator and the stop.
     suspend: Selection,
+    cancel: Selection,
     // Guardrails and the teams' policies.
     resume: Selection,
     release: Selection,
@@ -29,6 +30,7 @@ impl Acts {
         let all = |verb| Selection::new(always(verb).chain(team.iter().filter(about(verb))));
         Ok(Self {
             suspend: Selection::new(always(ActVerb::Suspend))?,
+            cancel: Selection::new(always(ActVerb::Cancel))?,
             resume: all(ActVerb::Resume)?,
             release: all(ActVerb::Release)?,
             accept_clock: all(ActVerb::AcceptClock)?,
@@ -40,6 +42,7 @@ impl Acts {
         let Act { operator, source, verb, subject, hold: _, reason } = act;
         let selection = match verb {
             ActVerb::Suspend => &self.suspend,
+            ActVerb::Cancel => &self.cancel,
             ActVerb::Resume => &self.resume,
             ActVerb::Release => &self.release,
             ActVerb::AcceptClock => &self.accept_clock,

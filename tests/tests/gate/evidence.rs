@@ -2,12 +2,13 @@
 
 use pursekeeper_core::gate::{Ask, EvidenceAsk, ReportAsk};
 use pursekeeper_core::{
-    ActVerb, Address, AgentName, Amount, AssetId, Balance, CLAIMS_PER_HOLD_MAX, Caller, ChainId, Claim,
-    EvmAddress, Fate, IdentitySource, NearLimit, Observation, Subject, UnixSeconds, Usd, Warning, Window,
+    ActVerb, Address, AgentName, Amount, AssetId, Balance, CLAIMS_PER_HOLD_MAX, Caller, Cancellation,
+    ChainId, Claim, EvmAddress, Fate, IdentitySource, Mode, NearLimit, Observation, Signable, Signature,
+    Subject, UnixSeconds, Usd, Warning, Window,
 };
-use pursekeeper_tests::USDC;
+use pursekeeper_tests::{Offer, USDC};
 
-use crate::fixture::{Fixture, WALLET, act, authorized, evm, intent, pay, signed};
+use crate::fixture::{Fixture, WALLET, act, ask, authorized, evm, intent, pay, signed};
 
 fn evidence(hold: u64, fate: Fate) -> Ask {
     let network = ChainId::parse("eip155:84532").unwrap();
@@ -152,4 +153,50 @@ fn a_limit_that_is_near_is_said_and_nothing_is_refused() {
     assert_eq!(warned(&mut fixture, pay("b", "1")), near);
     let recorded = fixture.gate.journal().entries[1].binding_permit().unwrap();
     assert!(matches!(recorded.warnings[0].limit, NearLimit::Ceiling { window: Window::Day, .. }));
+}
+
+fn cancel(hold: u64, wallet: Address) -> Ask {
+    let mut ask = act("alice", ActVerb::Cancel, Subject::Wallet(wallet));
+    ask.act.hold = Some(hold);
+    Ask::Lifecycle(ask)
+}
+
+#[test]
+fn a_cancellation_voids_that_payment_and_frees_nothing_by_itself() {
+    let mut fixture = Fixture::new();
+    let paid = authorized(fixture.one(pay("a", "10000")));
+    // Whoever stops a wallet voids what it handed out.
+    let wallet = Subject::Wallet(evm(WALLET));
+    fixture.check(vec![Ask::Lifecycle(act("alice", ActVerb::Suspend, wallet.clone()))], &["OK"]);
+    let right = authorized(fixture.one(cancel(1, evm(WALLET))));
+    let Signable::Cancellation(cancellation) = right.what() else { panic!("{right:?}") };
+    assert_eq!(cancellation, &Cancellation::of(intent(&paid)).unwrap());
+    assert_eq!((cancellation.nonce, cancellation.domain), (intent(&paid).nonce, intent(&paid).domain));
+    assert!(right.what().subjects().is_empty(), "a stopped wallet can still void");
+    let calldata = cancellation.calldata(Signature::Evm([0x1b; 65]));
+    assert_eq!((calldata.len(), &calldata[..4]), (4 + 5 * 32, &[0x5a, 0x04, 0x9a, 0x70][..]));
+    assert_eq!(calldata[36..68], cancellation.nonce);
+    assert!(signed(*right).payload().is_none());
+    fixture.check(vec![Ask::Lifecycle(act("alice", ActVerb::Resume, wallet))], &["OK"]);
+    fixture.check(vec![pay("b", "1")], &["CEILING_EXCEEDED"]);
+    let refused = [
+        cancel(7, evm(WALLET)),
+        cancel(1, evm(USDC)),
+        Ask::Lifecycle(act("mallory", ActVerb::Cancel, Subject::Wallet(evm(WALLET)))),
+    ];
+    for (ask, code) in refused.into_iter().zip(["HOLD_UNKNOWN", "HOLD_UNKNOWN", "OPERATOR_NOT_ALLOWED"]) {
+        fixture.check(vec![ask], &[code]);
+    }
+    fixture.check(vec![evidence(1, Fate::Dead), cancel(1, evm(WALLET))], &["OK", "HOLD_UNKNOWN"]);
+}
+
+#[test]
+fn what_only_the_wallet_itself_could_void_is_not_cancelled() {
+    let mut fixture = Fixture::new();
+    let extra = serde_json::json!({ "assetTransferMethod": "permit2" });
+    let offer = Offer { extra, ..Offer::default() };
+    fixture.check(
+        vec![ask("a", Mode::Enforce, &[offer]), cancel(1, evm(WALLET))],
+        &["OK", "HOLD_NOT_CANCELLABLE"],
+    );
 }

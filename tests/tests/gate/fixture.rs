@@ -284,6 +284,6 @@ pub(crate) fn authorized(answer: Answer) -> Box<Authorized> {
 pub(crate) fn intent(right: &Authorized) -> &Intent {
     match right.what() {
         Signable::Payment(intent) => intent,
-        Signable::SignIn(_) | Signable::Allowance(..) => panic!("{right:?}"),
+        Signable::SignIn(_) | Signable::Allowance(..) | Signable::Cancellation(_) => panic!("{right:?}"),
     }
 }

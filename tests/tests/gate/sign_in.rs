@@ -28,9 +28,10 @@ fn plain(id: &str) -> Ask {
 }
 
 fn text(answer: Answer) -> String {
-    match authorized(answer).what() {
+    let right = authorized(answer);
+    match right.what() {
         Signable::SignIn(intent) => intent.message.text().to_owned(),
-        Signable::Payment(intent) | Signable::Allowance(intent, _) => panic!("{intent:?}"),
+        Signable::Payment(_) | Signable::Allowance(..) | Signable::Cancellation(_) => panic!("{right:?}"),
     }
 }
 

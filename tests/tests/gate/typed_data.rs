@@ -140,8 +140,8 @@ fn the_apps_validity_is_within_our_cap_or_nothing_is_signed() {
         ("/message/validAfter", NOW - 600, "OK"),
     ];
     let through_permit2 = [
-        ("/message/deadline", NOW + permit2_validity_secs_max - 1, "OK"),
-        ("/message/deadline", NOW + permit2_validity_secs_max, "VALIDITY_REFUSED"),
+        ("/message/deadline", NOW + permit2_validity_secs_max, "OK"),
+        ("/message/deadline", NOW + permit2_validity_secs_max + 1, "VALIDITY_REFUSED"),
         ("/message/deadline", NOW, "OK"),
         ("/message/deadline", NOW - 1, "VALIDITY_REFUSED"),
         ("/message/deadline", u64::MAX, "VALIDITY_REFUSED"),

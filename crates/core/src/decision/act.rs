@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Denial, IdentitySource, PolicyRef};
+use super::{Cancellation, Denial, IdentitySource, PolicyRef};
 use crate::{Address, AgentName, Digest, Moment, OperatorName, ServiceName, Status, WorkflowName};
 
 /// What [`Subject::Sidecar`] is called.
@@ -59,11 +59,13 @@ pub enum ActVerb {
     Release,
     /// Confirm that the wall clock is right although it jumped ahead.
     AcceptClock,
+    /// Void a signature that was handed out.
+    Cancel,
 }
 
 impl ActVerb {
     /// Every verb.
-    pub const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::Release, Self::AcceptClock];
+    pub const ALL: [Self; 5] = [Self::Suspend, Self::Resume, Self::Release, Self::AcceptClock, Self::Cancel];
 
     /// The word used in records and answers.
     #[must_use]
@@ -73,6 +75,7 @@ impl ActVerb {
             Self::Resume => "resume",
             Self::Release => "release",
             Self::AcceptClock => "accept-clock",
+            Self::Cancel => "cancel",
         }
     }
 
@@ -88,7 +91,7 @@ impl ActVerb {
         match self {
             Self::Suspend => Some(Status::Suspended),
             Self::Resume => Some(Status::Active),
-            Self::Release | Self::AcceptClock => None,
+            Self::Release | Self::AcceptClock | Self::Cancel => None,
         }
     }
 }
@@ -102,9 +105,9 @@ pub struct Act {
     pub source: IdentitySource,
     /// What.
     pub verb: ActVerb,
-    /// To whom. The wallet, for [`ActVerb::Release`].
+    /// To whom. The wallet, for [`ActVerb::Release`] and [`ActVerb::Cancel`].
     pub subject: Subject,
-    /// The record of the permit whose hold is meant, for [`ActVerb::Release`].
+    /// The record of the permit whose hold is meant, for [`ActVerb::Release`] and [`ActVerb::Cancel`].
     pub hold: Option<u64>,
     /// Why, in their words.
     pub reason: String,
@@ -119,6 +122,8 @@ pub struct LifecycleDecision {
     pub act: Act,
     /// The refusal, or nothing when it was done.
     pub denial: Option<Denial>,
+    /// What is signed then, for [`ActVerb::Cancel`].
+    pub cancellation: Option<Cancellation>,
     /// The policies that permit it.
     pub policies: Vec<PolicyRef>,
     /// The governance bundle that judged.

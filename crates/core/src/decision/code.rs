@@ -65,6 +65,8 @@ deny_codes! {
     HoldUnknown = "HOLD_UNKNOWN", "list the holds with `pursekeeper hold list`";
     /// The signature can still be settled.
     HoldAlive = "HOLD_ALIVE", "wait until the signature is dead: only then can its money be free";
+    /// A signature that only a transaction of the wallet itself could void.
+    HoldNotCancellable = "HOLD_NOT_CANCELLABLE", "wait until the signature is dead: a payment through Permit2 lives at most `permit2_validity_secs_max`";
     /// The policies do not let this operator do this.
     OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `revokers` or `owner`";
     /// A payment scheme we do not sign.

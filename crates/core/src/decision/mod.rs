@@ -1,12 +1,14 @@
 //! What the gate answers, and everything that is recorded.
 
 mod act;
+mod cancellation;
 mod code;
 mod evidence;
 mod sign_in;
 mod warning;
 
 pub use act::{Act, ActVerb, LifecycleDecision, Subject};
+pub use cancellation::Cancellation;
 pub use code::DenyCode;
 pub use evidence::{
     CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Claim, Evidence, Fate, HoldState, Observation, Report,

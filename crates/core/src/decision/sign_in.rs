@@ -1,6 +1,6 @@
 //! What the gate answers to a request to sign in.
 
-use super::{Asked, Denial, PolicyRef};
+use super::{Asked, Cancellation, Denial, PolicyRef};
 use crate::siwx::SignIn;
 use crate::{
     Address, AgentName, Allowance, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, Subject,
@@ -37,6 +37,8 @@ pub enum Signable {
     SignIn(SignInIntent),
     /// The allowance for a payment that an app built itself, and which is signed already.
     Allowance(Intent, Allowance),
+    /// What voids a payment.
+    Cancellation(Cancellation),
 }
 
 /// A permit to sign in.
@@ -101,6 +103,7 @@ impl Signable {
             Self::Payment(intent) => intent.digest(),
             Self::SignIn(intent) => intent.digest(),
             Self::Allowance(intent, allowance) => intent.digest_of(*allowance),
+            Self::Cancellation(cancellation) => cancellation.digest(),
         }
     }
 
@@ -109,7 +112,7 @@ impl Signable {
     pub fn allowance_digest(&self) -> Option<Digest> {
         match self {
             Self::Payment(intent) => intent.allowance.map(|allowance| intent.digest_of(allowance)),
-            Self::SignIn(_) | Self::Allowance(..) => None,
+            Self::SignIn(_) | Self::Allowance(..) | Self::Cancellation(_) => None,
         }
     }
 
@@ -119,6 +122,7 @@ impl Signable {
         match self {
             Self::Payment(intent) | Self::Allowance(intent, _) => intent.wallet_address,
             Self::SignIn(intent) => intent.wallet_address,
+            Self::Cancellation(cancellation) => cancellation.authorizer,
         }
     }
 
@@ -128,15 +132,17 @@ impl Signable {
         match self {
             Self::Payment(intent) | Self::Allowance(intent, _) => &intent.wallet,
             Self::SignIn(intent) => &intent.wallet,
+            Self::Cancellation(cancellation) => &cancellation.wallet,
         }
     }
 
-    /// Everybody who has to be active for this to be handed out.
+    /// Everybody who has to be active for this to be handed out; nobody for what only voids.
     #[must_use]
     pub fn subjects(&self) -> Vec<Subject> {
         match self {
             Self::Payment(intent) | Self::Allowance(intent, _) => intent.subjects(),
             Self::SignIn(intent) => intent.subjects(),
+            Self::Cancellation(_) => Vec::new(),
         }
     }
 }

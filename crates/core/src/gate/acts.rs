@@ -1,8 +1,9 @@
 //! An operator's request, judged inside the transaction that records the answer.
 
-use crate::ports::{LedgerError, Policy, Verdict};
+use crate::ports::{Hold, LedgerError, Policy, Verdict};
 use crate::{
-    Act, ActVerb, ClockTrust, Denial, DenyCode, Entry, HoldState, LifecycleDecision, Moment, Subject,
+    Act, ActVerb, Cancellation, ClockTrust, Denial, DenyCode, Entry, HoldState, LifecycleDecision, Moment,
+    Subject,
 };
 
 use super::LifecycleAsk;
@@ -11,10 +12,14 @@ use super::judge::Court;
 impl<P: Policy> Court<'_, P> {
     /// Judges an operator's act.
     pub(super) fn act(&self, ask: &LifecycleAsk) -> Result<Entry, LedgerError> {
-        let refused = match ask.act.verb {
-            ActVerb::Release => self.not_releasable(&ask.act)?,
-            ActVerb::AcceptClock => self.not_acceptable(),
-            ActVerb::Suspend | ActVerb::Resume => None,
+        let (refused, cancellation) = match ask.act.verb {
+            ActVerb::Release => (self.not_releasable(&ask.act)?, None),
+            ActVerb::AcceptClock => (self.not_acceptable(), None),
+            ActVerb::Cancel => match self.cancellation(&ask.act)? {
+                Ok(cancellation) => (None, Some(cancellation)),
+                Err(denial) => (Some(denial), None),
+            },
+            ActVerb::Suspend | ActVerb::Resume => (None, None),
         };
         let (denial, policies) = match (self.policy.decide_act(&ask.act, self.at.unix_seconds()), refused) {
             (Verdict::Deny(code, policies), _) => (Some(Denial::by_policies(code, policies)), Vec::new()),
@@ -25,6 +30,7 @@ impl<P: Policy> Court<'_, P> {
         Ok(Entry::Lifecycle(Box::new(LifecycleDecision {
             at: if accepted { self.claimed() } else { self.at },
             act: ask.act.clone(),
+            cancellation: cancellation.filter(|_| denial.is_none()),
             denial,
             policies,
             bundle: self.policy.digest(),
@@ -36,22 +42,39 @@ impl<P: Policy> Court<'_, P> {
         self.around.at
     }
 
-    /// Why the money of a hold cannot be released. A signature that is alive can still be settled, whoever says so.
-    fn not_releasable(&self, act: &Act) -> Result<Option<Denial>, LedgerError> {
-        let unknown = |what: &str| Some(Denial::rule(DenyCode::HoldUnknown, what));
-        let Some(seq) = act.hold else { return Ok(unknown("no hold is named")) };
-        let Some(hold) = self.ledger.hold(seq)? else { return Ok(unknown("no such hold")) };
+    /// The money an act is about, which must be held, by the wallet that is named.
+    fn held(&self, act: &Act) -> Result<Result<Hold, Denial>, LedgerError> {
+        let unknown = |what: &str| Ok(Err(Denial::rule(DenyCode::HoldUnknown, what)));
+        let Some(seq) = act.hold else { return unknown("no hold is named") };
+        let Some(hold) = self.ledger.hold(seq)? else { return unknown("no such hold") };
         if act.subject != Subject::Wallet(hold.permit.intent.wallet_address) {
-            return Ok(unknown("the hold is another wallet's"));
+            return unknown("the hold is another wallet's");
         }
         if hold.state != HoldState::Held {
-            return Ok(unknown("the hold is resolved already"));
+            return unknown("the hold is resolved already");
         }
+        Ok(Ok(hold))
+    }
+
+    /// Why the money of a hold cannot be released. A signature that is alive can still be settled, whoever says so.
+    fn not_releasable(&self, act: &Act) -> Result<Option<Denial>, LedgerError> {
+        let hold = match self.held(act)? {
+            Ok(hold) => hold,
+            Err(denial) => return Ok(Some(denial)),
+        };
         if self.at.unix_seconds() <= hold.permit.held_until {
             let what = format!("the signature can be settled until {}", hold.permit.held_until);
             return Ok(Some(Denial::rule(DenyCode::HoldAlive, what)));
         }
         Ok(None)
+    }
+
+    /// What voids the signature of a hold. The hold stays until a chain says that it was handed in before the payment was.
+    fn cancellation(&self, act: &Act) -> Result<Result<Cancellation, Denial>, LedgerError> {
+        let not_cancellable =
+            || Denial::rule(DenyCode::HoldNotCancellable, "Permit2 takes no signature that voids another");
+        let held = self.held(act)?;
+        Ok(held.and_then(|hold| Cancellation::of(&hold.permit.intent).ok_or_else(not_cancellable)))
     }
 
     /// A clock that is behind cannot be confirmed: what was spent would look younger than it is.

@@ -142,7 +142,7 @@ impl Signed {
                 let offered = intent.offered()?;
                 Some(Payload::new(intent, offered, self.signature, self.allowance))
             }
-            Signable::SignIn(_) | Signable::Allowance(..) => None,
+            Signable::SignIn(_) | Signable::Allowance(..) | Signable::Cancellation(_) => None,
         }
     }
 }

@@ -245,9 +245,13 @@ fn answer(recorded: Recorded) -> Answer {
             let original = DecisionId { seq: reissue.original_seq, ..decision_id };
             Answer::Authorized(Box::new(Authorized::new(reissue.what, Vec::new(), original)))
         }
-        Entry::Lifecycle(lifecycle) => match lifecycle.denial {
-            Some(denial) => Answer::Denied { decision_id, denial, offers: Vec::new() },
-            None => Answer::Acted {
+        Entry::Lifecycle(lifecycle) => match (lifecycle.denial, lifecycle.cancellation) {
+            (Some(denial), _) => Answer::Denied { decision_id, denial, offers: Vec::new() },
+            (None, Some(cancellation)) => {
+                let what = Signable::Cancellation(cancellation);
+                Answer::Authorized(Box::new(Authorized::new(what, Vec::new(), decision_id)))
+            }
+            (None, None) => Answer::Acted {
                 decision_id,
                 status: lifecycle.act.verb.status(),
                 subject: lifecycle.act.subject,

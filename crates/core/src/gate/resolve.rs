@@ -116,7 +116,12 @@ impl Resolver<'_> {
         if let Some((name, version)) = asset_domain {
             refuse_other_names(asset, (Some(name.as_str()), Some(version.as_str())))?;
         }
-        let latest = self.now.plus(self.settings.validity_secs_max(terms.method));
+        // Permit2 takes the signature in the second of its deadline too, an EIP-3009 token only before its end.
+        let last = match terms.method {
+            TransferMethod::Eip3009 => 0,
+            TransferMethod::Permit2 => 1,
+        };
+        let latest = self.now.plus(self.settings.validity_secs_max(terms.method)).plus(last);
         if *valid_after > self.now || *valid_before <= self.now || *valid_before > latest {
             let what = format!("the signature would be valid from {valid_after} to {valid_before}");
             return Err(Denial::rule(DenyCode::ValidityRefused, what));

@@ -6,9 +6,9 @@ use pursekeeper_core as core;
 use pursekeeper_core::{siwx, x402};
 
 use super::{
-    Act, Adopted, Allowance, Asked, Asset, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent,
-    Kind, Labels, Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject, Terms, Time,
-    VERSION, Verdict, Warning,
+    Act, Adopted, Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Genesis, Hex,
+    Int, Intent, Kind, Labels, Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject,
+    Terms, Time, VERSION, Verdict, Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -44,6 +44,7 @@ impl<'a> Record<'a> {
             adopted: None,
             asked: None,
             bundle: None,
+            cancellation: None,
             counted_until: None,
             denial: None,
             evidence: None,
@@ -109,6 +110,8 @@ impl<'a> Record<'a> {
                 let allowance = Some(Allowance::of(allowance));
                 (Some(Intent { allowance, ..Intent::of(intent) }), None)
             }
+            // A reissue is never one: it would be written as what cannot be read again.
+            core::Signable::Cancellation(_) => (None, None),
         };
         Self {
             asked: Some(Asked::of(asked)),
@@ -123,10 +126,12 @@ impl<'a> Record<'a> {
     }
 
     fn of_lifecycle(seq: u64, lifecycle: &'a core::LifecycleDecision) -> Self {
-        let core::LifecycleDecision { at, act, denial, policies: permitting, bundle } = lifecycle;
+        let core::LifecycleDecision { at, act, denial, cancellation, policies: permitting, bundle } =
+            lifecycle;
         Self {
             act: Some(Act::of(act)),
             bundle: Some(Hex(bundle.0)),
+            cancellation: cancellation.as_ref().map(Cancellation::of),
             denial: denial.as_ref().map(Denial::of),
             policies: Some(policies(permitting)),
             verdict: Some(if denial.is_some() { Verdict::Deny } else { Verdict::Permit }),
@@ -445,6 +450,20 @@ impl<'a> Intent<'a> {
                 resource: resource.as_deref().map(Into::into),
                 ..base
             },
+        }
+    }
+}
+
+impl<'a> Cancellation<'a> {
+    fn of(cancellation: &'a core::Cancellation) -> Self {
+        let core::Cancellation { wallet, authorizer, asset, domain, nonce } = cancellation;
+        let core::AssetId { network, address: token } = asset;
+        Self {
+            asset: Asset { address: address_text(*token).into(), network: network.to_string().into() },
+            domain: Hex(domain.0),
+            nonce: Hex(*nonce),
+            wallet: wallet.as_str().into(),
+            wallet_address: address_text(*authorizer).into(),
         }
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct Record<'a> {
     asked: Option<Asked<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bundle: Option<Hex<32>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    cancellation: Option<Cancellation<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     counted_until: Option<Int>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -374,6 +376,20 @@ struct Intent<'a> {
     wallet_address: Cow<'a, str>,
     #[serde(borrow)]
     workflow: Cow<'a, str>,
+}
+
+/// What voids a payment.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cancellation<'a> {
+    #[serde(borrow)]
+    asset: Asset<'a>,
+    domain: Hex<32>,
+    nonce: Hex<32>,
+    #[serde(borrow)]
+    wallet: Cow<'a, str>,
+    #[serde(borrow)]
+    wallet_address: Cow<'a, str>,
 }
 
 /// The EIP-2612 permit that goes with a payment.

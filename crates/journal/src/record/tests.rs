@@ -392,10 +392,11 @@ fn lifecycle() -> impl Strategy<Value = Entry> {
             reason,
         },
     );
-    (at(), act, prop::option::of(denial()), policies(), any::<[u8; 32]>()).prop_map(
-        |(at, act, denial, policies, bundle)| {
+    let cancellation = prop::option::of(intent()).prop_map(|intent| core::Cancellation::of(&intent?));
+    (at(), act, prop::option::of(denial()), cancellation, policies(), any::<[u8; 32]>()).prop_map(
+        |(at, act, denial, cancellation, policies, bundle)| {
             let bundle = Digest(bundle);
-            Entry::Lifecycle(Box::new(LifecycleDecision { at, act, denial, policies, bundle }))
+            Entry::Lifecycle(Box::new(LifecycleDecision { at, act, denial, cancellation, policies, bundle }))
         },
     )
 }

@@ -50,7 +50,8 @@ fn only_those_who_answer_for_a_subject_act_on_it() {
     ];
     let bundle = bundle(&[]);
     for (operator, subject, denied, id) in table {
-        for verb in [ActVerb::Suspend, ActVerb::Resume] {
+        let cancels = matches!(subject, Subject::Wallet(_)).then_some(ActVerb::Cancel);
+        for verb in [ActVerb::Suspend, ActVerb::Resume].into_iter().chain(cancels) {
             check(&bundle, verb, operator, subject, denied, id);
         }
     }
@@ -82,7 +83,7 @@ fn money_is_released_by_its_owners_and_the_clock_confirmed_by_the_sidecars() {
 }
 
 #[test]
-fn a_team_narrows_who_resumes_and_never_who_suspends() {
+fn a_team_narrows_who_resumes_and_never_who_suspends_or_voids() {
     let text = r#"
         @id("treasury.only") @reason("only treasury resumes")
         forbid (principal, action == Pursekeeper::Action::"Resume", resource)
@@ -95,6 +96,7 @@ fn a_team_narrows_who_resumes_and_never_who_suspends() {
     let wallet = Subject::Wallet(evm(MAIN));
     let bundle = bundle(&[("t.cedar", text)]);
     check(&bundle, ActVerb::Suspend, "bob", &wallet, None, "base.govern");
+    check(&bundle, ActVerb::Cancel, "bob", &wallet, None, "base.govern");
     let verdict = bundle.decide_act(&act(ActVerb::Resume, "bob", wallet), UnixSeconds(NOON));
     let expected = (Some(DenyCode::PolicyError), vec!["broken.all", "stop.all", "treasury.only"]);
     assert_eq!(answer(&verdict), expected);

@@ -14,6 +14,8 @@ pub(super) enum HoldCommand {
     List(ListArgs),
     /// Free the money of a signature that is dead and was not settled. You answer for that: look at the chain first.
     Release(ReleaseArgs),
+    /// Void a payment that was signed and not settled yet: print the transaction that does, for anybody to send.
+    Cancel(CancelArgs),
 }
 
 #[derive(Debug, Args)]
@@ -55,10 +57,29 @@ pub(super) struct ReleaseArgs {
     config: ConfigArg,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The transaction goes to the token and needs gas from any account, not from the wallet. Whoever is first wins: the payment
+or its cancellation. Once `chains` sees the cancellation, the money is free.
+
+Examples:
+  pursekeeper hold cancel 01c5f0…-42 --reason \"wrong order\"
+  pursekeeper hold cancel 01c5f0…-42 --reason \"wrong order\" --output json | jq -r .calldata")]
+pub(super) struct CancelArgs {
+    /// The decision that signed, as `hold list` shows it.
+    decision: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
 pub(super) fn run(command: HoldCommand, output: Output) -> anyhow::Result<Exit> {
     match command {
         HoldCommand::List(args) => list(&args, output),
         HoldCommand::Release(args) => release(args, output),
+        HoldCommand::Cancel(args) => cancel(args, output),
     }
 }
 
@@ -145,4 +166,38 @@ fn release(args: ReleaseArgs, output: Output) -> anyhow::Result<Exit> {
         client::answer(governance.release_hold(request).await)
     })?;
     client::show_act(response, &format!("the money of {decision} is free"), output)
+}
+
+fn cancel(args: CancelArgs, output: Output) -> anyhow::Result<Exit> {
+    use v1::cancel_payment_response::Result as Outcome;
+    let CancelArgs { decision: decision_id, reason, config } = args;
+    let answer = block_on(async {
+        let mut governance = Governance::new(client::operators(&config.config).await?);
+        client::answer(governance.cancel_payment(v1::CancelPaymentRequest { decision_id, reason }).await)
+    })?;
+    let cancellation = match answer.result {
+        Some(Outcome::Cancellation(cancellation)) => cancellation,
+        Some(Outcome::Denied(denied)) => {
+            client::show_refusal(&denied, output)?;
+            return Ok(Exit::Denied);
+        }
+        None => anyhow::bail!("the sidecar gave an empty answer"),
+    };
+    let v1::Cancellation { decision_id, network, asset, calldata, authorizer, nonce, signature } =
+        cancellation;
+    let calldata = format!("0x{}", hex::encode(calldata));
+    if output.is_json() {
+        output.json(&json!({
+            "decision_id": decision_id, "network": network, "to": asset, "calldata": calldata,
+            "authorizer": authorizer, "nonce": nonce, "signature": signature,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    output
+        .line(&format!("send this on {network} from any account that has gas (decision {decision_id}):"))?;
+    output.line(&format!("  to    {asset}"))?;
+    output.line(&format!("  data  {calldata}"))?;
+    output
+        .line(&output.paint(Tone::Faint, "the money stays bound until the chain shows that it was first"))?;
+    Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pursekeeper_api::v1;
 use pursekeeper_core::gate::{
-    AllowanceAsk, Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk, TypedDataAsk,
+    AllowanceAsk, Ask, LABEL_LEN_MAX, LABELS_MAX, PaymentAsk, REASON_LEN_MAX, SignInAsk, Signed, TypedDataAsk,
 };
 use pursekeeper_core::ports::{Hold, Nothing};
 use pursekeeper_core::registry::Registry;
@@ -13,10 +13,11 @@ use pursekeeper_core::siwx::{AGE_SECS_MAX, SignInChallenge};
 use pursekeeper_core::typed_data::{self, TypedData};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, Caller, ChainId, Claim, DecisionId,
-    Denial, Endpoint, HoldState, JournalId, Mode, OfferVerdict, Permit, PolicyRef, RequestId, ServiceName,
-    Subject, UnixSeconds, WalletName, WorkflowName,
+    Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, Caller, Cancellation, ChainId, Claim,
+    DecisionId, Denial, Endpoint, HoldState, JournalId, Mode, OfferVerdict, Permit, PolicyRef, RequestId,
+    ServiceName, Signable, Subject, UnixSeconds, WalletName, WorkflowName,
 };
+use pursekeeper_custody::CustodyError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -208,6 +209,26 @@ pub(super) fn nothing(nothing: Nothing) -> Status {
         }
         Nothing::HoldResolved => fault(Code::FailedPrecondition, "HOLD_RESOLVED", "the hold is resolved"),
     }
+}
+
+/// Why there is no signature although there was a permit.
+pub(super) fn unsigned(error: &CustodyError) -> Status {
+    fault(Code::Unavailable, "SIGNING_FAILED", error)
+}
+
+/// What voids a payment, as it is answered; nothing when something else was signed.
+pub(super) fn cancellation(signed: &Signed) -> Option<v1::Cancellation> {
+    let Signable::Cancellation(cancellation) = signed.what() else { return None };
+    let Cancellation { wallet: _, authorizer, asset, domain: _, nonce } = cancellation;
+    Some(v1::Cancellation {
+        decision_id: signed.decision_id().to_string(),
+        network: asset.network.to_string(),
+        asset: asset.address.to_string(),
+        calldata: cancellation.calldata(signed.signature()),
+        authorizer: authorizer.to_string(),
+        nonce: format!("0x{}", hex::encode(nonce)),
+        signature: signed.signature().to_string(),
+    })
 }
 
 /// Money bound by a signature, as it is listed.

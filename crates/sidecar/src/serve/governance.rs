@@ -5,9 +5,10 @@ use std::sync::Arc;
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::governance_server::Governance;
 use pursekeeper_core::gate::{Answer, Ask, LifecycleAsk};
-use pursekeeper_core::ports::Policy as _;
+use pursekeeper_core::ports::{Custody as _, Policy as _};
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::{Act, ActVerb, IdentitySource, OperatorName, Status as Standing, Subject};
+use pursekeeper_custody::LocalCustody;
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
@@ -22,6 +23,7 @@ use crate::turnstile::Fault;
 /// Serves operators.
 pub(super) struct GovernanceService {
     gatehouse: Arc<Gatehouse>,
+    custody: Arc<LocalCustody>,
     identities: Identities,
     holds: Ledger,
     chains: Chains,
@@ -31,6 +33,7 @@ impl GovernanceService {
     pub(super) fn new(sidecar: &Sidecar) -> Self {
         Self {
             gatehouse: sidecar.gatehouse.clone(),
+            custody: sidecar.custody.clone(),
             identities: sidecar.identities,
             holds: Ledger::new(&sidecar.config.journal),
             chains: sidecar.chains.clone(),
@@ -151,6 +154,36 @@ impl Governance for GovernanceService {
         let subject = Subject::Wallet(hold.permit.intent.wallet_address);
         let verb = ActVerb::Release;
         self.pass(Act { operator, source, verb, subject, hold: Some(hold.seq), reason }).await
+    }
+
+    async fn cancel_payment(
+        &self,
+        request: Request<v1::CancelPaymentRequest>,
+    ) -> Result<Response<v1::CancelPaymentResponse>, Status> {
+        use v1::cancel_payment_response::Result as Outcome;
+        let (operator, source) = self.operator(&request)?;
+        let v1::CancelPaymentRequest { decision_id, reason } = request.into_inner();
+        let reason = convert::reason(reason)?;
+        let hold = self.holds.get(&decision_id).await?;
+        let subject = Subject::Wallet(hold.permit.intent.wallet_address);
+        warn!(%operator, verb = ActVerb::Cancel.as_str(), %subject, hold = hold.seq, "operator acts");
+        let act = Act { operator, source, verb: ActVerb::Cancel, subject, hold: Some(hold.seq), reason };
+        let answer = self.gatehouse.pass(Ask::Lifecycle(LifecycleAsk { act })).await;
+        let outcome = match answer.map_err(|fault| convert::unanswered(&fault))? {
+            Answer::Authorized(right) => {
+                let signed = self.custody.sign(*right).map_err(|error| convert::unsigned(&error))?;
+                Outcome::Cancellation(convert::cancellation(&signed).ok_or_else(mixed_up)?)
+            }
+            Answer::Denied { decision_id, denial, offers } => {
+                Outcome::Denied(convert::denied(decision_id, denial, offers))
+            }
+            Answer::WouldSign { .. }
+            | Answer::Acted { .. }
+            | Answer::Reported { .. }
+            | Answer::Resolved { .. }
+            | Answer::Nothing(_) => return Err(mixed_up()),
+        };
+        Ok(Response::new(v1::CancelPaymentResponse { result: Some(outcome) }))
     }
 
     async fn accept_clock(

@@ -73,8 +73,7 @@ impl SignerService {
         pack: impl FnOnce(&Signed) -> Result<T, Status>,
     ) -> Result<Option<T>, Status> {
         let Some(_clearance) = self.gatehouse.standing().clear(right.what()) else { return Ok(None) };
-        let signed =
-            self.custody.sign(right).map_err(|error| fault(Code::Unavailable, "SIGNING_FAILED", error))?;
+        let signed = self.custody.sign(right).map_err(|error| convert::unsigned(&error))?;
         pack(&signed).map(Some)
     }
 

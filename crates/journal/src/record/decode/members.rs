@@ -8,8 +8,8 @@ use pursekeeper_core::{UnixSeconds, siwx, x402};
 
 use super::super::encode::BALANCE;
 use super::super::{
-    Act, Allowance, Asked, Caller, Denial, Endpoint, Evidence, Hex, Int, Intent, Message, Offer, Report,
-    Resolution, SignIn, Source, Subject, Terms, Warning,
+    Act, Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Int, Intent,
+    Message, Offer, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
 
@@ -276,6 +276,28 @@ fn demand(
     }
 }
 
+impl Cancellation<'_> {
+    pub(super) fn decode(self) -> Found<core::Cancellation> {
+        let Self { asset, domain, nonce, wallet, wallet_address } = self;
+        Ok(core::Cancellation {
+            wallet: read("wallet", core::WalletName::parse(&wallet))?,
+            authorizer: address("wallet_address", &wallet_address)?,
+            asset: asset.decode()?,
+            domain: digest(domain),
+            nonce: nonce.0,
+        })
+    }
+}
+
+impl Asset<'_> {
+    fn decode(self) -> Found<core::AssetId> {
+        Ok(core::AssetId {
+            network: read("network", core::ChainId::parse(&self.network))?,
+            address: address("asset", &self.address)?,
+        })
+    }
+}
+
 impl Allowance<'_> {
     fn decode(self) -> Found<core::Allowance> {
         let Self { domain, nonce } = self;
@@ -294,10 +316,7 @@ impl Terms<'_> {
         Ok(x402::Terms {
             scheme,
             method: known("method", &method, core::TransferMethod::parse(&method))?,
-            asset: core::AssetId {
-                network: read("network", core::ChainId::parse(&asset.network))?,
-                address: address("asset", &asset.address)?,
-            },
+            asset: asset.decode()?,
             payee: address("payee", &payee)?,
             amount: read("amount", core::Amount::parse(&amount))?,
         })

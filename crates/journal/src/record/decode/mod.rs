@@ -9,7 +9,10 @@ use std::fmt;
 use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds};
 
-use super::{Denial, Hex, Int, Intent, Kind, Offer, Policy, Record, SignIn, Time, VERSION, Verdict, Warning};
+use super::{
+    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Policy, Record, SignIn, Time, VERSION, Verdict,
+    Warning,
+};
 use crate::JournalError;
 
 /// A record, understood.
@@ -98,12 +101,13 @@ fn address(member: &str, text: &str) -> Found<core::Address> {
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 18] {
+    fn shape(&self) -> [bool; 19] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
             self.asked.is_some(),
             self.bundle.is_some(),
+            self.cancellation.is_some(),
             self.counted_until.is_some(),
             self.denial.is_some(),
             self.evidence.is_some(),
@@ -142,6 +146,7 @@ impl Record<'_> {
             adopted,
             asked,
             bundle,
+            cancellation,
             counted_until,
             denial,
             evidence,
@@ -205,6 +210,7 @@ impl Record<'_> {
                 at,
                 act: present("act", act)?.decode()?,
                 denial: denial.map(Denial::decode).transpose()?,
+                cancellation: cancellation.map(Cancellation::decode).transpose()?,
                 policies: refs(present("policies", policies)?),
                 bundle: digest(present("bundle", bundle)?),
             })),

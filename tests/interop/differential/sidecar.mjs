@@ -1,0 +1,113 @@
+// The real binary, initialised in a directory of its own and served over its sockets.
+
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import * as grpc from "@grpc/grpc-js";
+import * as protoLoader from "@grpc/proto-loader";
+
+const PROTOS = fileURLToPath(new URL("../../../proto", import.meta.url));
+const CALL_MS_MAX = 10_000;
+
+// The service `Signer` as an agent sees it: each method takes a request and promises the answer.
+export function connect(socket) {
+  const reading = { includeDirs: [PROTOS], keepCase: true, defaults: true, longs: Number };
+  const loaded = protoLoader.loadSync("pursekeeper/v1/signer.proto", reading);
+  const { Signer } = grpc.loadPackageDefinition(loaded).pursekeeper.v1;
+  const options = {
+    // A Unix socket has no host name, and servers refuse the authority that gRPC would make up from its path.
+    "grpc.default_authority": "localhost",
+    "grpc.initial_reconnect_backoff_ms": 20,
+    "grpc.max_reconnect_backoff_ms": 100,
+  };
+  const client = new Signer(`unix:${socket}`, grpc.credentials.createInsecure(), options);
+  const call = (method) => (request) =>
+    promisify(client[method]).bind(client)(request, { deadline: Date.now() + CALL_MS_MAX });
+  return {
+    signPayment: call("SignPayment"),
+    preview: call("Preview"),
+    signIn: call("SignIn"),
+    reportOutcome: call("ReportOutcome"),
+    getDecision: call("GetDecision"),
+    getBudget: call("GetBudget"),
+    ready: (deadline) => promisify(client.waitForReady).bind(client)(deadline),
+    close: () => client.close(),
+  };
+}
+
+// Options:
+// - `registry(addresses)`: the text of registry.yaml, from the addresses of the wallets by name;
+// - `wallets`: how many there are, at least one;
+// - `policies`: more files of the bundle, by name;
+// - `configure(text)`: changes pursekeeper.yaml.
+export async function startSidecar({ registry, wallets = 1, policies = {}, configure = (text) => text }) {
+  const binary = process.env.PURSEKEEPER_BIN;
+  if (!binary) throw new Error("PURSEKEEPER_BIN is not set: start the tests with ./run");
+  const home = mkdtempSync(join(tmpdir(), "pursekeeper-"));
+  const file = join(home, "pursekeeper.yaml");
+  const log = join(home, "serve.log");
+  const socket = join(home, "run", "agent.sock");
+
+  const run = (...args) => promisify(execFile)(binary, args, { timeout: 60_000, maxBuffer: 2 ** 30 });
+  // What an operator does: each line of a command's output.
+  async function command(...args) {
+    const { stdout } = await run(...args, "--config", file, "--output", "json");
+    return stdout.trim().split("\n").map((line) => JSON.parse(line));
+  }
+
+  await run("init", home);
+  for (let count = 1; count < wallets; count++) await command("wallet", "create", `wallet-${count}`);
+  const [listed] = await command("wallet", "list");
+  const addresses = Object.fromEntries(listed.map(({ name, address }) => [name, address]));
+  for (const [name, text] of Object.entries({ ...policies, "registry.yaml": registry(addresses) }))
+    writeFileSync(join(home, "policies", name), text);
+  writeFileSync(file, configure(readFileSync(file, "utf8")));
+
+  const out = openSync(log, "a");
+  const serve = spawn(binary, ["serve", "--config", file], { stdio: ["ignore", out, out] });
+  // A test that fails before it can stop it ends all the same, and takes it along.
+  serve.unref();
+  const kill = () => serve.kill("SIGKILL");
+  process.on("exit", kill);
+  const logged = () => readFileSync(log, "utf8");
+  try {
+    await answers(socket, serve);
+  } catch (error) {
+    kill();
+    throw new Error(`${error.message}: ${logged()}`, { cause: error });
+  }
+  return {
+    socket,
+    addresses,
+    command,
+    logged,
+    // Ends it as its supervisor would, and checks that it was well until then.
+    async stop() {
+      process.off("exit", kill);
+      const killer = setTimeout(kill, 20_000);
+      const ended = serve.exitCode === null ? once(serve, "exit") : [serve.exitCode, serve.signalCode];
+      serve.kill("SIGTERM");
+      const status = await ended;
+      clearTimeout(killer);
+      assert.deepEqual(status, [0, null], logged());
+    },
+  };
+}
+
+async function answers(socket, serve) {
+  const client = connect(socket);
+  const deadline = Date.now() + 30_000;
+  try {
+    // In short turns, so that a `serve` that ends instead is noticed at once.
+    while (serve.exitCode === null && Date.now() < deadline)
+      if (await client.ready(Date.now() + 200).then(() => true, () => false)) return;
+  } finally {
+    client.close();
+  }
+  throw new Error(`\`pursekeeper serve\` does not answer (exit status ${serve.exitCode})`);
+}
