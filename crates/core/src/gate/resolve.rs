@@ -1,5 +1,6 @@
 //! From what was asked to an intent, under the bundle that judges.
 
+use crate::quote::quoted;
 use crate::registry::{Registry, Wallet, Workflow};
 use crate::x402::{Challenge, Offer, Sponsoring, Terms, Understood};
 use crate::{
@@ -171,8 +172,8 @@ fn refuse_other_names(asset: &Asset, understood: &Understood) -> Result<(), Deni
     ];
     for (what, theirs, ours) in said {
         if let Some(theirs) = theirs.as_deref().filter(|theirs| *theirs != ours) {
-            let what =
-                format!("the seller says the {what} of {} is `{theirs}`, it is `{ours}`", asset.symbol());
+            let (theirs, ours) = (quoted(theirs), quoted(ours));
+            let what = format!("the seller says the {what} of {} is {theirs}, it is {ours}", asset.symbol());
             return Err(Denial::rule(DenyCode::AssetMismatch, what));
         }
     }
