@@ -45,7 +45,7 @@ pub enum EndpointError {
     /// Not 1 to 16 letters.
     #[error("the method is not an HTTP method: use upper-case letters such as `GET`")]
     Method,
-    /// Longer than [`URL_LEN_MAX`].
+    /// Longer than [`URL_LEN_MAX`], as written or normalised.
     #[error("the url is longer than {URL_LEN_MAX} bytes")]
     TooLong,
     /// White space, control characters or backslashes, which URL parsers quietly drop or turn.
@@ -84,6 +84,10 @@ impl Endpoint {
         let path = decode_unreserved(parsed.path());
         let query = parsed.query().map(|query| format!("?{query}")).unwrap_or_default();
         let url = format!("{origin}{path}{query}");
+        // Encoding can make it longer, and what is recorded must be read again by this very function.
+        if url.len() > URL_LEN_MAX {
+            return Err(EndpointError::TooLong);
+        }
         Ok(Self { method: method.into(), origin, path: path.into(), url: url.into() })
     }
 
@@ -216,7 +220,8 @@ fn parse_url(text: &str) -> Result<(Origin, Url), EndpointError> {
     if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
         return Err(EndpointError::Scheme);
     }
-    if !url.username().is_empty() || url.password().is_some() || authority(text).contains('@') {
+    let authority = authority(text).ok_or(EndpointError::NotAbsolute(url::ParseError::EmptyHost))?;
+    if !url.username().is_empty() || url.password().is_some() || authority.contains('@') {
         return Err(EndpointError::UserInfo);
     }
     if host.ends_with('.') {
@@ -226,10 +231,13 @@ fn parse_url(text: &str) -> Result<(Origin, Url), EndpointError> {
     Ok((origin, url))
 }
 
-/// What stands between `//` and the next delimiter: `https://@host` parses with an empty user, which we refuse too.
-fn authority(text: &str) -> &str {
-    let after = text.split_once("//").map_or("", |(_, rest)| rest);
-    after.split(['/', '?', '#']).next().unwrap_or("")
+/// What stands between the scheme's `//` and the next delimiter, if anything: `https:host`, `https:/host` and `https:///host`
+/// are this host to a browser and something else to everybody else. `https://@host` parses with an empty user, which is
+/// refused too.
+fn authority(text: &str) -> Option<&str> {
+    let (_, after) = text.split_once(':')?;
+    let authority = after.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+    (!authority.is_empty()).then_some(authority)
 }
 
 /// RFC 3986 §6.2.2.2: `%7E` and `~` are the same path. Everything else stays encoded, in upper case, and a `%` that
@@ -256,11 +264,13 @@ fn decode_unreserved(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn what_is_no_call_is_refused() {
-        let table: [(&str, &str); 16] = [
+        let table: [(&str, &str); 22] = [
             ("get", "https://a.example/"),
             ("", "https://a.example/"),
             ("GET /x", "https://a.example/"),
@@ -273,6 +283,12 @@ mod tests {
             ("GET", "https://user@a.example/"),
             ("GET", "https://@a.example/"),
             ("GET", "https://:@a.example/"),
+            ("GET", "https:a.example/"),
+            ("GET", "https:/a.example/"),
+            ("GET", "https:///a.example/"),
+            ("GET", "https:@a.example/"),
+            ("GET", "https:///@a.example/"),
+            ("GET", "https:a.example//b"),
             ("GET", "https://a.example./"),
             ("GET", "https://a.example\\@b.example/"),
             ("GET", "https://a.exa\tmple/"),
@@ -283,6 +299,11 @@ mod tests {
         }
         let long = format!("https://a.example/{}", "a".repeat(URL_LEN_MAX));
         assert_eq!(Endpoint::parse("GET", &long), Err(EndpointError::TooLong));
+        for grows in ["é", "%", "?é", "\u{202e}"] {
+            let url = format!("https://a.example/{}", grows.repeat(2_000 / grows.len()));
+            assert!(url.len() <= URL_LEN_MAX);
+            assert_eq!(Endpoint::parse("GET", &url), Err(EndpointError::TooLong), "{grows}");
+        }
         assert_eq!(
             Endpoint::parse(&"A".repeat(METHOD_LEN_MAX + 1), "https://a.example/"),
             Err(EndpointError::Method)
@@ -309,6 +330,19 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What is recorded is read by the same function: a record it does not read is a damaged journal.
+        #[test]
+        fn what_is_normalised_reads_as_itself(
+            host in "[a-z0-9.%é\u{421}\u{ad}\u{200b}１。-]{1,12}|\\[[0-9a-f:.]{2,12}\\]|xn--[a-z0-9-]{1,8}",
+            rest in "(:[0-9]{0,6})?([/?#%.~;:@&='\"<>|^`{}\\[\\]a-f0-9é\u{202e}]{0,40})",
+        ) {
+            if let Ok(once) = Endpoint::parse("GET", &format!("https://{host}{rest}")) {
+                prop_assert_eq!(Endpoint::parse("GET", once.url()), Ok(once));
+            }
+        }
+    }
+
     #[test]
     fn the_sellers_url_is_compared_by_origin() {
         let endpoint = Endpoint::parse("GET", "https://a.example/x?y=1").unwrap();
@@ -319,6 +353,8 @@ mod tests {
             (Some("https://a.example:8443/x"), OriginMatch::Differs),
             (Some("https://b.example/x"), OriginMatch::Differs),
             (Some("a.example/x"), OriginMatch::Differs),
+            (Some("https:a.example/x"), OriginMatch::Differs),
+            (Some("https:///a.example/x"), OriginMatch::Differs),
             (Some(""), OriginMatch::Differs),
         ];
         for (resource, expected) in table {

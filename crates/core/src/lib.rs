@@ -22,6 +22,7 @@ pub mod gate;
 mod intent;
 mod name;
 pub mod ports;
+mod quote;
 pub mod registry;
 mod signature;
 pub mod siwx;

@@ -108,6 +108,7 @@ fn an_allowance_is_granted_only_where_a_permit_for_the_amount_will_do() {
     let bare = json!({ "eip2612GasSponsoring": {} });
     let newer = json!({ "eip2612GasSponsoring": { "info": { "version": "2" } } });
     let prefilled = json!({ "eip2612GasSponsoring": { "info": { "spender": FACILITATOR } } });
+    let prose = json!({ "eip2612GasSponsoring": { "info": "the gas is paid" } });
     let unlimited = json!({ "erc20ApprovalGasSponsoring": { "info": { "version": "1" } } });
     let both = json!({ "erc20ApprovalGasSponsoring": {}, "eip2612GasSponsoring": {} });
     let table = [
@@ -117,6 +118,7 @@ fn an_allowance_is_granted_only_where_a_permit_for_the_amount_will_do() {
         (&sponsored, "13", "POLICY_DENIED"),
         (&newer, "0", "ALLOWANCE_UNSPONSORED"),
         (&prefilled, "0", "ALLOWANCE_UNSPONSORED"),
+        (&prose, "0", "ALLOWANCE_UNSPONSORED"),
         (&json!({}), "0", "ALLOWANCE_UNSPONSORED"),
         (&unlimited, "0", "APPROVAL_UNLIMITED"),
     ];

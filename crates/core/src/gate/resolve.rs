@@ -1,5 +1,6 @@
 //! From what was asked to an intent, under the bundle that judges.
 
+use crate::quote::quoted;
 use crate::registry::{Registry, Wallet, Workflow};
 use crate::typed_data::{TypedPayment, TypedPermit};
 use crate::x402::{Challenge, Offer, Sponsoring, Terms};
@@ -224,8 +225,8 @@ impl Resolver<'_> {
 fn refuse_other_names(asset: &Asset, (name, version): (Option<&str>, Option<&str>)) -> Result<(), Denial> {
     for (what, theirs, ours) in [("name", name, asset.name()), ("version", version, asset.version())] {
         if let Some(theirs) = theirs.filter(|theirs| *theirs != ours) {
-            let symbol = asset.symbol();
-            let what = format!("the {what} of {symbol} is said to be `{theirs}`, it is `{ours}`");
+            let (symbol, theirs, ours) = (asset.symbol(), quoted(theirs), quoted(ours));
+            let what = format!("the {what} of {symbol} is said to be {theirs}, it is {ours}");
             return Err(Denial::rule(DenyCode::AssetMismatch, what));
         }
     }

@@ -17,6 +17,7 @@ use crate::{
 };
 
 use crate::intent::payment_digest;
+use crate::quote::quoted;
 use fields::{Reader, Shape};
 
 /// Longest typed data, in bytes as received.
@@ -167,7 +168,7 @@ impl TypedData {
                 return read(&reader);
             }
         }
-        Ok(Err(refusal(format!("`{}` is no structure that is signed here", reader.primary()?))))
+        Ok(Err(refusal(format!("{} is no structure that is signed here", quoted(reader.primary()?)))))
     }
 }
 

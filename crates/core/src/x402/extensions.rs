@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::json::{JsonError, Node};
+use crate::quote::quoted;
 use crate::{DenyCode, Intent, PERMIT2, Signature};
 
 const PAYMENT_IDENTIFIER: &str = "payment-identifier";
@@ -73,16 +74,18 @@ impl Extensions {
     #[must_use]
     pub fn refusal(&self) -> Option<(DenyCode, String)> {
         let name = self.required.as_deref()?;
-        Some((DenyCode::ExtensionUnsupported, format!("the seller requires the extension `{name}`")))
+        Some((DenyCode::ExtensionUnsupported, format!("the seller requires the extension {}", quoted(name))))
     }
 }
 
 /// Whether the permit can be added to what the seller declares without changing it.
 fn is_ours_to_fill(extension: &Node<'_>) -> bool {
-    let members = extension.get("info").map(Node::members).unwrap_or_default();
+    let info = extension.get("info");
+    let members = info.map(Node::members).unwrap_or_default();
     let ours = ["from", "asset", "spender", "amount", "nonce", "deadline", "signature"];
     let version = members.iter().find(|(name, _)| name == "version");
     extension.is_object()
+        && info.is_none_or(Node::is_object)
         && !members.iter().any(|(name, _)| ours.contains(&name.as_str()))
         && version.is_none_or(|(_, version)| version.as_str() == Some(SPONSORING_VERSION))
 }

@@ -9,6 +9,8 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::quote::quoted;
+
 /// Deepest nesting of arrays and objects.
 pub const JSON_DEPTH_MAX: usize = 16;
 
@@ -128,7 +130,10 @@ impl<'de> Visitor<'de> for Members {
         let mut seen = std::collections::HashSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if !seen.insert(key.clone()) {
-                return Err(A::Error::custom(format_args!("the key `{key}` stands twice in one object")));
+                return Err(A::Error::custom(format_args!(
+                    "the key {} stands twice in one object",
+                    quoted(&key)
+                )));
             }
             members.push((key, map.next_value()?));
         }
@@ -174,6 +179,10 @@ mod tests {
         ] {
             assert!(Node::parse(text).is_err(), "{text}");
         }
+        // The error quotes the key, and travels in the trailers of gRPC.
+        let key = "k\u{1b}".repeat(15_000).replace('\u{1b}', "\\u001b");
+        let twice = Node::parse(&format!(r#"{{"{key}":1,"{key}":2}}"#)).unwrap_err().to_string();
+        assert!(twice.len() < 1024 && !twice.contains('\u{1b}'), "{twice}");
         let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
         assert!(Node::parse(&nested(JSON_DEPTH_MAX)).is_ok());
         assert!(matches!(Node::parse(&nested(JSON_DEPTH_MAX + 1)), Err(JsonError::TooDeep)));

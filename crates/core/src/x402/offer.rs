@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::challenge::ChallengeError;
 use super::json::Node;
+use crate::quote::quoted;
 use crate::{Address, Amount, AssetId, ChainId, DenyCode, TransferMethod};
 
 /// The version of x402 a seller speaks.
@@ -168,7 +169,7 @@ impl Fields<'_, '_> {
             },
         };
         let Some(network) = network else {
-            let what = format!("the network `{network_name}` is not supported");
+            let what = format!("the network {} is not supported", quoted(network_name));
             return refuse((DenyCode::NetworkUnsupported, what));
         };
         let extra = self.extra()?;
@@ -237,7 +238,7 @@ fn unknown_scheme(scheme: &str, protocol: Protocol) -> Option<Refusal> {
         ("auth-capture", _) => DenyCode::AuthCapture,
         (_, _) => DenyCode::SchemeUnsupported,
     };
-    Some((code, format!("the scheme `{scheme}` is not signed in x402 v{}", protocol.number())))
+    Some((code, format!("the scheme {} is not signed in x402 v{}", quoted(scheme), protocol.number())))
 }
 
 /// How the payment is authorised. What the seller does not say is EIP-3009 for `exact`, and Permit2 for `upto`, which
@@ -258,7 +259,8 @@ fn method(scheme: &str, said: Option<&str>, protocol: Protocol) -> Result<Transf
         (Some(_) | None, _) => {
             let word = said.unwrap_or(usual.as_str());
             let what = format!(
-                "the transfer method `{word}` is not signed for `{scheme}` in x402 v{}",
+                "the transfer method {} is not signed for `{scheme}` in x402 v{}",
+                quoted(word),
                 protocol.number()
             );
             Err((DenyCode::MethodUnsupported, what))
