@@ -138,6 +138,7 @@ pub(crate) fn policy() -> OneCeiling {
         payees: BTreeSet::from([evm(PAYEE)]),
         facilitators: BTreeSet::new(),
         resource_optional: false,
+        prepaid: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -267,6 +268,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         Answer::Denied { denial, .. } => denial.code.as_str(),
         Answer::Nothing(Nothing::PaymentUnknown) => "PaymentUnknown",
         Answer::Nothing(Nothing::ClaimsExhausted) => "ClaimsExhausted",
+        Answer::Nothing(Nothing::NotAPayment) => "NotAPayment",
+        Answer::Nothing(Nothing::NotPrepaid) => "NotPrepaid",
         Answer::Nothing(Nothing::HoldResolved) => "HoldResolved",
     }
 }

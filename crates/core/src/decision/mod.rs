@@ -9,7 +9,8 @@ mod warning;
 pub use act::{Act, ActVerb, LifecycleDecision, Subject};
 pub use code::DenyCode;
 pub use evidence::{
-    CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Claim, Evidence, Fate, HoldState, Observation, Report,
+    CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Claim, Evidence, Fate, HoldState,
+    Observation, Report, Said,
 };
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use warning::{Measure, NearLimit, Warning};
