@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use pursekeeper_core::ports::{Hold, Journal, Judged, Ledger, LedgerError, Prior, Recorded, Used};
+use pursekeeper_core::ports::{
+    Hold, Journal, Judged, Ledger, LedgerError, PastSignIn, Prior, Recorded, Used,
+};
 use pursekeeper_core::{
-    Address, AgentName, Amount, AssetId, ClockMark, DecisionId, Digest, Endpoint, Entry, HoldState, Intent,
-    JournalId, Moment, Permit, RequestId, Scope, SignInOutcome, SignInPermit, Status, Subject, Totals,
-    UnixSeconds, Usd, Window,
+    Address, AgentName, Amount, AssetId, ClaimedCredit, ClockMark, Credit, DecisionId, Digest, Endpoint,
+    Entry, HoldState, Intent, JournalId, Moment, Permit, Report, RequestId, Scope, ServiceName,
+    SignInOutcome, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -106,6 +108,22 @@ impl View<'_> {
                 SignInOutcome::Deny { .. } => None,
             }
         })
+    }
+
+    fn reports(&self) -> impl Iterator<Item = (u64, &Report)> {
+        self.numbered().filter_map(|(seq, entry)| match entry {
+            Entry::Report(report) => Some((seq, &**report)),
+            Entry::Payment(_)
+            | Entry::Reissue(_)
+            | Entry::Lifecycle(_)
+            | Entry::Evidence(_)
+            | Entry::SignIn(_) => None,
+        })
+    }
+
+    /// How many claims there are about what record `seq` permits.
+    fn claims(&self, seq: u64) -> u64 {
+        u64::try_from(self.reports().filter(|(_, report)| report.original_seq == seq).count()).unwrap()
     }
 
     /// Every hold with what became of it.
@@ -223,10 +241,53 @@ impl Ledger for View<'_> {
     }
 
     fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError> {
-        let about = |entry: &&Entry| matches!(entry, Entry::Report(report) if report.original_seq == seq);
-        let claims = u64::try_from(self.entries().filter(about).count()).unwrap();
+        let claims = self.claims(seq);
         let found = self.holds().find(|(at, _, _)| *at == seq);
         Ok(found.map(|(seq, permit, state)| Hold { seq, permit: permit.clone(), state, claims }))
+    }
+
+    fn sign_in(&self, seq: u64) -> Result<Option<PastSignIn>, LedgerError> {
+        let found = self.sign_ins().find(|(at, _, _)| *at == seq);
+        Ok(found
+            .map(|(seq, _, permit)| PastSignIn { intent: permit.intent.clone(), claims: self.claims(seq) }))
+    }
+
+    fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
+        let booked = |(address, name): (Address, &Option<ServiceName>)| {
+            address == wallet && name.as_ref() == Some(service)
+        };
+        let mut credit = Credit::default();
+        for (_, permit, state) in self.holds() {
+            let counted = match state {
+                HoldState::Held => permit.intent.usd,
+                HoldState::Settled { amount: _, usd } => usd,
+                HoldState::Released => Usd::ZERO,
+            };
+            if booked((permit.intent.wallet_address, &permit.intent.service)) {
+                credit.topped_up = credit.topped_up.checked_add(counted).unwrap();
+            }
+        }
+        let signed_in: Vec<u64> = self
+            .sign_ins()
+            .filter(|(_, _, permit)| booked((permit.intent.wallet_address, &permit.intent.service)))
+            .map(|(seq, _, _)| seq)
+            .collect();
+        let paid: Vec<u64> = self
+            .holds()
+            .filter(|(_, permit, _)| booked((permit.intent.wallet_address, &permit.intent.service)))
+            .map(|(seq, _, _)| seq)
+            .collect();
+        credit.claimed = self
+            .reports()
+            .filter(|(_, report)| signed_in.iter().chain(&paid).any(|seq| *seq == report.original_seq))
+            .filter_map(|(seq, report)| {
+                Some(ClaimedCredit { usd: report.said.remaining()?, at: report.at.unix_seconds(), seq })
+            })
+            .last();
+        let since = credit.claimed.map_or(0, |claimed| claimed.seq);
+        credit.sign_ins = u64::try_from(signed_in.iter().filter(|seq| **seq > since).count()).unwrap();
+        credit.last_sign_in = signed_in.last().copied().unwrap_or(0);
+        credit
     }
 
     fn clock(&self) -> ClockMark {

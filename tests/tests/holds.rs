@@ -10,7 +10,7 @@ const SETTLED: &str = "eyJzdWNjZXNzIjp0cnVlLCJ0cmFuc2FjdGlvbiI6IjB4YWIiLCJuZXR3b
 
 async fn report(signer: &mut Signer, decision_id: &str, outcome: Outcome) -> Result<(), (Code, String)> {
     let decision_id = decision_id.to_owned();
-    let request = v1::ReportOutcomeRequest { decision_id, outcome: Some(outcome) };
+    let request = v1::ReportOutcomeRequest { decision_id, outcome: Some(outcome), remaining_usd: None };
     let answered = signer.report_outcome(request).await;
     answered.map(drop).map_err(|status| (status.code(), reason(&status)))
 }

@@ -53,7 +53,8 @@ async fn paying_request(
                 None => Outcome::Error(paid.status().to_string()),
             };
             let decision_id = signed.decision_id.clone();
-            signer.report_outcome(ReportOutcomeRequest { decision_id, outcome: Some(outcome) }).await?;
+            let report = ReportOutcomeRequest { decision_id, outcome: Some(outcome), remaining_usd: None };
+            signer.report_outcome(report).await?;
             Ok(Ok((paid, Some(signed))))
         }
         Some(Answer::Denied(denied)) => Ok(Err(denied)),

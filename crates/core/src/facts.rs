@@ -1,4 +1,4 @@
-use crate::{BalanceFacts, Caller, Moment, ScopeKind, ServiceName, Status, Usd, Window};
+use crate::{BalanceFacts, Caller, Moment, PrepaidFacts, ScopeKind, ServiceName, Status, Usd, Window};
 
 /// One value for each kind of subject a total is kept about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -125,4 +125,6 @@ pub struct Facts {
     pub outstanding: u64,
     /// The paying wallet's balance of the asset, when it was read recently enough to rely on.
     pub balance: Option<BalanceFacts>,
+    /// The wallet's credit, when the call is booked under a prepaid service.
+    pub prepaid: Option<PrepaidFacts>,
 }

@@ -13,6 +13,7 @@ mod asset;
 mod balance;
 mod chain;
 mod clock;
+mod credit;
 mod decision;
 mod digest;
 mod eip712;
@@ -39,11 +40,15 @@ pub use asset::{Asset, AssetId, TransferMethod, UsdRate, UsdRateError};
 pub use balance::{Balance, BalanceFacts, Balances};
 pub use chain::{ChainId, ChainIdError};
 pub use clock::{ClockMark, ClockTolerance, ClockTrust};
+pub use credit::{
+    ClaimedCredit, ClaimedFacts, Credit, PrepaidFacts, REMAINING_USD_MAX, RemainingError, parse_remaining,
+};
 pub use decision::{
-    Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Caller, Cancellation, Claim, Decision,
-    Denial, DenyCode, Entry, Evidence, Fate, HoldState, IdentitySource, LifecycleDecision, Measure, Mode,
-    NearLimit, Observation, OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision,
-    SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, Warning,
+    Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
+    Cancellation, Claim, Decision, Denial, DenyCode, Entry, Evidence, Fate, HoldState, IdentitySource,
+    LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome, Permit, PolicyRef,
+    Reissue, Report, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject,
+    Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

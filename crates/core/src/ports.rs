@@ -3,9 +3,9 @@
 use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
-    Act, Address, AgentName, Amount, AssetId, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry,
-    Facts, HoldState, Intent, Moment, Permit, PolicyRef, RequestId, Scope, SignInIntent, Status, Subject,
-    Totals, UnixSeconds, Usd,
+    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, DecisionId, DenyCode, Digest, Endpoint,
+    Entry, Facts, HoldState, Intent, Moment, Permit, PolicyRef, RequestId, Scope, ServiceName, SignInIntent,
+    Status, Subject, Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -80,6 +80,15 @@ pub trait Ledger {
     /// [`LedgerError`] when the journal cannot be read.
     fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError>;
 
+    /// The sign-in permitted in record `seq`, if there is one.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn sign_in(&self, seq: u64) -> Result<Option<PastSignIn>, LedgerError>;
+
+    /// What a wallet paid at a service that is called so, and what agents say is left of it.
+    fn credit(&self, wallet: Address, service: &ServiceName) -> Credit;
+
     /// What the journal knows about time.
     fn clock(&self) -> ClockMark;
 }
@@ -113,6 +122,15 @@ pub struct Hold {
     pub permit: Permit,
     /// What became of it.
     pub state: HoldState,
+    /// How many claims of agents are recorded about it.
+    pub claims: u64,
+}
+
+/// A sign-in that was permitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastSignIn {
+    /// What was permitted.
+    pub intent: SignInIntent,
     /// How many claims of agents are recorded about it.
     pub claims: u64,
 }
@@ -158,10 +176,14 @@ pub enum Judged {
 /// Why nothing is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nothing {
-    /// The agent has no such payment.
+    /// The agent has no such payment or sign-in.
     PaymentUnknown,
-    /// More was claimed about this payment than anybody will read.
+    /// More was claimed about this payment or sign-in than anybody will read.
     ClaimsExhausted,
+    /// A sign-in has no outcome of a payment.
+    NotAPayment,
+    /// The service it is booked under has no credit of which something could be left.
+    NotPrepaid,
     /// The hold is resolved already, or there is none, or the evidence does not fit it.
     HoldResolved,
 }

@@ -123,10 +123,19 @@ pub struct Service {
     pub unknown_endpoints: bool,
     /// Whether a 402 without `resource` is acceptable.
     pub resource_optional: bool,
+    /// Where credit is bought, if calls are paid out of credit.
+    pub prepaid: Option<Prepaid>,
     /// Its limits.
     pub ceilings: Ceilings,
     /// What the registry declares.
     pub status: Status,
+}
+
+/// How credit is bought at a service whose calls spend it: each call signs in, and a payment anywhere else is a mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepaid {
+    /// Where payments top the credit up; at least one, each covered by the service's own paths.
+    pub top_up: Vec<PathPattern>,
 }
 
 /// A person who governs.
@@ -199,9 +208,32 @@ impl PathPattern {
         segments.next().is_none()
     }
 
+    /// Whether every path that `other` matches belongs.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let mut segments = other.0.split('/');
+        for wanted in self.0.split('/') {
+            match (wanted, segments.next()) {
+                ("**", _) => return true,
+                ("*", Some(segment)) if !matches!(segment, "" | "**") => {}
+                (literal, Some(segment)) if literal == segment => {}
+                (_, Some(_) | None) => return false,
+            }
+        }
+        segments.next().is_none()
+    }
+
     /// How much of the pattern is literal: of two that match, the longer literal is the more specific.
     fn literal_len(&self) -> usize {
         self.0.bytes().filter(|byte| *byte != b'*').count()
+    }
+}
+
+impl Prepaid {
+    /// Whether a payment for this call tops the credit up.
+    #[must_use]
+    pub fn takes(&self, endpoint: &Endpoint) -> bool {
+        self.top_up.iter().any(|path| path.matches(endpoint.path()))
     }
 }
 
@@ -296,6 +328,14 @@ impl Registry {
         renamed.unwrap_or_else(|| subject.clone())
     }
 
+    /// How credit is bought at a service, by its name or one that it had before; nothing when it is not prepaid.
+    #[must_use]
+    pub fn prepaid(&self, service: &ServiceName) -> Option<&Prepaid> {
+        let is =
+            |(name, declared): &(&ServiceName, &Service)| *name == service || declared.was.contains(service);
+        self.services.iter().find(is).and_then(|(_, declared)| declared.prepaid.as_ref())
+    }
+
     /// The ceilings a subject declares, if it is declared.
     #[must_use]
     pub fn ceilings(&self, scope: &Scope) -> Option<&Ceilings> {
@@ -355,6 +395,29 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(PathPattern::parse(text), Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_another_when_it_matches_all_of_it() {
+        let table = [
+            ("/v1/**", "/v1/top-up", true),
+            ("/v1/**", "/v1", true),
+            ("/v1/**", "/v1/**", true),
+            ("/v1/**", "/v1/*/x", true),
+            ("/v1/**", "/**", false),
+            ("/v1/*", "/v1/top-up", true),
+            ("/v1/*", "/v1/*", true),
+            ("/v1/*", "/v1/", false),
+            ("/v1/*", "/v1/**", false),
+            ("/v1/*", "/v1/a/b", false),
+            ("/v1/top-up", "/v1/top-up", true),
+            ("/v1/top-up", "/v1/*", false),
+            ("/v1/top-up", "/v1", false),
+        ];
+        for (wide, narrow, expected) in table {
+            let [wide, narrow] = [wide, narrow].map(|text| PathPattern::parse(text).unwrap());
+            assert_eq!(wide.covers(&narrow), expected, "{wide:?} {narrow:?}");
         }
     }
 

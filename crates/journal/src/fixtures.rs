@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded};
+use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
     Denial, DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent,
     JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
-    OriginMatch, Outcome, Permit, PolicyRef, Reissue, Report, RequestId, ServiceName, Signable, Subject,
-    TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
+    OriginMatch, Outcome, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName, SignInDecision,
+    SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod, UnixSeconds, Usd,
+    WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -204,8 +206,48 @@ pub(crate) fn settled_for(usd: Usd) -> HoldState {
 
 /// What an agent claims about the payment of record `original_seq`.
 pub(crate) fn claimed(original_seq: u64, claim: Claim, at: u64) -> Entry {
+    said(original_seq, Said::Outcome(claim), at)
+}
+
+/// What an agent says after the payment or sign-in of record `original_seq`.
+pub(crate) fn said(original_seq: u64, said: Said, at: u64) -> Entry {
     let caller = Pay::new(0, at).asked().caller;
-    Entry::Report(Box::new(Report { at: moment(at), caller, original_seq, claim }))
+    Entry::Report(Box::new(Report { at: moment(at), caller, original_seq, said }))
+}
+
+impl Pay {
+    /// A sign-in for the same call by the same agent and wallet.
+    pub(crate) fn signed_in(&self) -> Entry {
+        let Intent { request_id, agent, workflow, wallet, wallet_address, service, endpoint, .. } =
+            self.intent();
+        let message = SignIn::from_parts(SignInParts {
+            profile: SignInProfile::Venice,
+            domain: "api.example.com".to_owned(),
+            address: wallet_address,
+            statement: None,
+            uri: "https://api.example.com/v1/data".to_owned(),
+            chain: ChainId::Eip155(8453),
+            nonce: "abcdefgh12345678".to_owned(),
+            issued_at: "2026-11-22T12:00:00Z".to_owned(),
+            expiration_time: None,
+            not_before: None,
+            request_id: None,
+            resources: Vec::new(),
+            signature_scheme: None,
+        });
+        let message = message.unwrap();
+        let intent =
+            SignInIntent { request_id, agent, workflow, wallet, wallet_address, service, endpoint, message };
+        let counted_until = UnixSeconds(self.held_until);
+        let permit = SignInPermit { intent, policies: vec![policy("base")], counted_until };
+        Entry::SignIn(Box::new(SignInDecision {
+            at: moment(self.at),
+            asked: self.asked(),
+            fingerprint: Digest([2; 32]),
+            outcome: SignInOutcome::Permit(Box::new(permit)),
+            bundle: Digest([0xbb; 32]),
+        }))
+    }
 }
 
 /// A directory with one journal in it.

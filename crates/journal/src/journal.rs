@@ -9,15 +9,16 @@ use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded};
 use pursekeeper_core::{
-    ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, Scope, SignInOutcome, Status, Subject,
-    UnixSeconds,
+    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Entry, HoldState, JournalId, Moment, Report,
+    Scope, ServiceName, SignInOutcome, Status, Subject, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
 use crate::account::{Bucket, horizon};
+use crate::credit::CreditEvent;
 use crate::file::{self, Access};
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::ledger::View;
+use crate::ledger::{View, credit_key};
 use crate::load::load;
 use crate::lock::Lock;
 use crate::record::{Genesis, Record};
@@ -144,6 +145,12 @@ impl SqliteJournal {
         Usage::of(&self.state, scope, now)
     }
 
+    /// What a wallet paid at a service that is called so, and what agents say is left of it.
+    #[must_use]
+    pub fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
+        self.state.credit_at(wallet, service)
+    }
+
     /// Whether a decision could be recorded now. It costs nothing while writes succeed; after a failure it tries a
     /// small durable write.
     ///
@@ -216,6 +223,10 @@ impl SqliteJournal {
             });
         }
         let folds = self.write_totals(changes)?;
+        for key in changes.credits() {
+            let credit = self.state.credits.get(key).copied().unwrap_or_default();
+            store::put_credit(&self.connection, key, credit)?;
+        }
         store::run(&self.connection, "COMMIT")?;
         Ok(Written { recorded, asked: asked.into_inner(), folds })
     }
@@ -257,13 +268,23 @@ impl SqliteJournal {
                 if let SignInOutcome::Permit(permit) = &decision.outcome {
                     let id = (&permit.intent.agent, &permit.intent.request_id);
                     store::insert_request(&self.connection, seq, id, decision.fingerprint)?;
-                    self.state.sign_in(changes, permit)?;
+                    self.state.sign_in(changes, seq, permit)?;
                 }
             }
-            Entry::Report(report) => store::insert_claim(&self.connection, report.original_seq, seq)?,
+            Entry::Report(report) => self.claim(changes, seq, report)?,
             Entry::Evidence(_) | Entry::Reissue(_) => {}
         }
         Ok(seq)
+    }
+
+    /// Writes down that record `seq` is what an agent says.
+    fn claim(&mut self, changes: &mut Changes, seq: u64, report: &Report) -> Result<(), JournalError> {
+        let Report { at, caller: _, original_seq, said } = report;
+        store::insert_claim(&self.connection, *original_seq, seq)?;
+        let Some(usd) = said.remaining() else { return Ok(()) };
+        let claimed = ClaimedCredit { usd, at: at.unix_seconds(), seq };
+        let key = credit_key(&self.connection, *original_seq)?;
+        self.state.credit(changes, key, CreditEvent::Claimed(claimed))
     }
 
     /// Writes down that record `seq` resolves `hold`.
@@ -287,7 +308,10 @@ impl SqliteJournal {
             let (scope, minute, created) = match change {
                 Change::Bucket { scope, bucket, created, opened: _ } => (scope, bucket.minute, *created),
                 Change::Replaced { scope, minute, .. } => (scope, *minute, false),
-                Change::Hold { .. } | Change::Resolved { .. } | Change::Status { .. } => continue,
+                Change::Hold { .. }
+                | Change::Resolved { .. }
+                | Change::Credit { .. }
+                | Change::Status { .. } => continue,
             };
             let Some(account) = self.state.accounts.get(scope) else { continue };
             if created {

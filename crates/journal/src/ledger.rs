@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use pursekeeper_core::ports::{Hold, Ledger, LedgerError, Prior, Used};
+use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
-    Address, AgentName, Amount, AssetId, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope,
-    SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
+    Address, AgentName, Amount, AssetId, ClockMark, Credit, Endpoint, Entry, Mode, Outcome, Permit,
+    RequestId, Scope, ServiceName, SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
+use crate::credit::{CreditKey, credit_of_sign_in};
 use crate::outstanding::endpoint_key;
 use crate::record::{Content, decode};
 use crate::state::State;
@@ -56,6 +57,18 @@ impl Ledger for View<'_> {
 
     fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError> {
         hold(self.connection, seq).map_err(|error| LedgerError(Box::new(error)))
+    }
+
+    fn sign_in(&self, seq: u64) -> Result<Option<PastSignIn>, LedgerError> {
+        let found = || {
+            let Some(intent) = sign_in(self.connection, seq)? else { return Ok(None) };
+            Ok(Some(PastSignIn { intent, claims: store::count_claims(self.connection, seq)? }))
+        };
+        found().map_err(|error: JournalError| LedgerError(Box::new(error)))
+    }
+
+    fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
+        self.state.credit_at(wallet, service)
     }
 
     fn clock(&self) -> ClockMark {
@@ -122,8 +135,21 @@ fn prior(connection: &Connection, agent: &AgentName, id: &RequestId) -> Result<O
     Ok(Some(Prior { seq, fingerprint, used: used.ok_or_else(wrong)? }))
 }
 
+/// The credit that the payment or sign-in permitted in record `seq` is booked under, if it is booked under a service.
+pub(crate) fn credit_key(connection: &Connection, seq: u64) -> Result<Option<CreditKey>, JournalError> {
+    if let Some(row) = store::find_hold(connection, seq)? {
+        return Ok(row.credit);
+    }
+    let wrong = || JournalError::damaged(format!("record {seq} permits neither a payment nor a sign-in"));
+    sign_in(connection, seq)?.as_ref().map(credit_of_sign_in).ok_or_else(wrong)
+}
+
 /// The sign-in that record `seq` permits, if it permits one.
-fn sign_in(connection: &Connection, seq: u64) -> Result<Option<SignInIntent>, JournalError> {
+pub(crate) fn sign_in(connection: &Connection, seq: u64) -> Result<Option<SignInIntent>, JournalError> {
+    // As for a hold, what SQLite cannot number is no record.
+    if i64::try_from(seq).is_err() {
+        return Ok(None);
+    }
     let Some(body) = store::find_record(connection, seq)? else { return Ok(None) };
     let record = decode(&body)?;
     Ok(match record.content {

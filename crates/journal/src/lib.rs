@@ -1,11 +1,12 @@
-//! The durable record of everything the gate answers: one SQLite file with decisions, holds, totals, statuses and request
-//! ids, hash-chained, written by one process.
+//! The durable record of everything the gate answers: one SQLite file with decisions, holds, totals, credit, statuses and
+//! request ids, hash-chained, written by one process.
 //!
 //! Reading order: [`SqliteJournal`] is the writer and implements the gate's port; the records it writes are described in
 //! `record`, the tables in `schema.sql`, how windows are counted in `account`. [`Reader`] serves the audit from another
 //! connection and [`Reader::verify`] checks that records, chain and tables agree.
 
 mod account;
+mod credit;
 mod error;
 mod file;
 #[cfg(test)]

@@ -7,15 +7,16 @@ use crate::JournalError;
 use crate::account::{Account, Bucket, Sum};
 use crate::file::Meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::record::{decode, parse_scope, parse_subject};
+use crate::record::{decode, parse_credit, parse_scope, parse_subject};
 use crate::state::{State, Tip};
-use crate::store::{find_clock, integer, unsigned};
+use crate::store::{CREDITS, credit, find_clock, integer, unsigned};
 
 /// Everything the writer keeps in memory.
 pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, JournalError> {
     let mut state = State::empty(tip(connection, meta)?, meta.adopted);
     state.anchor = find_clock(connection)?;
     load_accounts(connection, &mut state)?;
+    load_credits(connection, &mut state)?;
     load_statuses(connection, &mut state)?;
     load_outstanding(connection, &mut state)?;
     Ok(state)
@@ -96,6 +97,17 @@ fn load_accounts(connection: &Connection, state: &mut State) -> Result<(), Journ
             let sum = sum(row, 9)?;
             account.add(Bucket { minute: unsigned(minute)?, sum }).ok_or_else(overflow)?;
         }
+    }
+    Ok(())
+}
+
+fn load_credits(connection: &Connection, state: &mut State) -> Result<(), JournalError> {
+    let mut credits = connection.prepare(CREDITS)?;
+    let mut rows = credits.query([])?;
+    while let Some(row) = rows.next()? {
+        let (wallet, service, credit) = credit(row)?;
+        let key = parse_credit(&wallet, &service).map_err(JournalError::damaged)?;
+        state.credits.insert(key, credit);
     }
     Ok(())
 }

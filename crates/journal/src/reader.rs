@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pursekeeper_core::ports::Hold;
-use pursekeeper_core::{ChainId, Claim, DecisionId, Digest, Entry, JournalId};
+use pursekeeper_core::{ChainId, DecisionId, Digest, Entry, JournalId, Said};
 use rusqlite::{Connection, Row, params};
 
 use crate::file::{self, Access, Meta};
@@ -153,20 +153,19 @@ impl Reader {
         ledger::hold(&self.connection, seq)
     }
 
-    /// What agents claimed about the payment in record `seq`, oldest first.
+    /// What agents claimed about the payment or sign-in in record `seq`, oldest first.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] when one cannot be read, and whatever the disk does.
-    pub fn claims(&self, seq: u64) -> Result<Vec<Claim>, JournalError> {
-        let sql =
-            "SELECT body FROM claim JOIN record ON record.seq = claim.seq WHERE hold = ?1 ORDER BY claim.seq";
+    pub fn claims(&self, seq: u64) -> Result<Vec<Said>, JournalError> {
+        let sql = "SELECT body FROM claim JOIN record ON record.seq = claim.seq WHERE permit = ?1 ORDER BY claim.seq";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([integer(seq)?])?;
         let mut claims = Vec::new();
         while let Some(row) = rows.next()? {
             let body: Vec<u8> = row.get(0)?;
             if let Content::Entry(Entry::Report(report)) = decode(&body)?.content {
-                claims.push(report.claim);
+                claims.push(report.said);
             }
         }
         Ok(claims)

@@ -52,11 +52,26 @@ CREATE INDEX hold_unresolved ON hold (held_until) WHERE state = 'held';
 CREATE INDEX hold_nonce ON hold (nonce, wallet);
 CREATE INDEX hold_to_watch ON hold (network, seq) WHERE state = 'held';
 
--- What agents claim about their payments: the record of the claim, by the record of the permit.
+-- What agents claim about their payments and sign-ins: the record of the claim, by the record of the permit.
 CREATE TABLE claim (
-    hold INTEGER NOT NULL,
-    seq  INTEGER NOT NULL,
-    PRIMARY KEY (hold, seq)
+    permit INTEGER NOT NULL,
+    seq    INTEGER NOT NULL,
+    PRIMARY KEY (permit, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What a wallet paid at a service, and what agents last claimed is left of it. It is kept for every service something is
+-- booked under: which of them are prepaid is for the registry to say.
+CREATE TABLE credit (
+    wallet       TEXT    NOT NULL,        -- address
+    service      TEXT    NOT NULL,
+    topped_up    BLOB    NOT NULL CHECK (length(topped_up) = 16), -- permits not released, as settled where they are
+    sign_ins     INTEGER NOT NULL,        -- since the claim, or ever
+    last_sign_in INTEGER NOT NULL,        -- its record, or 0
+    claimed      BLOB CHECK (length(claimed) = 16),
+    claimed_at   INTEGER,
+    claimed_seq  INTEGER,                 -- the record of the claim
+    CHECK ((claimed IS NULL) = (claimed_at IS NULL) AND (claimed IS NULL) = (claimed_seq IS NULL)),
+    PRIMARY KEY (wallet, service)
 ) STRICT, WITHOUT ROWID;
 
 -- What wall and boot clock said together when this boot's first record was written, or an operator confirmed them.

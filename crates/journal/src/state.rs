@@ -1,15 +1,16 @@
 //! What the journal knows without reading: totals, statuses, outstanding signatures and where the chain ends. All of it
 //! follows from the records; a batch that fails takes back every change it made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use pursekeeper_core::{
-    ClockMark, Digest, HoldState, Moment, Permit, Scope, SignInPermit, Status, Subject, Totals, UnixSeconds,
-    Usd, Window,
+    Address, ClockMark, Credit, Digest, HoldState, Moment, Permit, Scope, ServiceName, SignInPermit, Status,
+    Subject, Totals, UnixSeconds, Usd, Window,
 };
 
 use crate::JournalError;
 use crate::account::{Account, Bucket, Sum, first_minute, minute_of};
+use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
 use crate::outstanding::{Key, Outstanding, endpoint_key};
 
 /// The end of the history.
@@ -28,6 +29,8 @@ pub(crate) struct Tip {
 pub(crate) struct State {
     pub(crate) accounts: HashMap<Scope, Account>,
     pub(crate) next_row: i64,
+    /// What wallets paid ahead, and what is claimed to be left.
+    pub(crate) credits: HashMap<CreditKey, Credit>,
     /// What operators decided last, and in which record.
     pub(crate) statuses: HashMap<Subject, (Status, u64)>,
     pub(crate) outstanding: Outstanding,
@@ -59,6 +62,8 @@ pub(crate) enum Change {
     Replaced { scope: Scope, minute: u64, old: Sum, new: Sum },
     /// A signature cannot be settled any more.
     Resolved { seq: u64, held_until: UnixSeconds, key: Key },
+    /// A wallet's credit at a service changed; there was none before if it had none.
+    Credit { key: CreditKey, before: Option<Credit> },
     /// An operator's act changed a status.
     Status { subject: Subject, before: Option<(Status, u64)> },
 }
@@ -67,6 +72,7 @@ pub(crate) enum Change {
 pub(crate) struct HoldRow {
     pub(crate) scopes: Vec<Scope>,
     pub(crate) key: Key,
+    pub(crate) credit: Option<CreditKey>,
     pub(crate) usd: Usd,
     pub(crate) held_until: UnixSeconds,
     pub(crate) state: String,
@@ -105,6 +111,7 @@ impl State {
         Self {
             accounts: HashMap::new(),
             next_row: 1,
+            credits: HashMap::new(),
             statuses: HashMap::new(),
             outstanding: Outstanding::default(),
             tip,
@@ -157,6 +164,11 @@ impl State {
         rolling.is_none_or(|(_, secs)| minute_of(adopted) >= first_minute(now, *secs))
     }
 
+    /// The credit of a wallet at a service.
+    pub(crate) fn credit_at(&self, wallet: Address, service: &ServiceName) -> Credit {
+        self.credits.get(&(wallet, service.clone())).copied().unwrap_or_default()
+    }
+
     /// Begins a batch.
     pub(crate) fn begin(&self) -> Changes {
         Changes { tip: self.tip, anchor: self.anchor, next_row: self.next_row, log: Vec::new() }
@@ -172,6 +184,7 @@ impl State {
         let Permit { intent, policies: _, held_until, warnings: _ } = permit;
         let bucket = Bucket { minute: minute_of(*held_until), sum: Sum::one(intent.usd) };
         self.count(changes, bucket, scopes_of(permit))?;
+        self.credit(changes, credit_of(permit), CreditEvent::Paid(intent.usd))?;
         let key = (intent.agent.clone(), endpoint_key(&intent.endpoint));
         self.outstanding.add(seq, *held_until, key);
         changes.log.push(Change::Hold { seq, held_until: *held_until });
@@ -182,10 +195,27 @@ impl State {
     pub(crate) fn sign_in(
         &mut self,
         changes: &mut Changes,
+        seq: u64,
         permit: &SignInPermit,
     ) -> Result<(), JournalError> {
         let bucket = Bucket { minute: minute_of(permit.counted_until), sum: Sum::sign_in() };
-        self.count(changes, bucket, scopes_of_sign_in(permit))
+        self.count(changes, bucket, scopes_of_sign_in(permit))?;
+        self.credit(changes, credit_of_sign_in(&permit.intent), CreditEvent::SignedIn { seq })
+    }
+
+    /// Takes note of what happens to a credit; what is booked under no service changes none.
+    pub(crate) fn credit(
+        &mut self,
+        changes: &mut Changes,
+        key: Option<CreditKey>,
+        event: CreditEvent,
+    ) -> Result<(), JournalError> {
+        let Some(key) = key else { return Ok(()) };
+        let before = self.credits.get(&key).copied();
+        let after = credit_after(before.unwrap_or_default(), event).ok_or(JournalError::TotalTooLarge)?;
+        self.credits.insert(key.clone(), after);
+        changes.log.push(Change::Credit { key, before });
+        Ok(())
     }
 
     fn count(
@@ -220,8 +250,10 @@ impl State {
         hold: HoldRow,
         state: HoldState,
     ) -> Result<(), JournalError> {
-        let HoldRow { scopes, key, usd, held_until, state: _ } = hold;
+        let HoldRow { scopes, key, credit, usd, held_until, state: _ } = hold;
         let (minute, old, new) = (minute_of(held_until), Sum::one(usd), Sum::of(usd, state));
+        let unpaid = |_| JournalError::damaged(format!("hold {seq} is not in the credit of its service"));
+        self.credit(changes, credit, CreditEvent::Resolved { old: old.usd, new: new.usd }).map_err(unpaid)?;
         for scope in scopes {
             let account = self.accounts.get_mut(&scope);
             let replaced = account.and_then(|account| account.replace(minute, old, new));
@@ -265,6 +297,12 @@ impl State {
                     }
                 }
                 Change::Resolved { seq, held_until, key } => self.outstanding.add(seq, held_until, key),
+                Change::Credit { key, before: Some(before) } => {
+                    self.credits.insert(key, before);
+                }
+                Change::Credit { key, before: None } => {
+                    self.credits.remove(&key);
+                }
                 Change::Status { subject, before: Some(before) } => {
                     self.statuses.insert(subject, before);
                 }
@@ -283,5 +321,21 @@ impl Changes {
     /// What was changed, in order.
     pub(crate) fn log(&self) -> &[Change] {
         &self.log
+    }
+
+    /// The credits that were changed, each once.
+    pub(crate) fn credits(&self) -> BTreeSet<&CreditKey> {
+        let mut changed = BTreeSet::new();
+        for change in &self.log {
+            match change {
+                Change::Credit { key, .. } => drop(changed.insert(key)),
+                Change::Bucket { .. }
+                | Change::Hold { .. }
+                | Change::Replaced { .. }
+                | Change::Resolved { .. }
+                | Change::Status { .. } => {}
+            }
+        }
+        changed
     }
 }

@@ -2,13 +2,14 @@
 
 use pursekeeper_core::ports::HELD_ALIKE_MAX;
 use pursekeeper_core::{
-    Address, AgentName, Amount, ChainId, Digest, HoldState, Moment, Permit, RequestId, Scope, Status,
-    Subject, UnixSeconds, Usd,
+    Address, AgentName, Amount, ChainId, ClaimedCredit, Credit, Digest, HoldState, Moment, Permit, RequestId,
+    Scope, Status, Subject, UnixSeconds, Usd,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::JournalError;
 use crate::account::{Bucket, Sum};
+use crate::credit::CreditKey;
 use crate::outstanding::endpoint_key;
 use crate::record::{address_text, parse_scope, scope_name, subject_name};
 use crate::state::{HoldRow, Tip};
@@ -117,10 +118,20 @@ pub(crate) fn find_hold(connection: &Connection, seq: u64) -> Result<Option<Hold
     let kinds = ["agent", "workflow", "wallet", "service", "payee"];
     let named = kinds.into_iter().zip(names).filter_map(|(kind, name)| Some((kind, name?)));
     let scopes: Result<Vec<Scope>, String> = named.map(|(kind, name)| parse_scope(kind, &name)).collect();
+    let scopes = scopes.map_err(JournalError::damaged)?;
+    let wallet = scopes.iter().find_map(|scope| match scope {
+        Scope::Wallet(address) => Some(*address),
+        Scope::Agent(_) | Scope::Workflow(_) | Scope::Service(_) | Scope::Payee(_) => None,
+    });
+    let service = scopes.iter().find_map(|scope| match scope {
+        Scope::Service(name) => Some(name.clone()),
+        Scope::Agent(_) | Scope::Workflow(_) | Scope::Wallet(_) | Scope::Payee(_) => None,
+    });
     let agent =
         AgentName::parse(&agent).map_err(|_| JournalError::damaged(format!("hold {seq} is of no agent")))?;
     Ok(Some(HoldRow {
-        scopes: scopes.map_err(JournalError::damaged)?,
+        credit: wallet.zip(service),
+        scopes,
         key: (agent, endpoint),
         usd: Usd::from_units(u128::from_be_bytes(usd)),
         held_until: UnixSeconds(unsigned(held_until)?),
@@ -148,17 +159,64 @@ pub(crate) fn resolve_hold(
     }
 }
 
-/// Notes that record `seq` is a claim about a hold.
-pub(crate) fn insert_claim(connection: &Connection, hold: u64, seq: u64) -> Result<(), JournalError> {
-    let sql = "INSERT INTO claim (hold, seq) VALUES (?1, ?2)";
-    connection.prepare_cached(sql)?.execute([integer(hold)?, integer(seq)?])?;
+/// Notes that record `seq` is a claim about a permit.
+pub(crate) fn insert_claim(connection: &Connection, permit: u64, seq: u64) -> Result<(), JournalError> {
+    let sql = "INSERT INTO claim (permit, seq) VALUES (?1, ?2)";
+    connection.prepare_cached(sql)?.execute([integer(permit)?, integer(seq)?])?;
     Ok(())
 }
 
-/// How many claims there are about a hold.
-pub(crate) fn count_claims(connection: &Connection, hold: u64) -> Result<u64, JournalError> {
-    let sql = "SELECT count(*) FROM claim WHERE hold = ?1";
-    unsigned(connection.prepare_cached(sql)?.query_row([integer(hold)?], |row| row.get(0))?)
+/// How many claims there are about a permit.
+pub(crate) fn count_claims(connection: &Connection, permit: u64) -> Result<u64, JournalError> {
+    let sql = "SELECT count(*) FROM claim WHERE permit = ?1";
+    unsigned(connection.prepare_cached(sql)?.query_row([integer(permit)?], |row| row.get(0))?)
+}
+
+/// Every column of [`credit`].
+pub(crate) const CREDITS: &str =
+    "SELECT wallet, service, topped_up, sign_ins, last_sign_in, claimed, claimed_at, claimed_seq FROM credit";
+
+/// A row of [`CREDITS`]: names as they are stored, and what they are about.
+pub(crate) fn credit(row: &rusqlite::Row<'_>) -> Result<(String, String, Credit), JournalError> {
+    let usd = |units: [u8; 16]| Usd::from_units(u128::from_be_bytes(units));
+    let claimed: Option<[u8; 16]> = row.get(5)?;
+    let claimed = claimed.map(|units| {
+        let (at, seq) = (unsigned(row.get(6)?)?, unsigned(row.get(7)?)?);
+        Ok::<_, JournalError>(ClaimedCredit { usd: usd(units), at: UnixSeconds(at), seq })
+    });
+    let credit = Credit {
+        topped_up: usd(row.get(2)?),
+        claimed: claimed.transpose()?,
+        sign_ins: unsigned(row.get(3)?)?,
+        last_sign_in: unsigned(row.get(4)?)?,
+    };
+    Ok((row.get(0)?, row.get(1)?, credit))
+}
+
+/// Writes down what a credit is now.
+pub(crate) fn put_credit(
+    connection: &Connection,
+    (wallet, service): &CreditKey,
+    credit: Credit,
+) -> Result<(), JournalError> {
+    let Credit { topped_up, claimed, sign_ins, last_sign_in } = credit;
+    let sql = "INSERT INTO credit (wallet, service, topped_up, sign_ins, last_sign_in, claimed, claimed_at, claimed_seq)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+               ON CONFLICT (wallet, service) DO UPDATE SET topped_up = excluded.topped_up,
+               sign_ins = excluded.sign_ins, last_sign_in = excluded.last_sign_in, claimed = excluded.claimed,
+               claimed_at = excluded.claimed_at, claimed_seq = excluded.claimed_seq";
+    let row = params![
+        address_text(*wallet),
+        service.as_str(),
+        usd_bytes(topped_up),
+        integer(sign_ins)?,
+        integer(last_sign_in)?,
+        claimed.map(|claimed| usd_bytes(claimed.usd)),
+        claimed.map(|claimed| integer(claimed.at.0)).transpose()?,
+        claimed.map(|claimed| integer(claimed.seq)).transpose()?,
+    ];
+    connection.prepare_cached(sql)?.execute(row)?;
+    Ok(())
 }
 
 /// One record.

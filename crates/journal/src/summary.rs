@@ -214,9 +214,9 @@ impl Summary {
     }
 
     fn report(self, report: &Report) -> Self {
-        let Report { at: _, caller, original_seq, claim } = report;
+        let Report { at: _, caller, original_seq, said } = report;
         let agent = caller.agent.to_string();
-        let what = match claim {
+        let outcome = said.outcome().map(|claim| match claim {
             Claim::Settled { transaction: Some(transaction) } => {
                 format!("the payment of record {original_seq} was settled in {transaction}")
             }
@@ -224,8 +224,10 @@ impl Summary {
                 format!("the payment of record {original_seq} was settled")
             }
             Claim::Failed { reason } => format!("the payment of record {original_seq} failed: {reason}"),
-        };
-        let message = format!("agent `{agent}` claims: {what}");
+        });
+        let left = |usd| format!("${usd} of prepaid credit were left after record {original_seq}");
+        let what: Vec<String> = outcome.into_iter().chain(said.remaining().map(left)).collect();
+        let message = format!("agent `{agent}` claims: {}", what.join("; "));
         Self { kind: "report", original_seq: Some(*original_seq), message, agent, ..self }
     }
 

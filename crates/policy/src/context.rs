@@ -2,8 +2,8 @@
 
 use cedar_policy::{Context, RestrictedExpression};
 use pursekeeper_core::{
-    BalanceFacts, DenyCode, Facts, Intent, ScopeKind, ServiceName, SignInIntent, Totals, Usd, WalletName,
-    Window, WorkflowName,
+    BalanceFacts, ClaimedFacts, DenyCode, Facts, Intent, PrepaidFacts, ScopeKind, ServiceName, SignInIntent,
+    Totals, Usd, WalletName, Window, WorkflowName,
 };
 
 use crate::entities::identity;
@@ -70,6 +70,9 @@ fn shared(
     if let Some(service) = service.filter(|_| needs.one(One::Service)) {
         pairs.push(pair("service", uid(words.service(service.as_str()))));
     }
+    if let Some(prepaid) = prepaid(facts, needs)? {
+        pairs.push(pair("prepaid", record(prepaid)?));
+    }
     Ok(pairs)
 }
 
@@ -134,6 +137,31 @@ fn balance(facts: &Facts, needs: Needs) -> Result<Option<Pairs>, DenyCode> {
     Ok((!pairs.is_empty()).then_some(pairs))
 }
 
+/// The wallet's credit at a prepaid service, if the call is to one and anything reads it. What was paid is rounded up,
+/// like every sum; what is claimed to be left is rounded down.
+fn prepaid(facts: &Facts, needs: Needs) -> Result<Option<Pairs>, DenyCode> {
+    let Some(PrepaidFacts { top_up: _, topped_up, claimed, sign_ins }) = facts.prepaid else {
+        return Ok(None);
+    };
+    let mut pairs = Pairs::new();
+    if needs.one(One::PrepaidToppedUp) {
+        pairs.push(pair("topped_up", dollars(topped_up.min(USD_MAX))?));
+    }
+    if let Some(ClaimedFacts { usd, age_secs }) = claimed {
+        if needs.one(One::PrepaidClaimed) {
+            pairs.push(pair("claimed", dollars_left(usd.min(USD_MAX))?));
+        }
+        if needs.one(One::PrepaidClaimedAge) {
+            pairs.push(pair("claimed_age_secs", long(age_secs)));
+        }
+    }
+    if needs.one(One::PrepaidSignIns) {
+        pairs.push(pair("sign_ins", long(sign_ins)));
+    }
+    let reads = [One::PrepaidToppedUp, One::PrepaidClaimed, One::PrepaidClaimedAge, One::PrepaidSignIns];
+    Ok(reads.into_iter().any(|one| needs.one(one)).then_some(pairs))
+}
+
 fn terms(
     words: &Vocabulary,
     (intent, asset): (&Intent, &str),
@@ -169,6 +197,10 @@ fn terms(
     }
     if needs.one(One::PayeeAccepted) {
         pairs.push(pair("payee_accepted", RestrictedExpression::new_bool(facts.payee_accepted)));
+    }
+    if needs.one(One::TopUp) {
+        let top_up = facts.prepaid.is_some_and(|prepaid| prepaid.top_up);
+        pairs.push(pair("top_up", RestrictedExpression::new_bool(top_up)));
     }
     if needs.one(One::Usd) {
         pairs.push(pair("usd", dollars(intent.usd)?));

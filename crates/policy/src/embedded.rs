@@ -25,15 +25,19 @@ pub const GUARDRAILS: [(&str, &str); 5] = [
 pub const STARTER_REGISTRY: &str = include_str!("../../../policies/registry.yaml");
 
 /// Policies to start from, by file name. They fit [`STARTER_REGISTRY`].
-pub const EXAMPLES: [(&str, &str); 4] = [
+pub const EXAMPLES: [(&str, &str); 5] = [
     ("model-limit.cedar", include_str!("../../../policies/examples/model-limit.cedar")),
     ("night-limit.cedar", include_str!("../../../policies/examples/night-limit.cedar")),
     ("outstanding.cedar", include_str!("../../../policies/examples/outstanding.cedar")),
+    ("prepaid-low.cedar", include_str!("../../../policies/examples/prepaid-low.cedar")),
     ("resume-owner-only.cedar", include_str!("../../../policies/examples/resume-owner-only.cedar")),
 ];
 
 /// The ids of the rules about a wallet's balance.
 const BALANCE: [&str; 2] = ["ceilings.wallet.balance", "ceilings.wallet.floor"];
+
+/// The ids of the rules about prepaid services.
+const PREPAID: [&str; 1] = ["scope.top-up"];
 
 /// The parsed guardrails.
 pub(crate) struct Guardrails {
@@ -44,6 +48,8 @@ pub(crate) struct Guardrails {
     pub(crate) ceilings: BTreeMap<(ScopeKind, Measure, Window), Rule>,
     /// Judged when the wallet declares a floor.
     pub(crate) balance: Vec<Rule>,
+    /// Judged when the service is prepaid.
+    pub(crate) prepaid: Vec<Rule>,
 }
 
 impl Guardrails {
@@ -55,7 +61,7 @@ impl Guardrails {
 
     /// Every guardrail.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Rule> {
-        self.always.iter().chain(self.ceilings.values()).chain(&self.balance)
+        self.always.iter().chain(self.ceilings.values()).chain(&self.balance).chain(&self.prepaid)
     }
 
     /// The control files' names without `.cedar`, which begin the ids of their rules.
@@ -67,8 +73,8 @@ impl Guardrails {
 
 fn parse() -> Result<Guardrails, String> {
     let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| error.to_string())?;
-    let mut guardrails =
-        Guardrails { schema, always: Vec::new(), ceilings: BTreeMap::new(), balance: Vec::new() };
+    let (always, balance, prepaid) = (Vec::new(), Vec::new(), Vec::new());
+    let mut guardrails = Guardrails { schema, always, ceilings: BTreeMap::new(), balance, prepaid };
     for (file, text) in GUARDRAILS {
         let set: PolicySet = text.parse().map_err(|error| format!("{file}: {error}"))?;
         for policy in set.policies() {
@@ -76,6 +82,7 @@ fn parse() -> Result<Guardrails, String> {
             match ceiling(&rule.reference.id) {
                 Some(key) => drop(guardrails.ceilings.insert(key, rule)),
                 None if BALANCE.contains(&&*rule.reference.id) => guardrails.balance.push(rule),
+                None if PREPAID.contains(&&*rule.reference.id) => guardrails.prepaid.push(rule),
                 None => guardrails.always.push(rule),
             }
         }
@@ -166,6 +173,7 @@ mod tests {
         }
         assert_eq!(settled, 16, "base 2, ownership 2, scope 2, revocation 4 and 6 about operators");
         assert_eq!(Guardrails::get().unwrap().balance.len(), BALANCE.len());
+        assert_eq!(Guardrails::get().unwrap().prepaid.len(), PREPAID.len());
     }
 
     #[test]

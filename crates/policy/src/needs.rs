@@ -60,6 +60,11 @@ ones! {
     BalanceUsd = ["context", "balance", "usd"];
     BalanceAfter = ["context", "balance", "after"];
     BalanceAge = ["context", "balance", "age_secs"];
+    TopUp = ["context", "payment", "top_up"];
+    PrepaidToppedUp = ["context", "prepaid", "topped_up"];
+    PrepaidClaimed = ["context", "prepaid", "claimed"];
+    PrepaidClaimedAge = ["context", "prepaid", "claimed_age_secs"];
+    PrepaidSignIns = ["context", "prepaid", "sign_ins"];
     SignInProfile = ["context", "sign_in", "profile"];
     SignInNetwork = ["context", "sign_in", "network"];
     SignInDomain = ["context", "sign_in", "domain"];

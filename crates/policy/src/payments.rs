@@ -161,6 +161,10 @@ impl Payments {
         if wallet.is_some_and(|wallet| wallet.floor.is_some()) {
             selected.extend(&self.guardrails.balance);
         }
+        let service = intent.service.as_ref().and_then(|name| slice.registry.services.get(name));
+        if service.is_some_and(|service| service.prepaid.is_some()) {
+            selected.extend(&self.guardrails.prepaid);
+        }
         selected.extend(self.team(slice, Asking::Pay, shape)?);
         Ok(Prepared { selection: Selection::new(selected)?, entities })
     }

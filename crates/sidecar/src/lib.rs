@@ -13,6 +13,7 @@ mod http;
 pub mod identity;
 pub mod metrics;
 mod output;
+mod prepaid;
 mod record;
 pub mod serve;
 pub mod standing;

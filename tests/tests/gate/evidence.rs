@@ -3,8 +3,8 @@
 use pursekeeper_core::gate::{Ask, EvidenceAsk, ReportAsk};
 use pursekeeper_core::{
     ActVerb, Address, AgentName, Amount, AssetId, Balance, CLAIMS_PER_HOLD_MAX, Caller, Cancellation,
-    ChainId, Claim, EvmAddress, Fate, IdentitySource, Mode, NearLimit, Observation, Signable, Signature,
-    Subject, UnixSeconds, Usd, Warning, Window,
+    ChainId, Claim, EvmAddress, Fate, IdentitySource, Mode, NearLimit, Observation, Said, Signable,
+    Signature, Subject, UnixSeconds, Usd, Warning, Window,
 };
 use pursekeeper_tests::{Offer, USDC};
 
@@ -20,10 +20,10 @@ fn settled(amount: &str) -> Fate {
     Fate::Settled { amount: Amount::parse(amount).unwrap() }
 }
 
-fn report(agent: &str, hold: u64, claim: Claim) -> Ask {
+fn report(agent: &str, original_seq: u64, claim: Claim) -> Ask {
     let agent = AgentName::parse(agent).unwrap();
     let caller = Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } };
-    Ask::Report(ReportAsk { caller, hold, claim })
+    Ask::Report(ReportAsk { caller, original_seq, said: Said::Outcome(claim) })
 }
 
 fn release(hold: Option<u64>, wallet: Address) -> Ask {

@@ -139,6 +139,7 @@ pub(crate) fn policy() -> OneCeiling {
         facilitators: BTreeSet::new(),
         unknown_endpoints: false,
         resource_optional: false,
+        prepaid: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -271,6 +272,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         Answer::Denied { denial, .. } => denial.code.as_str(),
         Answer::Nothing(Nothing::PaymentUnknown) => "PaymentUnknown",
         Answer::Nothing(Nothing::ClaimsExhausted) => "ClaimsExhausted",
+        Answer::Nothing(Nothing::NotAPayment) => "NotAPayment",
+        Answer::Nothing(Nothing::NotPrepaid) => "NotPrepaid",
         Answer::Nothing(Nothing::HoldResolved) => "HoldResolved",
     }
 }

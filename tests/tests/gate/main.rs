@@ -5,6 +5,7 @@ mod evidence;
 mod fixture;
 mod names;
 mod permit2;
+mod prepaid;
 mod sign_in;
 mod typed_data;
 

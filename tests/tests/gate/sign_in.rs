@@ -23,7 +23,7 @@ fn sign_in(id: &str, challenge: SignInChallenge) -> Ask {
     Ask::SignIn(Arc::new(SignInAsk { asked: asked(id), challenge }))
 }
 
-fn plain(id: &str) -> Ask {
+pub(crate) fn plain(id: &str) -> Ask {
     sign_in(id, challenge("abcdefgh12345678", "eip155:84532"))
 }
 

@@ -37,6 +37,13 @@ pub(crate) struct Hold {
     pub(crate) claims: u64,
 }
 
+/// What a wallet paid at a service that is called so.
+pub(crate) fn paid(holds: &[Hold], wallet: &str, service: &str) -> u128 {
+    let there =
+        |hold: &&Hold| hold.counts_for(Kind::Wallet, wallet) && hold.counts_for(Kind::Service, service);
+    holds.iter().filter(there).filter_map(Hold::counted).sum()
+}
+
 /// What counts in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {

@@ -3,8 +3,8 @@
 use alloy_primitives::U256;
 use pursekeeper_core::gate::{Ask, EvidenceAsk, LifecycleAsk, ReportAsk};
 use pursekeeper_core::{
-    ActVerb, Address, AgentName, Amount, ChainId, Claim, EvmAddress, Observation, OperatorName, ServiceName,
-    Subject, WorkflowName,
+    ActVerb, Address, AgentName, Amount, ChainId, Claim, EvmAddress, Observation, OperatorName, Said,
+    ServiceName, Subject, WorkflowName,
 };
 
 use crate::request::{Spec, caller};
@@ -86,7 +86,8 @@ impl Deed {
             Self::Pay(spec) => spec.ask(),
             Self::Report { hold, agent, caller: name, settled } => {
                 let claim = if *settled { Claim::settled(Some("0xabc")) } else { Claim::failed("no") };
-                Ask::Report(ReportAsk { caller: caller(*agent, name), hold: *hold, claim })
+                let (caller, said) = (caller(*agent, name), Said::Outcome(claim));
+                Ask::Report(ReportAsk { caller, original_seq: *hold, said })
             }
             Self::Evidence { hold, network, settled } => {
                 let network = ChainId::parse(NETWORKS[*network]).expect("a network");

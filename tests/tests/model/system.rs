@@ -185,6 +185,16 @@ impl System {
                 }
             }
         }
+        let keys =
+            |wanted: Kind| self.keys.iter().filter(move |(kind, _)| *kind == wanted).map(|(_, key)| key);
+        for wallet in keys(Kind::Wallet) {
+            for service in keys(Kind::Service) {
+                let name = ServiceName::parse(service).expect("a name");
+                let paid = gate.journal().credit(address(wallet), &name).topped_up.units();
+                let what = format!("{wallet} topped up at {service}");
+                same(&what, &paid, &book::paid(&self.model.holds, wallet, service))?;
+            }
+        }
         Ok(())
     }
 
@@ -264,6 +274,8 @@ impl System {
                 let word = match nothing {
                     Nothing::PaymentUnknown => "PaymentUnknown",
                     Nothing::ClaimsExhausted => "ClaimsExhausted",
+                    Nothing::NotAPayment => "NotAPayment",
+                    Nothing::NotPrepaid => "NotPrepaid",
                     Nothing::HoldResolved => "HoldResolved",
                 };
                 Told { word, seq: None, signed: None }

@@ -137,6 +137,8 @@ deny_codes! {
     OriginDiffers = "ORIGIN_DIFFERS", "do not trust this seller: it asks to be paid for another site";
     /// The seller names no resource and the service does not allow that.
     OriginAbsent = "ORIGIN_ABSENT", "set `resource_optional: true` on the service if its 402 really names no resource";
+    /// A payment to a prepaid service at a path that takes none.
+    NotATopUp = "NOT_A_TOP_UP", "sign in for this call; pay at one of the service's `top_up` paths";
     /// The endpoint is in no service of the workflow.
     EndpointOutOfScope = "ENDPOINT_OUT_OF_SCOPE", "add the endpoint to a service of the workflow in registry.yaml";
     /// The wallet does not serve the workflow.

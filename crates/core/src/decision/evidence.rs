@@ -7,6 +7,8 @@ use crate::{Amount, ChainId, Moment, Usd};
 pub const CLAIM_TEXT_LEN_MAX: usize = 256;
 /// Most claims recorded about one payment.
 pub const CLAIMS_PER_HOLD_MAX: u64 = 8;
+/// Most claims recorded about one sign-in: the call it is for is answered once.
+pub const CLAIMS_PER_SIGN_IN_MAX: u64 = 1;
 
 /// What became of the money a permit bound. Only evidence moves it from held to one of the others, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -77,7 +79,7 @@ pub struct Evidence {
     pub state: HoldState,
 }
 
-/// What an agent says it saw happen to one of its payments. It moves no money: it is kept beside the hold.
+/// What an agent says it saw after one of its payments or sign-ins. It moves no money: it is kept beside the permit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// When it was recorded.
@@ -87,7 +89,49 @@ pub struct Report {
     /// The record of the permit.
     pub original_seq: u64,
     /// What they say.
-    pub claim: Claim,
+    pub said: Said,
+}
+
+/// What an agent says: what became of a payment, what is left of prepaid credit, or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// What became of a payment.
+    Outcome(Claim),
+    /// Dollars of prepaid credit that are left.
+    Remaining(Usd),
+    /// Both.
+    Both(Claim, Usd),
+}
+
+impl Said {
+    /// Whatever is said; nothing when neither is.
+    #[must_use]
+    pub fn of(outcome: Option<Claim>, remaining: Option<Usd>) -> Option<Self> {
+        match (outcome, remaining) {
+            (Some(claim), None) => Some(Self::Outcome(claim)),
+            (None, Some(usd)) => Some(Self::Remaining(usd)),
+            (Some(claim), Some(usd)) => Some(Self::Both(claim, usd)),
+            (None, None) => None,
+        }
+    }
+
+    /// What became of a payment, if that is said.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&Claim> {
+        match self {
+            Self::Outcome(claim) | Self::Both(claim, _) => Some(claim),
+            Self::Remaining(_) => None,
+        }
+    }
+
+    /// What is left of prepaid credit, if that is said.
+    #[must_use]
+    pub const fn remaining(&self) -> Option<Usd> {
+        match self {
+            Self::Remaining(usd) | Self::Both(_, usd) => Some(*usd),
+            Self::Outcome(_) => None,
+        }
+    }
 }
 
 /// The words of a seller, in the words of an agent.

@@ -11,7 +11,8 @@ pub use act::{Act, ActVerb, LifecycleDecision, Subject};
 pub use cancellation::Cancellation;
 pub use code::DenyCode;
 pub use evidence::{
-    CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Claim, Evidence, Fate, HoldState, Observation, Report,
+    CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Claim, Evidence, Fate, HoldState,
+    Observation, Report, Said,
 };
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use warning::{Measure, NearLimit, Warning};

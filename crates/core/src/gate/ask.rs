@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::siwx::{SignInChallenge, SignInProfile};
 use crate::typed_data::TypedData;
 use crate::x402::{Challenge, OfferRefusal, Terms};
-use crate::{Act, Amount, Asked, AssetId, Caller, Claim, Digest, Fate, Mode, Observation};
+use crate::{Act, Amount, Asked, AssetId, Caller, Digest, Fate, Mode, Observation, Said};
 
 /// Most labels on one request.
 pub const LABELS_MAX: usize = 16;
@@ -82,15 +82,15 @@ pub struct SignInAsk {
     pub challenge: SignInChallenge,
 }
 
-/// An agent's word about one of its payments.
+/// An agent's word about one of its payments or sign-ins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportAsk {
     /// Who says so.
     pub caller: Caller,
     /// The record of the permit.
-    pub hold: u64,
+    pub original_seq: u64,
     /// What they say.
-    pub claim: Claim,
+    pub said: Said,
 }
 
 /// A chain's word about a signature.

@@ -2,9 +2,9 @@
 
 use crate::ports::{Ledger, LedgerError, Policy, Prior, Used, Verdict};
 use crate::{
-    Asked, BalanceFacts, ClockTrust, Decision, Denial, DenyCode, Digest, Entry, Facts, HoldState, Intent,
-    Mode, Moment, OfferVerdict, Outcome, PerScope, Permit, Reissue, Scope, Signable, Status, Subject, Totals,
-    WorkflowName,
+    Address, Asked, BalanceFacts, ClaimedFacts, ClockTrust, Credit, Decision, Denial, DenyCode, Digest,
+    Endpoint, Entry, Facts, HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, PerScope, Permit,
+    PrepaidFacts, Reissue, Scope, ServiceName, Signable, Status, Subject, Totals, WorkflowName,
 };
 
 use super::resolve::{self, Resolver};
@@ -180,7 +180,27 @@ impl<P: Policy> Court<'_, P> {
                 .map(|name| self.ledger.outstanding(name, &intent.endpoint))
                 .fold(0, u64::saturating_add),
             balance: self.balance(intent),
+            prepaid: self.prepaid(intent.wallet_address, intent.service.as_ref(), &intent.endpoint),
         }
+    }
+
+    /// A wallet's credit behind a call, if the service it is booked under is prepaid.
+    pub(super) fn prepaid(
+        &self,
+        wallet: Address,
+        service: Option<&ServiceName>,
+        endpoint: &Endpoint,
+    ) -> Option<PrepaidFacts> {
+        let registry = self.policy.registry();
+        let name = service?;
+        let declared = registry.services.get(name)?.prepaid.as_ref()?;
+        let names = registry.names_of_service(name);
+        let Credit { topped_up, claimed, sign_ins, last_sign_in: _ } =
+            names.map(|name| self.ledger.credit(wallet, name)).fold(Credit::default(), Credit::plus);
+        let now = self.at.unix_seconds();
+        let claimed = claimed
+            .map(|claimed| ClaimedFacts { usd: claimed.usd, age_secs: now.0.saturating_sub(claimed.at.0) });
+        Some(PrepaidFacts { top_up: declared.takes(endpoint), topped_up, claimed, sign_ins })
     }
 
     /// What a subject spent under all its names.

@@ -1,31 +1,41 @@
 //! What agents claim and chains prove about payments that were signed.
 
 use crate::ports::{Hold, Judged, LedgerError, Nothing, Policy};
-use crate::{CLAIMS_PER_HOLD_MAX, Entry, Evidence, Fate, HoldState, Report};
+use crate::{
+    AgentName, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Entry, Evidence, Fate, HoldState, Report,
+};
 
 use super::judge::Court;
 use super::{EvidenceAsk, ReportAsk};
 
 impl<P: Policy> Court<'_, P> {
-    /// Keeps an agent's word beside the hold. It changes nothing.
+    /// Keeps an agent's word beside the permit. It moves no money.
     pub(super) fn report(&self, ask: &ReportAsk) -> Result<Judged, LedgerError> {
-        let ReportAsk { caller, hold, claim } = ask;
+        let ReportAsk { caller, original_seq, said } = ask;
         let registry = self.policy.registry();
-        let own = |hold: &Hold| {
-            registry.names_of_agent(&caller.agent).any(|name| *name == hold.permit.intent.agent)
+        let own = |agent: &AgentName| registry.names_of_agent(&caller.agent).any(|name| name == agent);
+        let hold = self.ledger.hold(*original_seq)?.filter(|hold| own(&hold.permit.intent.agent));
+        let (service, claims, claims_max) = match hold {
+            Some(hold) => (hold.permit.intent.service, hold.claims, CLAIMS_PER_HOLD_MAX),
+            None => match self.ledger.sign_in(*original_seq)?.filter(|past| own(&past.intent.agent)) {
+                Some(_) if said.outcome().is_some() => return Ok(Judged::Nothing(Nothing::NotAPayment)),
+                Some(past) => (past.intent.service, past.claims, CLAIMS_PER_SIGN_IN_MAX),
+                // Somebody else's and none at all look the same.
+                None => return Ok(Judged::Nothing(Nothing::PaymentUnknown)),
+            },
         };
-        // Somebody else's payment and none at all look the same.
-        let Some(hold) = self.ledger.hold(*hold)?.filter(own) else {
-            return Ok(Judged::Nothing(Nothing::PaymentUnknown));
-        };
-        if hold.claims >= CLAIMS_PER_HOLD_MAX {
+        if claims >= claims_max {
             return Ok(Judged::Nothing(Nothing::ClaimsExhausted));
+        }
+        let prepaid = service.is_some_and(|service| registry.prepaid(&service).is_some());
+        if said.remaining().is_some() && !prepaid {
+            return Ok(Judged::Nothing(Nothing::NotPrepaid));
         }
         Ok(Judged::Entry(Entry::Report(Box::new(Report {
             at: self.at,
             caller: caller.clone(),
-            original_seq: hold.seq,
-            claim: claim.clone(),
+            original_seq: *original_seq,
+            said: said.clone(),
         }))))
     }
 

@@ -116,6 +116,7 @@ impl<P: Policy> Court<'_, P> {
             },
             outstanding: 0,
             balance: None,
+            prepaid: self.prepaid(intent.wallet_address, intent.service.as_ref(), &intent.endpoint),
         }
     }
 

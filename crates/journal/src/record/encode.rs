@@ -142,17 +142,19 @@ impl<'a> Record<'a> {
 
 impl<'a> Record<'a> {
     fn of_report(seq: u64, report: &'a core::Report) -> Self {
-        let core::Report { at, caller, original_seq, claim } = report;
-        let (reason, transaction) = match claim {
-            core::Claim::Settled { transaction } => (None, transaction.as_deref()),
-            core::Claim::Failed { reason } => (Some(reason.as_str()), None),
+        let core::Report { at, caller, original_seq, said } = report;
+        let (reason, transaction) = match said.outcome() {
+            Some(core::Claim::Settled { transaction }) => (None, transaction.as_deref()),
+            Some(core::Claim::Failed { reason }) => (Some(reason.as_str()), None),
+            None => (None, None),
         };
         Self {
             original_seq: Some(Int(*original_seq)),
             report: Some(Report {
                 caller: Caller::of(caller),
-                claim: claim.as_str().into(),
+                claim: said.outcome().map(|claim| claim.as_str().into()),
                 reason: reason.map(Into::into),
+                remaining: said.remaining().map(|usd| usd.to_string().into()),
                 transaction: transaction.map(Into::into),
             }),
             ..Self::empty(seq, Kind::Report, *at)

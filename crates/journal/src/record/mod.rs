@@ -25,7 +25,7 @@
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
 //! | `original_seq` | reissue, report, evidence | the record of the permit |
 //! | `policies` | permits, lifecycle | the policies that permit |
-//! | `report` | report | what an agent claims it saw |
+//! | `report` | report | what an agent claims it saw, what it says is left of prepaid credit (`remaining`), or both |
 //! | `resolution` | evidence | what became of the hold, and for how much |
 //! | `sign_in` | sign-ins made out, and reissues of them | all that is judged and signed |
 //! | `seq` | all | position in the journal, from 1 |
@@ -43,7 +43,7 @@ mod scalar;
 mod tests;
 
 pub use decode::{Content, DecodedRecord, Genesis};
-pub(crate) use decode::{RecordFlaw, decode, examine, parse_scope, parse_subject};
+pub(crate) use decode::{RecordFlaw, decode, examine, parse_credit, parse_scope, parse_subject};
 pub(crate) use encode::{address_text, scope_name, subject_name};
 
 use std::borrow::Cow;
@@ -253,10 +253,12 @@ struct Resolution<'a> {
 struct Report<'a> {
     #[serde(borrow)]
     caller: Caller<'a>,
-    #[serde(borrow)]
-    claim: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    claim: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     reason: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    remaining: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     transaction: Option<Cow<'a, str>>,
 }

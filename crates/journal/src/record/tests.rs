@@ -7,13 +7,13 @@ use pursekeeper_core::{
     ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Demand, Denial, DenyCode, Digest,
     Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, LifecycleDecision, Measure,
     Mode, Moment, NearLimit, Observation, OfferVerdict, Offered, OperatorName, OriginMatch, Outcome, Permit,
-    PolicyRef, Reissue, Report, RequestId, ScopeKind, ServiceName, SignInDecision, SignInIntent,
+    PolicyRef, Reissue, Report, RequestId, Said, ScopeKind, ServiceName, SignInDecision, SignInIntent,
     SignInOutcome, SignInPermit, Signable, Subject, UnixSeconds, Usd, WalletName, Warning, Window,
     WorkflowName, x402,
 };
 
 use super::*;
-use crate::fixtures::{ID, NOW, Pay, act, claimed, moment, resolved, settled_for};
+use crate::fixtures::{ID, NOW, Pay, act, claimed, moment, resolved, said, settled_for};
 
 fn body(entry: &Entry) -> Vec<u8> {
     Record::of(7, entry).to_bytes().unwrap()
@@ -42,6 +42,25 @@ fn what_is_not_exactly_a_record_is_refused() {
     assert!(examine(good.as_bytes()).is_ok());
     for (from, to, what) in table {
         let text = if from.is_empty() { String::new() } else { good.replacen(from, to, 1) };
+        assert_ne!(text, good, "{what}");
+        assert!(examine(text.as_bytes()).is_err(), "{what}: {text}");
+    }
+}
+
+#[test]
+fn a_report_says_something_and_nothing_else() {
+    let good = body(&said(2, Said::Both(Claim::settled(Some("0xabc")), Usd::ZERO), NOW));
+    let good = String::from_utf8(good).unwrap();
+    let table = [
+        ("\"claim\":\"settled\",", "", "a transaction of nothing"),
+        ("\"claim\":\"settled\"", "\"claim\":\"remaining\"", "an unknown word"),
+        ("\"remaining\":\"0.00\"", "\"remaining\":\"-1\"", "less than nothing"),
+        ("\"remaining\":\"0.00\"", "\"remaining\":\"\"", "no dollars"),
+        (",\"claim\":\"settled\",\"remaining\":\"0.00\",\"transaction\":\"0xabc\"", "", "nothing at all"),
+    ];
+    assert!(examine(good.as_bytes()).is_ok(), "{good}");
+    for (from, to, what) in table {
+        let text = good.replacen(from, to, 1);
         assert_ne!(text, good, "{what}");
         assert!(examine(text.as_bytes()).is_err(), "{what}: {text}");
     }
@@ -89,6 +108,8 @@ fn the_bytes_of_version_1_are_pinned() {
         body(&resolved(2, settled_for(Usd::from_units(500_000_000)), NOW)),
         body(&resolved(2, HoldState::Released, NOW)),
         body(&near),
+        body(&said(2, Said::Remaining(Usd::from_units(3_500_000_000_000)), NOW)),
+        body(&said(2, Said::Both(Claim::settled(Some("0xabc")), Usd::ZERO), NOW)),
     ];
     let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
     let written: Vec<String> = all.into_iter().map(|body| String::from_utf8(body).unwrap()).collect();
@@ -251,10 +272,16 @@ fn report() -> impl Strategy<Value = Entry> {
         prop::option::of(any::<String>()).prop_map(|transaction| Claim::Settled { transaction }),
         any::<String>().prop_map(|reason| Claim::Failed { reason }),
     ];
-    (at(), name(), any::<u32>(), 0u64..1 << 53, claim).prop_map(|(at, agent, uid, original_seq, claim)| {
+    let remaining = any::<u128>().prop_map(Usd::from_units);
+    let said = prop_oneof![
+        claim.clone().prop_map(Said::Outcome),
+        remaining.clone().prop_map(Said::Remaining),
+        (claim, remaining).prop_map(|(claim, usd)| Said::Both(claim, usd)),
+    ];
+    (at(), name(), any::<u32>(), 0u64..1 << 53, said).prop_map(|(at, agent, uid, original_seq, said)| {
         let agent = AgentName::parse(&agent).unwrap();
         let caller = Caller { agent, source: IdentitySource::UnixPeer { uid } };
-        Entry::Report(Box::new(Report { at, caller, original_seq, claim }))
+        Entry::Report(Box::new(Report { at, caller, original_seq, said }))
     })
 }
 

@@ -163,7 +163,7 @@ fn follow(tables: &mut Tables<'_>, record: &DecodedRecord) -> Result<(), VerifyE
                 tables.sign_in(seq, decision.fingerprint, permit)?;
             }
             if let Entry::Report(report) = entry {
-                tables.claim(seq, report.original_seq)?;
+                tables.claim(seq, report)?;
             }
             if let (Entry::Payment(decision), Some(permit)) = (entry, entry.binding_permit()) {
                 tables.permit(seq, decision, permit)?;

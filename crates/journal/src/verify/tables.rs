@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pursekeeper_core::{
-    Act, AgentName, ClockMark, Decision, Digest, HoldState, Moment, Permit, RequestId, Scope, SignInPermit,
-    Status, Subject, UnixSeconds,
+    Act, AgentName, ClaimedCredit, ClockMark, Credit, Decision, Digest, HoldState, Moment, Permit, Report,
+    RequestId, Scope, SignInPermit, Status, Subject, UnixSeconds,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 
 use super::VerifyError;
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
+use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
 use crate::file::{Meta, read_meta};
+use crate::ledger::credit_key;
 use crate::load::sum;
 use crate::outstanding::endpoint_key;
-use crate::record::{Genesis, address_text, parse_scope, parse_subject};
+use crate::record::{Genesis, address_text, parse_credit, parse_scope, parse_subject};
 use crate::state::{scopes_of, scopes_of_sign_in};
-use crate::store::{find_clock, find_hold, hold_state, integer, unsigned, usd_bytes};
+use crate::store::{CREDITS, credit, find_clock, find_hold, hold_state, integer, unsigned, usd_bytes};
 
 /// What the tables must say, as far as the records have been read.
 pub(super) struct Tables<'c> {
@@ -30,6 +32,7 @@ pub(super) struct Tables<'c> {
     claims: u64,
     clock: ClockMark,
     totals: HashMap<Scope, Total>,
+    credits: BTreeMap<CreditKey, Credit>,
     statuses: HashMap<Subject, (Status, u64)>,
     hold: CachedStatement<'c>,
     request: CachedStatement<'c>,
@@ -68,6 +71,7 @@ impl<'c> Tables<'c> {
             claims: 0,
             clock: ClockMark::default(),
             totals: HashMap::new(),
+            credits: BTreeMap::new(),
             statuses: HashMap::new(),
             hold: connection.prepare_cached(
                 "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce
@@ -109,6 +113,7 @@ impl<'c> Tables<'c> {
         let intent = &permit.intent;
         self.request(seq, (&intent.agent, &intent.request_id), decision.fingerprint)?;
         self.count(scopes_of(permit), minute_of(permit.held_until), Sum::one(intent.usd))?;
+        self.credit(credit_of(permit), CreditEvent::Paid(intent.usd))?;
         self.holds = self.holds.saturating_add(1);
         Ok(())
     }
@@ -122,6 +127,7 @@ impl<'c> Tables<'c> {
     ) -> Result<(), VerifyError> {
         self.request(seq, (&permit.intent.agent, &permit.intent.request_id), fingerprint)?;
         self.count(scopes_of_sign_in(permit), minute_of(permit.counted_until), Sum::sign_in())?;
+        self.credit(credit_of_sign_in(&permit.intent), CreditEvent::SignedIn { seq })?;
         self.sign_ins = self.sign_ins.saturating_add(1);
         Ok(())
     }
@@ -171,14 +177,25 @@ impl<'c> Tables<'c> {
         self.clock = self.clock.after(at, accepts);
     }
 
-    /// A claim is noted beside its hold.
-    pub(super) fn claim(&mut self, seq: u64, hold: u64) -> Result<(), VerifyError> {
-        let sql = "SELECT count(*) FROM claim JOIN hold ON hold.seq = claim.hold WHERE hold = ?1 AND claim.seq = ?2";
+    /// A claim is noted beside its permit, and may say what is left of credit.
+    pub(super) fn claim(&mut self, seq: u64, report: &Report) -> Result<(), VerifyError> {
+        let Report { at, caller: _, original_seq, said } = report;
+        let sql = "SELECT count(*) FROM claim WHERE permit = ?1 AND seq = ?2 AND permit < seq";
         let mut noted = self.connection.prepare_cached(sql)?;
-        if noted.query_row([integer(hold)?, integer(seq)?], |row| row.get::<_, i64>(0))? != 1 {
+        if noted.query_row([integer(*original_seq)?, integer(seq)?], |row| row.get::<_, i64>(0))? != 1 {
             return Err(wrong("claim", Some(seq), format!("record {seq} is not noted as a claim")));
         }
         self.claims = self.claims.saturating_add(1);
+        // Also when nothing is said about it: a claim is about a payment or a sign-in that was permitted.
+        let key = credit_key(self.connection, *original_seq)?;
+        let Some(usd) = said.remaining() else { return Ok(()) };
+        self.credit(key, CreditEvent::Claimed(ClaimedCredit { usd, at: at.unix_seconds(), seq }))
+    }
+
+    fn credit(&mut self, key: Option<CreditKey>, event: CreditEvent) -> Result<(), VerifyError> {
+        let Some(key) = key else { return Ok(()) };
+        let credit = self.credits.entry(key).or_default();
+        *credit = credit_after(*credit, event).ok_or(JournalError::TotalTooLarge)?;
         Ok(())
     }
 
@@ -205,6 +222,7 @@ impl<'c> Tables<'c> {
                 *bucket = replaced(*bucket).ok_or_else(differs)?;
             }
         }
+        self.credit(row.credit, CreditEvent::Resolved { old: old.usd, new: new.usd })?;
         self.resolved = self.resolved.saturating_add(1);
         Ok(())
     }
@@ -229,6 +247,7 @@ impl<'c> Tables<'c> {
             return Err(wrong("clock", None, "it is not what the records say about the clocks"));
         }
         self.compare_statuses()?;
+        self.compare_credits()?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
@@ -258,6 +277,26 @@ impl<'c> Tables<'c> {
             None => Ok(()),
             Some((subject, (_, seq))) => {
                 Err(wrong("status", Some(*seq), format!("the {} `{subject}` is missing", subject.kind())))
+            }
+        }
+    }
+
+    fn compare_credits(&mut self) -> Result<(), VerifyError> {
+        let mut credits = self.connection.prepare(CREDITS)?;
+        let mut rows = credits.query([])?;
+        while let Some(row) = rows.next()? {
+            let (wallet, service, stored) = credit(row)?;
+            let key = parse_credit(&wallet, &service).map_err(|what| wrong("credit", None, what))?;
+            if self.credits.remove(&key) != Some(stored) {
+                let what = format!("the credit of wallet `{wallet}` at `{service}` differs");
+                return Err(wrong("credit", None, what));
+            }
+        }
+        match self.credits.keys().next() {
+            None => Ok(()),
+            Some((wallet, service)) => {
+                let what = format!("the credit of wallet `{wallet}` at `{service}` is missing");
+                Err(wrong("credit", None, what))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pursekeeper_core::registry::{Agent, PathPattern, Service, Wallet, Workflow};
+use pursekeeper_core::registry::{Agent, PathPattern, Prepaid, Service, Wallet, Workflow};
 use pursekeeper_core::{
     Address, AgentName, METHOD_LEN_MAX, NameError, Origin, ServiceName, TeamName, Usd, WalletName,
     WorkflowName,
@@ -13,7 +13,7 @@ use super::uids::Uids;
 use super::{Declared, ceilings};
 use crate::yaml::Entry;
 
-const SERVICE: [&str; 10] = [
+const SERVICE: [&str; 11] = [
     "was",
     "origin",
     "methods",
@@ -22,6 +22,7 @@ const SERVICE: [&str; 10] = [
     "facilitators",
     "unknown_endpoints",
     "resource_optional",
+    "prepaid",
     "ceilings",
     "status",
 ];
@@ -87,8 +88,14 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
         fields.get("unknown_endpoints").is_some_and(|field| field.flag(findings) == Some(true));
     let resource_optional =
         fields.get("resource_optional").is_some_and(|field| field.flag(findings) == Some(true));
+    let prepaid = fields.get("prepaid").map(|field| prepaid(&field, &paths, findings));
     let ceilings = ceilings::read(&fields, findings);
     let status = fields.status(findings);
+    // What cannot be read must not become "not prepaid".
+    let prepaid = match prepaid {
+        Some(read) => Some(read?),
+        None => None,
+    };
     Some(Service {
         was,
         origin: origin?,
@@ -98,9 +105,31 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
         facilitators,
         unknown_endpoints,
         resource_optional,
+        prepaid,
         ceilings,
         status,
     })
+}
+
+/// How credit is bought: `{ top_up: ["/v1/top-up"] }`. A call that is in no path of the service is not booked under it, so
+/// each of these must be in one.
+fn prepaid(field: &Field<'_>, paths: &[PathPattern], findings: &mut Findings) -> Option<Prepaid> {
+    let subject = format!("{}: prepaid", field.subject);
+    let why = "name the paths where payments top the credit up, `[\"/v1/top-up\"]`";
+    let fields = Fields::open(field.node, field.node.at, subject, &["top_up"], findings)?;
+    let field = fields.require("top_up", why, findings)?;
+    let mut top_up = Vec::new();
+    for node in field.some_items(why, findings)? {
+        let item = field.item(node);
+        let Some(path) = item.parsed(PathPattern::parse, findings) else { continue };
+        // Without paths, that is what is said already.
+        if !paths.is_empty() && !paths.iter().any(|wide| wide.covers(&path)) {
+            let text = path.as_str();
+            item.error(findings, format!("`{text}` is not in the service's `paths`: add it there too"));
+        }
+        top_up.push(path);
+    }
+    Some(Prepaid { top_up })
 }
 
 fn origin(field: &Field<'_>, findings: &mut Findings) -> Option<Origin> {

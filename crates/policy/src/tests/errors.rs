@@ -13,7 +13,7 @@ fn errors(registry: &str, policies: &[(&str, &str)]) -> BundleErrors {
 }
 
 /// The registry with one line changed. The first error must stand on that line (or the one given) and say `what`.
-fn check(line: &str, replacement: &str, what: &str) {
+pub(super) fn check(line: &str, replacement: &str, what: &str) {
     assert_eq!(REGISTRY.matches(line).count(), 1, "`{line}` must be there once");
     let before = REGISTRY.split(line).next().unwrap();
     let number = before.matches('\n').count() + 1;

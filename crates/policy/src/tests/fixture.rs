@@ -42,6 +42,7 @@ services:
     paths: ["/**"]
     payees: ["0x3333333333333333333333333333333333333333"]
     resource_optional: true
+    prepaid: { top_up: ["/y"] }
 workflows:
   research:
     owner: research
@@ -143,6 +144,7 @@ pub(super) fn facts(bundle: &Bundle, intent: &Intent) -> Facts {
             after: Usd::parse("19.99").unwrap(),
             age_secs: 3,
         }),
+        prepaid: None,
     }
 }
 

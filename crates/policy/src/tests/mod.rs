@@ -6,6 +6,7 @@ mod errors;
 mod fixture;
 mod guardrails;
 mod loading;
+mod prepaid;
 mod sign_ins;
 mod slicing;
 mod speed;

@@ -18,7 +18,7 @@ const HEADS: [&str; 8] = [
     "principal, action == Pursekeeper::Action::\"Pay\", resource in Pursekeeper::Service::\"weather\"",
     "principal, action == Pursekeeper::Action::\"Pay\", resource is Pursekeeper::Endpoint in Pursekeeper::Service::\"anything\"",
 ];
-const CONDITIONS: [&str; 12] = [
+const CONDITIONS: [&str; 16] = [
     "context.payment.usd.greaterThan(decimal(\"0.02\"))",
     "context.after.agent.hour.greaterThan(decimal(\"0.5\")) && context.count.payee.week > 2",
     "context has service && context.service.origin == \"https://api.example.com\"",
@@ -30,6 +30,10 @@ const CONDITIONS: [&str; 12] = [
     "context.count.agent == context.count.workflow",
     "principal.hasTag(\"model\") && principal.status == \"active\"",
     "context.payment.asset.symbol == \"USDC\" && context.payment.valid_secs < 100 && context.payment.protocol == 2",
+    "context has prepaid",
+    "context has prepaid && context.prepaid has claimed && context.prepaid.claimed.lessThan(decimal(\"1.0\"))",
+    "context has prepaid && context.prepaid has claimed_age_secs && context.prepaid.claimed_age_secs > 60",
+    "context.payment.top_up || (context has prepaid && (context.prepaid.topped_up.greaterThan(decimal(\"2.0\")) || context.prepaid.sign_ins > 3))",
     "9223372036854775807 + context.count.service.hour > 0",
 ];
 
@@ -90,6 +94,16 @@ fn spoiled(bundle: &Bundle, dice: &[u8; 12]) -> (Intent, Facts) {
     facts.payee_accepted = pick(8, 4) > 0;
     facts.outstanding = u64::from(pick(9, 8));
     facts.now.unix_ms += u64::from(dice[10]) * 600_000;
+    let service = intent.service.as_ref().and_then(|name| bundle.registry().services.get(name));
+    facts.prepaid = service.and_then(|service| service.prepaid.as_ref()).map(|prepaid| PrepaidFacts {
+        top_up: prepaid.takes(&intent.endpoint),
+        topped_up: Usd::from_units(u128::from(dice[9]) * 20_000_000_000),
+        claimed: (pick(10, 3) > 0).then(|| ClaimedFacts {
+            usd: Usd::from_units(u128::from(dice[11]) * 10_000_000_000),
+            age_secs: u64::from(dice[8]),
+        }),
+        sign_ins: u64::from(pick(9, 8)),
+    });
     let scale = u128::from(dice[11]) * 40_000_000_000;
     let PerScope { agent, workflow, wallet, service, payee } = &mut facts.after;
     for (times, totals) in [agent, workflow, wallet, service, payee].into_iter().enumerate() {

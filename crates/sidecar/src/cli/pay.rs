@@ -164,7 +164,7 @@ impl Purchase {
     /// Tells the sidecar what was seen. It is kept beside the payment; nothing depends on it.
     async fn report(&self, signer: &mut Signer, outcome: Outcome) {
         let decision_id = self.signed.decision_id.clone();
-        let report = v1::ReportOutcomeRequest { decision_id, outcome: Some(outcome) };
+        let report = v1::ReportOutcomeRequest { decision_id, outcome: Some(outcome), remaining_usd: None };
         if let Err(status) = signer.report_outcome(report).await {
             eprintln!("the outcome was not recorded: {}", status.message());
         }

@@ -13,9 +13,10 @@ use pursekeeper_core::siwx::{AGE_SECS_MAX, SignInChallenge};
 use pursekeeper_core::typed_data::{self, TypedData};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, Caller, Cancellation, ChainId, Claim,
-    DecisionId, Denial, Endpoint, HoldState, JournalId, Mode, OfferVerdict, Permit, PolicyRef, RequestId,
-    ServiceName, Signable, Subject, UnixSeconds, WalletName, WorkflowName,
+    Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
+    Cancellation, ChainId, Claim, DecisionId, Denial, Endpoint, HoldState, JournalId, Mode, OfferVerdict,
+    Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Subject, UnixSeconds, WalletName,
+    WorkflowName, parse_remaining,
 };
 use pursekeeper_custody::CustodyError;
 use tonic::{Code, Status};
@@ -182,30 +183,52 @@ pub(super) fn reason(reason: String) -> Result<String, Status> {
 }
 
 /// What an agent says it saw.
-pub(super) fn claim(outcome: Option<v1::report_outcome_request::Outcome>) -> Result<Claim, Status> {
+pub(super) fn said(
+    outcome: Option<v1::report_outcome_request::Outcome>,
+    remaining_usd: Option<&str>,
+) -> Result<Said, Status> {
     use v1::report_outcome_request::Outcome;
-    match outcome {
+    let nothing = || {
+        let message = "set `payment_response` to the header, or say in `error` why there is none; what is left of \
+                       prepaid credit is `remaining_usd`";
+        fault(Code::InvalidArgument, "MALFORMED_SETTLEMENT", message)
+    };
+    let claim = match outcome {
         Some(Outcome::PaymentResponse(header)) => {
-            Claim::from_settlement(&header).map_err(|e| malformed("MALFORMED_SETTLEMENT")(&e))
+            Some(Claim::from_settlement(&header).map_err(|e| malformed("MALFORMED_SETTLEMENT")(&e))?)
         }
-        Some(Outcome::Error(error)) if !error.trim().is_empty() => Ok(Claim::failed(&error)),
-        Some(Outcome::Error(_)) | None => {
-            let message = "set `payment_response` to the header, or say in `error` why there is none";
-            Err(fault(Code::InvalidArgument, "MALFORMED_SETTLEMENT", message))
-        }
-    }
+        Some(Outcome::Error(error)) if !error.trim().is_empty() => Some(Claim::failed(&error)),
+        Some(Outcome::Error(_)) => return Err(nothing()),
+        None => None,
+    };
+    let remaining = remaining_usd.map(parse_remaining).transpose();
+    let remaining =
+        remaining.map_err(|e| malformed("MALFORMED_REMAINING")(&format_args!("`remaining_usd`: {e}")))?;
+    Said::of(claim, remaining).ok_or_else(nothing)
 }
 
 /// Why nothing was recorded.
 pub(super) fn nothing(nothing: Nothing) -> Status {
     match nothing {
         Nothing::PaymentUnknown => {
-            fault(Code::NotFound, "DECISION_UNKNOWN", "no such payment of this agent was signed")
+            let message = "no such payment or sign-in of this agent was signed";
+            fault(Code::NotFound, "DECISION_UNKNOWN", message)
         }
         Nothing::ClaimsExhausted => {
-            let message =
-                format!("{CLAIMS_PER_HOLD_MAX} outcomes are recorded for this payment: more tell nothing");
+            let message = format!(
+                "at most {CLAIMS_PER_HOLD_MAX} reports are recorded for a payment and {CLAIMS_PER_SIGN_IN_MAX} for a \
+                 sign-in: more tell nothing"
+            );
             fault(Code::ResourceExhausted, "CLAIMS_EXHAUSTED", message)
+        }
+        Nothing::NotAPayment => {
+            let message = "this is a sign-in and no payment: report only what is left, in `remaining_usd`";
+            fault(Code::InvalidArgument, "NOT_A_PAYMENT", message)
+        }
+        Nothing::NotPrepaid => {
+            let message = "its service is not prepaid, so no credit is left of it: leave `remaining_usd` out, or declare \
+                           `prepaid` for the service in registry.yaml";
+            fault(Code::FailedPrecondition, "NOT_PREPAID", message)
         }
         Nothing::HoldResolved => fault(Code::FailedPrecondition, "HOLD_RESOLVED", "the hold is resolved"),
     }
@@ -232,7 +255,7 @@ pub(super) fn cancellation(signed: &Signed) -> Option<v1::Cancellation> {
 }
 
 /// Money bound by a signature, as it is listed.
-pub(super) fn hold(journal: JournalId, hold: Hold, claims: Vec<Claim>) -> v1::Hold {
+pub(super) fn hold(journal: JournalId, hold: Hold, claims: Vec<Said>) -> v1::Hold {
     let Hold { seq, permit, state, claims: _ } = hold;
     let Permit { intent, held_until, policies: _, warnings: _ } = permit;
     let settled = match state {
@@ -259,17 +282,22 @@ pub(super) fn hold(journal: JournalId, hold: Hold, claims: Vec<Claim>) -> v1::Ho
         held_until: held_until.0,
         state: state.as_str().to_owned(),
         settled_usd: settled,
-        claims: claims.into_iter().map(wire_claim).collect(),
+        claims: claims.into_iter().flat_map(wire_claims).collect(),
     }
 }
 
-fn wire_claim(claim: Claim) -> v1::Claim {
-    let outcome = claim.as_str().to_owned();
-    let detail = match claim {
-        Claim::Settled { transaction } => transaction.unwrap_or_default(),
-        Claim::Failed { reason } => reason,
-    };
-    v1::Claim { outcome, detail }
+/// One report says up to two things.
+fn wire_claims(said: Said) -> impl Iterator<Item = v1::Claim> {
+    let outcome = said.outcome().map(|claim| {
+        let detail = match claim {
+            Claim::Settled { transaction } => transaction.clone().unwrap_or_default(),
+            Claim::Failed { reason } => reason.clone(),
+        };
+        v1::Claim { outcome: claim.as_str().to_owned(), detail }
+    });
+    let left =
+        |usd: pursekeeper_core::Usd| v1::Claim { outcome: "remaining".to_owned(), detail: usd.to_string() };
+    outcome.into_iter().chain(said.remaining().map(left))
 }
 
 /// The subject an operator names, and why they act on it. A wallet's name becomes its address here.

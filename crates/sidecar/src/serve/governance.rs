@@ -16,9 +16,9 @@ use super::chains::Chains;
 use super::holds::Ledger;
 use super::signer::{mixed_up, peer_uid};
 use super::{Gatehouse, Sidecar, convert};
-use crate::budget;
 use crate::identity::Identities;
 use crate::turnstile::Fault;
+use crate::{budget, prepaid};
 
 /// Serves operators.
 pub(super) struct GovernanceService {
@@ -222,6 +222,7 @@ impl Governance for GovernanceService {
         request: Request<v1::ListBudgetsRequest>,
     ) -> Result<Response<v1::ListBudgetsResponse>, Status> {
         self.operator(&request)?;
-        Ok(Response::new(v1::ListBudgetsResponse { budgets: budget::all(&self.gatehouse) }))
+        let (budgets, prepaid) = (budget::all(&self.gatehouse), prepaid::all(&self.gatehouse));
+        Ok(Response::new(v1::ListBudgetsResponse { budgets, prepaid }))
     }
 }

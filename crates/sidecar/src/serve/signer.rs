@@ -17,8 +17,8 @@ use tracing::{info, warn};
 
 use super::convert::{self, fault};
 use super::{Gatehouse, Sidecar, audit};
-use crate::budget;
 use crate::identity::Identities;
+use crate::{budget, prepaid};
 
 /// How often a payment whose wallet is being stopped and resumed is tried before giving up.
 const HAND_OFF_TRIES_MAX: usize = 3;
@@ -261,7 +261,8 @@ impl Signer for SignerService {
     ) -> Result<Response<v1::GetBudgetResponse>, Status> {
         let caller = self.caller(&request)?;
         let budgets = budget::of_agent(&self.gatehouse, &caller.agent);
-        Ok(Response::new(v1::GetBudgetResponse { budgets }))
+        let prepaid = prepaid::of_agent(&self.gatehouse, &caller.agent);
+        Ok(Response::new(v1::GetBudgetResponse { budgets, prepaid }))
     }
 
     async fn report_outcome(
@@ -269,13 +270,13 @@ impl Signer for SignerService {
         request: Request<v1::ReportOutcomeRequest>,
     ) -> Result<Response<v1::ReportOutcomeResponse>, Status> {
         let caller = self.caller(&request)?;
-        let v1::ReportOutcomeRequest { decision_id, outcome } = request.into_inner();
-        let claim = convert::claim(outcome)?;
+        let v1::ReportOutcomeRequest { decision_id, outcome, remaining_usd } = request.into_inner();
+        let said = convert::said(outcome, remaining_usd.as_deref())?;
         let id = DecisionId::parse(&decision_id)
             .ok()
             .filter(|id| DecisionId::new(self.gatehouse.with_journal(SqliteJournal::id), id.seq) == *id)
             .ok_or_else(|| convert::nothing(Nothing::PaymentUnknown))?;
-        let ask = Ask::Report(ReportAsk { caller, hold: id.seq, claim });
+        let ask = Ask::Report(ReportAsk { caller, original_seq: id.seq, said });
         match self.gatehouse.pass(ask).await.map_err(|fault| convert::unanswered(&fault))? {
             Answer::Reported { decision_id } => {
                 Ok(Response::new(v1::ReportOutcomeResponse { decision_id: decision_id.to_string() }))

@@ -2,7 +2,7 @@
 
 use pursekeeper_core::ports::Journal as _;
 use pursekeeper_core::{
-    ActVerb, AgentName, ChainId, Claim, Endpoint, Entry, HoldState, Scope, Subject, UnixSeconds, Usd,
+    ActVerb, AgentName, ChainId, Claim, Endpoint, Entry, HoldState, Said, Scope, Subject, UnixSeconds, Usd,
 };
 
 use crate::fixtures::{Home, NOW, Pay, act, claimed, evm, look, record, resolved, settled_for};
@@ -63,7 +63,7 @@ fn claims_are_kept_beside_the_hold_and_move_nothing() {
     }
     assert_eq!((hour(&journal), outstanding(&mut journal)), before);
     let reader = home.reader();
-    assert_eq!(reader.claims(2).unwrap(), said);
+    assert_eq!(reader.claims(2).unwrap(), said.map(Said::Outcome));
     assert_eq!(reader.hold(2).unwrap().map(|hold| (hold.claims, hold.state)), Some((2, HoldState::Held)));
     assert_eq!(look(&mut journal, NOW, |ledger| ledger.hold(2).unwrap().unwrap().claims), 2);
     assert!(look(&mut journal, NOW, |ledger| ledger.hold(3).unwrap().is_none()));

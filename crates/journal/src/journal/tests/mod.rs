@@ -1,6 +1,7 @@
 //! The journal as a whole, in a directory of its own.
 
 mod commit;
+mod credit;
 mod files;
 mod holds;
 mod speed;

@@ -127,6 +127,14 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("bucket", "UPDATE bucket SET settled_payments = 1"),
         ("bucket", "DELETE FROM scope WHERE scope = 1"),
         ("bucket", "INSERT INTO scope VALUES (50, 'agent', 'ghost', zeroblob(16), 0, zeroblob(16), 0, 0)"),
+        ("credit", "DELETE FROM credit"),
+        ("credit", "UPDATE credit SET topped_up = zeroblob(16)"),
+        ("credit", "UPDATE credit SET service = 'others'"),
+        ("credit", "UPDATE credit SET sign_ins = 1"),
+        (
+            "credit",
+            "INSERT INTO credit SELECT wallet, 'ghost', topped_up, 0, 0, NULL, NULL, NULL FROM credit",
+        ),
         ("meta", "UPDATE meta SET created_unix_ms = 1"),
         ("meta", "UPDATE meta SET adopted_held_until = 1"),
         // The end was cut off: the records that are left are whole, the tables know of more.
@@ -157,7 +165,7 @@ fn a_resolution_that_does_not_follow_from_the_records_is_named() {
         ),
         ("hold", "UPDATE hold SET resolved_seq = 4 WHERE seq = 2"),
         ("claim", "DELETE FROM claim"),
-        ("claim", "UPDATE claim SET hold = 3"),
+        ("claim", "UPDATE claim SET permit = 3"),
         ("bucket", "UPDATE bucket SET settled_usd = usd"),
     ];
     for (expected, sql) in table {

@@ -12,6 +12,7 @@ use super::super::{
     Message, Offer, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
+use crate::credit::CreditKey;
 
 impl Source {
     pub(super) fn decode(self) -> core::IdentitySource {
@@ -70,6 +71,12 @@ pub(crate) fn parse_scope(kind: &str, name: &str) -> Result<core::Scope, String>
     }
 }
 
+/// Reads whose credit it is and where, as tables write it.
+pub(crate) fn parse_credit(wallet: &str, service: &str) -> Result<CreditKey, String> {
+    let service = core::ServiceName::parse(service).map_err(|error| format!("`service`: {error}"))?;
+    address("wallet", wallet).map(|wallet| (wallet, service)).map_err(|Flaw(what)| what)
+}
+
 impl Asked<'_> {
     pub(super) fn decode(self) -> Found<core::Asked> {
         let Self { caller, endpoint, labels, request_id, wallet, workflow } = self;
@@ -92,18 +99,22 @@ impl Caller<'_> {
 }
 
 impl Report<'_> {
-    pub(super) fn decode(self) -> Found<(core::Caller, core::Claim)> {
-        let Self { caller, claim, reason, transaction } = self;
-        let claim = match (&*claim, reason, transaction) {
-            ("settled", None, transaction) => {
-                core::Claim::Settled { transaction: transaction.map(Into::into) }
+    pub(super) fn decode(self) -> Found<(core::Caller, core::Said)> {
+        let Self { caller, claim, reason, remaining, transaction } = self;
+        let outcome = match (claim.as_deref(), reason, transaction) {
+            (None, None, None) => None,
+            (Some("settled"), None, transaction) => {
+                Some(core::Claim::Settled { transaction: transaction.map(Into::into) })
             }
-            ("failed", Some(reason), None) => core::Claim::Failed { reason: reason.into_owned() },
+            (Some("failed"), Some(reason), None) => Some(core::Claim::Failed { reason: reason.into_owned() }),
             (unknown, _, _) => {
+                let unknown = unknown.unwrap_or_default();
                 return Err(Flaw(format!("`claim`: `{unknown}` with other members than its own")));
             }
         };
-        Ok((caller.decode()?, claim))
+        let remaining = remaining.map(|usd| read("remaining", core::Usd::parse(&usd))).transpose()?;
+        let nothing = || Flaw("it says neither what happened nor what is left".to_owned());
+        Ok((caller.decode()?, core::Said::of(outcome, remaining).ok_or_else(nothing)?))
     }
 }
 

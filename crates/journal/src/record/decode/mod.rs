@@ -2,7 +2,7 @@
 
 mod members;
 
-pub(crate) use members::{parse_scope, parse_subject};
+pub(crate) use members::{parse_credit, parse_scope, parse_subject};
 
 use std::fmt;
 
@@ -236,9 +236,9 @@ impl Record<'_> {
                 }))
             }
             Kind::Report => {
-                let (caller, claim) = present("report", report)?.decode()?;
+                let (caller, said) = present("report", report)?.decode()?;
                 let original_seq = present("original_seq", original_seq)?.0;
-                core::Entry::Report(Box::new(core::Report { at, caller, original_seq, claim }))
+                core::Entry::Report(Box::new(core::Report { at, caller, original_seq, said }))
             }
             Kind::Evidence => core::Entry::Evidence(Box::new(core::Evidence {
                 at,
