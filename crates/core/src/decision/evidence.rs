@@ -60,7 +60,7 @@ pub struct Observation {
     pub block: u64,
     /// Its hash.
     pub block_hash: [u8; 32],
-    /// The transaction that settled or cancelled, if there is one.
+    /// The transaction that settled or cancelled, if there is one and it is known which.
     pub transaction: Option<[u8; 32]>,
     /// How many nodes said the same.
     pub nodes: u32,

@@ -185,6 +185,11 @@ pub enum NodeFault {
         /// Where.
         asset: EvmAddress,
     },
+    /// No Permit2 where it is on every network.
+    #[error(
+        "knows no Permit2 at its address: check that it is in sync; if the network has none, take `permit2` out of the `methods` of its assets"
+    )]
+    NoPermit2,
     /// A log other than asked for.
     #[error("sent a log that was not asked for ({what}): remove it")]
     ForeignLog {

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use pursekeeper_core::{Amount, EvmAddress, UnixSeconds};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::warn;
 
-use super::abi::{amount, authorization_state, balance_of, flag};
+use super::abi::{amount, balance_of};
 use super::error::NodeFault;
+use super::permit2::{self, Permit};
 use super::question::{Authorization, Block, Question};
 use super::quorum::Sight;
 use super::rpc::{Rpc, all};
+use super::state::{call, is_spent, is_used, not_a};
 use super::timeline::{Timeline, block};
-use super::trace::trace;
+use super::trace::{self, Wanted};
 use super::watcher::Finality;
-use super::wire::{Bytes, Quantity, RawBlock, bytes};
+use super::wire::{Quantity, RawBlock};
 
 /// How far a block may be ahead of our clock, in seconds.
 const AHEAD_SECS_MAX: u64 = 300;
@@ -50,6 +52,15 @@ pub(super) struct Seen {
     pub(super) sights: Vec<Result<Sight, NodeFault>>,
 }
 
+/// Where to look for what used up an authorization.
+#[derive(Debug)]
+enum Trail {
+    /// In the token's logs of these blocks, both included.
+    Logs(Wanted, (u64, u64)),
+    /// In the state, which tells the block.
+    State(Permit),
+}
+
 /// What one node says wallets hold.
 pub(super) struct Holdings {
     pub(super) at: Block,
@@ -73,21 +84,21 @@ pub(super) async fn look(
     }
     let states = questions.iter().map(|question| {
         let (rpc, question) = (Arc::clone(rpc), *question);
-        async move { is_used(&rpc, &question, head).await }
+        async move { is_over(&rpc, &question, head).await }
     });
     let states = all(states).await;
     // Where to search is found one by one, so that each search starts from what the ones before it learned.
     let mut tasks = Vec::new();
     for (question, used) in questions.iter().zip(states) {
-        let place = match used {
-            Ok(true) => search_range(rpc, question, head, &mut memory.timeline).await.map(Some),
+        let trail = match used {
+            Ok(true) => trail(rpc, question, head, &mut memory.timeline).await.map(Some),
             Ok(false) => Ok(None),
             Err(fault) => Err(fault),
         };
         let (rpc, question) = (Arc::clone(rpc), *question);
         tasks.push(async move {
-            match place? {
-                Some(range) => explain(&rpc, &question, range, (head, rules.log_blocks_max)).await,
+            match trail? {
+                Some(trail) => explain(&rpc, &question, trail, (head, rules.log_blocks_max)).await,
                 None => Ok(unused(&question, head, now)),
             }
         });
@@ -161,11 +172,14 @@ fn not_ahead(block: Block, now: UnixSeconds) -> Result<(), NodeFault> {
     Ok(())
 }
 
-/// Whether the state at `head` has the authorization as used up.
-async fn is_used(rpc: &Rpc, question: &Question, head: Block) -> Result<bool, NodeFault> {
-    let Authorization::Eip3009 { authorizer, nonce, .. } = question.authorization;
-    let word = call(rpc, question.asset, &authorization_state(authorizer, nonce), head).await?;
-    flag(&word).ok_or_else(|| not_a("flag"))
+/// Whether the state at `head` has the authorization as used up, by whatever.
+async fn is_over(rpc: &Rpc, question: &Question, head: Block) -> Result<bool, NodeFault> {
+    match question.authorization {
+        Authorization::Eip3009 { authorizer, nonce, .. } => {
+            is_used(rpc, question.asset, (authorizer, nonce), head).await
+        }
+        Authorization::Permit2 { owner, nonce, .. } => is_spent(rpc, (owner, nonce), head).await,
+    }
 }
 
 /// Refuses a node that does not look at the hash it is asked for: it would answer for whatever block it is at, and what
@@ -178,46 +192,41 @@ async fn check_hashes(rpc: &Rpc) -> Result<(), NodeFault> {
     }
 }
 
-/// What a contract answers in the state at `block`, which is named by its hash (EIP-1898): behind one URL there may be
-/// many machines, and one that is behind would answer for another block of that number, or for its latest.
-async fn call(rpc: &Rpc, to: EvmAddress, data: &[u8], block: Block) -> Result<Vec<u8>, NodeFault> {
-    let at = json!({ "blockHash": bytes(&block.hash), "requireCanonical": true });
-    let call = json!({ "to": bytes(&to.to_bytes()), "data": bytes(data) });
-    let params: Value = json!([call, at]);
-    let Bytes(result) = rpc.ask("eth_call", params).await?;
-    // That is what an address without code answers.
-    if result.is_empty() { Err(NodeFault::NotAToken { asset: to }) } else { Ok(result) }
-}
-
-fn not_a(what: &str) -> NodeFault {
-    NodeFault::Malformed { method: "eth_call", reason: format!("the word is not a {what}") }
-}
-
-/// The blocks in which an authorization can have been used up: from before it was signed until it was too late.
-async fn search_range(
+/// Where to look: EIP-3009 has logs, from before it was signed until it was too late. Permit2 is silent about payments.
+async fn trail(
     rpc: &Rpc,
     question: &Question,
     head: Block,
     timeline: &mut Timeline,
-) -> Result<(u64, u64), NodeFault> {
-    let Authorization::Eip3009 { valid_before, .. } = question.authorization;
-    let (from, until) = (question.signed_at.minus(BEFORE_SIGNED_SECS), valid_before.plus(LATE_CANCEL_SECS));
-    let first = timeline.first_at(rpc, head, from).await?;
-    let last = timeline.first_at(rpc, head, until).await?;
-    Ok((first.unwrap_or(head.number), last.unwrap_or(head.number)))
+) -> Result<Trail, NodeFault> {
+    let Question { asset, signed_at, authorization, .. } = *question;
+    match authorization {
+        Authorization::Eip3009 { authorizer, nonce, valid_after, valid_before } => {
+            let wanted = Wanted { asset, authorizer, nonce, valid_after, valid_before };
+            let (from, until) = (signed_at.minus(BEFORE_SIGNED_SECS), valid_before.plus(LATE_CANCEL_SECS));
+            let first = timeline.first_at(rpc, head, from).await?;
+            let last = timeline.first_at(rpc, head, until).await?;
+            Ok(Trail::Logs(wanted, (first.unwrap_or(head.number), last.unwrap_or(head.number))))
+        }
+        Authorization::Permit2 { owner, nonce, valid_after, deadline, scheme } => {
+            Ok(Trail::State(Permit { owner, nonce, valid_after, deadline, scheme }))
+        }
+    }
 }
 
 /// By what an authorization was used up. Without a log that shows it, nothing is said.
 async fn explain(
     rpc: &Rpc,
     question: &Question,
-    range: (u64, u64),
+    trail: Trail,
     (head, log_blocks_max): (Block, u64),
 ) -> Result<Sight, NodeFault> {
-    let sight = trace(rpc, question, range, log_blocks_max).await?;
+    let sight = match &trail {
+        Trail::Logs(wanted, range) => trace::trace(rpc, question, *wanted, (*range, log_blocks_max)).await?,
+        Trail::State(permit) => permit2::trace(rpc, question, *permit, head).await?,
+    };
     if sight.is_none() {
-        let (first, last) = range;
-        warn!(node = %rpc.name(), hold = question.hold, first, last, "used up, but no log says by what");
+        warn!(node = %rpc.name(), hold = question.hold, ?trail, "used up, but no log says by what");
     }
     Ok(sight.unwrap_or(Sight::Used { at: head }))
 }
@@ -227,8 +236,12 @@ async fn explain(
 /// Blocks only get later, so what is unused in a final block this late can never be used. Our own clock is asked too
 /// because a node may lie about its block's by [`AHEAD_SECS_MAX`].
 fn unused(question: &Question, head: Block, now: UnixSeconds) -> Sight {
-    let Authorization::Eip3009 { valid_before, .. } = question.authorization;
-    let dead_at = question.dead_at.max(valid_before);
+    let over_at = match question.authorization {
+        Authorization::Eip3009 { valid_before, .. } => valid_before,
+        // Permit2 still takes it in a block of that very time.
+        Authorization::Permit2 { deadline, .. } => deadline.plus(1),
+    };
+    let dead_at = question.dead_at.max(over_at);
     if head.timestamp >= dead_at && now >= dead_at {
         Sight::Dead { at: head }
     } else {

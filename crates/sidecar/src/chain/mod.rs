@@ -5,15 +5,18 @@
 //! that any node contradicts; whatever cannot be read leaves the money bound.
 //!
 //! Reading order: [`Question`] and [`Finding`], [`Watcher`] asks every node of a network, `look` is what one node is
-//! asked and checked for, `quorum` makes one finding of what all of them saw. `rpc` and `wire` are the only places that
+//! asked and checked for, `trace` (EIP-3009) and `permit2` find out what used a signature up, `quorum` makes one finding of
+//! what all of them saw. `rpc` and `wire` are the only places that
 //! see what a node sent.
 
 mod abi;
 mod error;
 mod look;
+mod permit2;
 mod question;
 mod quorum;
 mod rpc;
+mod state;
 mod timeline;
 mod trace;
 mod watcher;

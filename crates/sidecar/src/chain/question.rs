@@ -1,3 +1,4 @@
+use pursekeeper_core::x402::Scheme;
 use pursekeeper_core::{Amount, EvmAddress, UnixSeconds};
 
 use super::error::{ChainError, NodeError};
@@ -36,6 +37,19 @@ pub enum Authorization {
         /// It can be used in blocks earlier than this.
         valid_before: UnixSeconds,
     },
+    /// Permit2 `permitWitnessTransferFrom`, through the x402 contract of the scheme.
+    Permit2 {
+        /// Whose signature it is, and who pays.
+        owner: EvmAddress,
+        /// Drawn at random, used once: as a number, one bit in the owner's bitmap.
+        nonce: [u8; 32],
+        /// It can be used in blocks from this time on.
+        valid_after: UnixSeconds,
+        /// It can be used in blocks up to this time.
+        deadline: UnixSeconds,
+        /// Whether it takes the whole amount or at most that.
+        scheme: Scheme,
+    },
 }
 
 /// A block, by everything we need of it.
@@ -56,8 +70,8 @@ pub enum Finding {
     Settled {
         /// What it cost, in atomic units: never less than was signed for, where the signature fixes the amount.
         amount: Amount,
-        /// The transaction that used it.
-        transaction: [u8; 32],
+        /// The transaction that used it; none when it may have been one of several in the block.
+        transaction: Option<[u8; 32]>,
         /// The block with that transaction.
         block: u64,
         /// Its hash.

@@ -18,7 +18,7 @@ pub(super) enum Sight {
     /// Used up, it does not show by what.
     Used { at: Block },
     /// Used up by a payment.
-    Settled { amount: Amount, transaction: [u8; 32], block: Block },
+    Settled { amount: Amount, transaction: Option<[u8; 32]>, block: Block },
     /// Used up by a cancellation.
     Canceled { transaction: [u8; 32], block: Block },
 }
@@ -82,7 +82,8 @@ impl fmt::Display for Sight {
             Self::Dead { at } => write!(f, "unused and too late at block {}", at.number),
             Self::Used { at } => write!(f, "used up at block {}", at.number),
             Self::Settled { amount, transaction, block } => {
-                write!(f, "settled for {amount} in block {} by 0x{}", block.number, hex::encode(transaction))
+                write!(f, "settled for {amount} in block {}", block.number)?;
+                transaction.map_or(Ok(()), |transaction| write!(f, " by 0x{}", hex::encode(transaction)))
             }
             Self::Canceled { transaction, block } => {
                 write!(f, "cancelled in block {} by 0x{}", block.number, hex::encode(transaction))
@@ -98,9 +99,9 @@ fn contradict(one: Sight, other: Sight) -> bool {
         (Sight::Used { .. }, Sight::Used { .. } | Sight::Settled { .. } | Sight::Canceled { .. })
         | (Sight::Settled { .. } | Sight::Canceled { .. }, Sight::Used { .. }) => false,
         (
-            Sight::Settled { amount, transaction, .. },
-            Sight::Settled { amount: other_amount, transaction: other, .. },
-        ) => (amount, transaction) != (other_amount, other),
+            Sight::Settled { amount, transaction, block },
+            Sight::Settled { amount: other_amount, transaction: other, block: other_block },
+        ) => (amount, transaction, block.hash) != (other_amount, other, other_block.hash),
         (Sight::Canceled { transaction, .. }, Sight::Canceled { transaction: other, .. }) => {
             transaction != other
         }
@@ -152,7 +153,7 @@ mod tests {
 
     fn settled(at: u64, amount: &str, transaction: u8) -> Sight {
         let amount = Amount::parse(amount).unwrap();
-        Sight::Settled { amount, transaction: [transaction; 32], block: block(at) }
+        Sight::Settled { amount, transaction: Some([transaction; 32]), block: block(at) }
     }
 
     fn canceled(at: u64) -> Sight {
@@ -222,6 +223,16 @@ mod tests {
             check(&[one, other], 1, "contradiction");
             check(&[one, one, one, other], 2, "contradiction");
         }
+    }
+
+    /// Without a transaction that could tell two settlements apart, the block does.
+    #[test]
+    fn settlements_in_two_blocks_contradict() {
+        let somewhere = |at| Sight::Settled { amount: Amount::ZERO, transaction: None, block: block(at) };
+        check(&[somewhere(4), somewhere(4)], 2, "settled 2");
+        check(&[somewhere(4), somewhere(5)], 1, "contradiction");
+        check(&[somewhere(4), settled(4, "0", 1)], 1, "contradiction");
+        check(&[settled(4, "5", 1), settled(5, "5", 1)], 1, "contradiction");
     }
 
     #[test]

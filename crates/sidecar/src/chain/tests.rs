@@ -2,6 +2,7 @@
 
 mod liar;
 mod lies;
+mod permit2;
 
 use std::time::Duration;
 
@@ -96,7 +97,11 @@ fn name(error: &ChainError) -> String {
 
 /// What a round makes of one signature.
 async fn ask(watcher: &mut Watcher, nonce: [u8; 32]) -> String {
-    let round = match watcher.look(&[question(nonce)], now()).await {
+    ask_about(watcher, question(nonce)).await
+}
+
+async fn ask_about(watcher: &mut Watcher, question: Question) -> String {
+    let round = match watcher.look(&[question], now()).await {
         Ok(round) => round,
         Err(error) => return name(&error),
     };
@@ -122,7 +127,7 @@ async fn two_honest_nodes_are_believed() {
     let (settled, canceled) = (transaction_of(SETTLED), transaction_of(CANCELED));
     let amount = Amount::parse("5").unwrap();
     let expected = [
-        Finding::Settled { amount, transaction: settled, block: 4010, block_hash: hash_of(4010) },
+        Finding::Settled { amount, transaction: Some(settled), block: 4010, block_hash: hash_of(4010) },
         Finding::Canceled { transaction: canceled, block: 4020, block_hash: hash_of(4020) },
         Finding::Dead { block: 4500, block_hash: hash_of(4500) },
     ];

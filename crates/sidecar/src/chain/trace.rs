@@ -1,4 +1,4 @@
-//! How one node explains that an authorization is used up: by a payment, or by a cancellation.
+//! How one node explains that an EIP-3009 authorization is used up: by a payment, or by a cancellation.
 
 use pursekeeper_core::{Amount, EvmAddress, UnixSeconds};
 use serde_json::json;
@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::abi::{AUTHORIZATION_CANCELED, AUTHORIZATION_USED, TRANSFER, amount, topic};
 use super::error::NodeFault;
-use super::question::{Authorization, Block, Question};
+use super::question::{Block, Question};
 use super::quorum::Sight;
 use super::rpc::Rpc;
 use super::timeline::block;
@@ -17,10 +17,12 @@ const LOG_REQUESTS_MAX: usize = 256;
 
 /// The authorization a log is searched for.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
-    asset: EvmAddress,
-    authorizer: EvmAddress,
-    nonce: [u8; 32],
+pub(super) struct Wanted {
+    pub(super) asset: EvmAddress,
+    pub(super) authorizer: EvmAddress,
+    pub(super) nonce: [u8; 32],
+    pub(super) valid_after: UnixSeconds,
+    pub(super) valid_before: UnixSeconds,
 }
 
 /// What a log says of an authorization.
@@ -34,11 +36,9 @@ enum Event {
 pub(super) async fn trace(
     rpc: &Rpc,
     question: &Question,
-    (first, last): (u64, u64),
-    log_blocks_max: u64,
+    wanted: Wanted,
+    ((first, last), log_blocks_max): ((u64, u64), u64),
 ) -> Result<Option<Sight>, NodeFault> {
-    let Authorization::Eip3009 { authorizer, nonce, valid_after, valid_before } = question.authorization;
-    let wanted = Wanted { asset: question.asset, authorizer, nonce };
     let Some((event, log)) = search(rpc, wanted, (first, last), log_blocks_max).await? else {
         return Ok(None);
     };
@@ -51,18 +51,19 @@ pub(super) async fn trace(
     match event {
         Event::Canceled => Ok(Some(Sight::Canceled { transaction, block })),
         Event::Used => {
-            if !within(block, valid_after, valid_before) {
+            if !within(block, wanted) {
                 return Err(NodeFault::Impossible { what: "a signature was used while it was not valid" });
             }
             let receipt = receipt(rpc, &log).await?;
             let amount = cost(question, wanted, moved(&receipt.logs, &log, wanted, question.payee)?)?;
-            Ok(Some(Sight::Settled { amount, transaction, block }))
+            Ok(Some(Sight::Settled { amount, transaction: Some(transaction), block }))
         }
     }
 }
 
 /// The contract demands a block time strictly between the two.
-fn within(block: Block, valid_after: UnixSeconds, valid_before: UnixSeconds) -> bool {
+fn within(block: Block, wanted: Wanted) -> bool {
+    let Wanted { valid_after, valid_before, .. } = wanted;
     valid_after < block.timestamp && block.timestamp < valid_before
 }
 
@@ -73,7 +74,7 @@ async fn search(
     (first, last): (u64, u64),
     log_blocks_max: u64,
 ) -> Result<Option<(Event, Log)>, NodeFault> {
-    let Wanted { asset, authorizer, nonce } = wanted;
+    let Wanted { asset, authorizer, nonce, .. } = wanted;
     for (requests, range) in ranges(first, last, log_blocks_max).enumerate() {
         if requests >= LOG_REQUESTS_MAX {
             return Err(NodeFault::TooManyRanges { requests_max: LOG_REQUESTS_MAX });
@@ -141,13 +142,16 @@ fn read(log: &Log, wanted: Wanted, (first, last): (u64, u64)) -> Result<Event, N
 }
 
 /// The receipt of the transaction `log` is in, with `log` in it.
-async fn receipt(rpc: &Rpc, log: &Log) -> Result<Receipt, NodeFault> {
+pub(super) async fn receipt(rpc: &Rpc, log: &Log) -> Result<Receipt, NodeFault> {
     let hash = bytes(&log.transaction_hash.0);
     let receipt: Receipt = rpc.ask("eth_getTransactionReceipt", json!([hash])).await?;
     let Receipt { transaction_hash, block_number, block_hash, status, logs } = &receipt;
     let same = (transaction_hash, block_number, block_hash)
         == (&log.transaction_hash, &log.block_number, &log.block_hash);
-    let inside = logs.iter().any(|other| other.log_index == log.log_index && other.topics == log.topics);
+    let inside = logs.iter().any(|other| {
+        (other.log_index, other.address, &other.topics, &other.data)
+            == (log.log_index, log.address, &log.topics, &log.data)
+    });
     if !same || *status != Quantity(1) || !inside {
         return Err(NodeFault::Impossible { what: "a receipt does not have the log it should" });
     }
@@ -198,13 +202,20 @@ fn cost(question: &Question, wanted: Wanted, moved: Option<Amount>) -> Result<Am
 
 #[cfg(test)]
 mod tests {
+    use super::super::question::Authorization;
     use super::*;
 
     const ASSET: EvmAddress = EvmAddress::from_bytes([0xaa; 20]);
     const PAYER: EvmAddress = EvmAddress::from_bytes([0xbb; 20]);
     const PAYEE: EvmAddress = EvmAddress::from_bytes([0xcc; 20]);
     const NONCE: [u8; 32] = [7; 32];
-    const WANTED: Wanted = Wanted { asset: ASSET, authorizer: PAYER, nonce: NONCE };
+    const WANTED: Wanted = Wanted {
+        asset: ASSET,
+        authorizer: PAYER,
+        nonce: NONCE,
+        valid_after: UnixSeconds(0),
+        valid_before: UnixSeconds(9),
+    };
 
     fn log(index: u64, topics: &[[u8; 32]], data: &[u8]) -> Log {
         Log {

@@ -99,7 +99,7 @@ impl Watch {
         let holds = page.map_err(RoundError::Journal)?;
         // The next round asks about the next ones, and after the last about the first again.
         *after_seq = holds.last().filter(|_| holds.len() >= QUESTIONS_MAX).map_or(0, |hold| hold.seq);
-        let questions: Vec<Question> = holds.iter().filter_map(question).collect();
+        let questions: Vec<Question> = holds.iter().map(question).collect();
         let round = self.watcher.look(&questions, now).await?;
         for fault in &round.faults {
             warn!(network = %self.network, %fault, "a node could not be believed");
@@ -124,7 +124,7 @@ impl Watch {
                 (Fate::Dead, block, block_hash, Some(transaction))
             }
             Finding::Settled { amount, transaction, block, block_hash } => {
-                (Fate::Settled { amount }, block, block_hash, Some(transaction))
+                (Fate::Settled { amount }, block, block_hash, transaction)
             }
         };
         let network = self.network.clone();
@@ -165,8 +165,8 @@ impl Watch {
     }
 }
 
-/// What is asked about a hold; nothing when it is of a kind that the watcher cannot read, which then stays held.
-fn question(hold: &Hold) -> Option<Question> {
+/// What is asked about a hold.
+fn question(hold: &Hold) -> Question {
     let intent = &hold.permit.intent;
     let authorization = match intent.terms.method {
         TransferMethod::Eip3009 => Authorization::Eip3009 {
@@ -175,9 +175,15 @@ fn question(hold: &Hold) -> Option<Question> {
             valid_after: intent.valid_after,
             valid_before: intent.valid_before,
         },
-        TransferMethod::Permit2 => return None,
+        TransferMethod::Permit2 => Authorization::Permit2 {
+            owner: evm(intent.wallet_address),
+            nonce: intent.nonce,
+            valid_after: intent.valid_after,
+            deadline: intent.deadline(),
+            scheme: intent.terms.scheme,
+        },
     };
-    Some(Question {
+    Question {
         hold: hold.seq,
         asset: evm(intent.terms.asset.address),
         payee: evm(intent.terms.payee),
@@ -186,10 +192,89 @@ fn question(hold: &Hold) -> Option<Question> {
         signed_at: intent.valid_after,
         dead_at: hold.permit.held_until,
         authorization,
-    })
+    }
 }
 
 fn evm(address: Address) -> EvmAddress {
     let Address::Evm(evm) = address;
     evm
+}
+
+#[cfg(test)]
+mod tests {
+    use pursekeeper_core::x402::{Scheme, Terms};
+    use pursekeeper_core::{
+        AgentName, Amount, Demand, Digest, Endpoint, HoldState, Intent, OriginMatch, Permit, RequestId, Usd,
+        WalletName, WorkflowName,
+    };
+
+    use super::*;
+
+    /// A hold of a signature that is valid from 1000 to 1100.
+    fn hold(scheme: Scheme, method: TransferMethod) -> Hold {
+        let address = |byte| Address::Evm(EvmAddress::from_bytes([byte; 20]));
+        let intent = Intent {
+            request_id: RequestId::parse("a").unwrap(),
+            agent: AgentName::parse("researcher").unwrap(),
+            workflow: WorkflowName::parse("review").unwrap(),
+            wallet: WalletName::parse("research").unwrap(),
+            wallet_address: address(1),
+            service: None,
+            endpoint: Endpoint::parse("GET", "https://api.example.com/").unwrap(),
+            origin: OriginMatch::Match,
+            demand: Demand::TypedData,
+            terms: Terms {
+                scheme,
+                method,
+                asset: AssetId { network: ChainId::Eip155(84532), address: address(2) },
+                payee: address(3),
+                amount: Amount::parse("5").unwrap(),
+            },
+            domain: Digest([4; 32]),
+            usd: Usd::from_units(5),
+            valid_after: UnixSeconds(1000),
+            valid_before: UnixSeconds(1100),
+            nonce: [5; 32],
+            allowance: None,
+        };
+        let held_until = UnixSeconds(1160);
+        let permit = Permit { intent, policies: Vec::new(), held_until, warnings: Vec::new() };
+        Hold { seq: 7, permit, state: HoldState::Held, claims: 0 }
+    }
+
+    #[test]
+    fn every_hold_can_be_asked_about() {
+        let address = |byte| EvmAddress::from_bytes([byte; 20]);
+        let upto = Scheme::Upto { facilitator: Address::Evm(address(6)) };
+        let permit2 = |scheme| Authorization::Permit2 {
+            owner: address(1),
+            nonce: [5; 32],
+            valid_after: UnixSeconds(1000),
+            // Permit2 takes it up to its deadline, a token before its end.
+            deadline: UnixSeconds(1099),
+            scheme,
+        };
+        let eip3009 = Authorization::Eip3009 {
+            authorizer: address(1),
+            nonce: [5; 32],
+            valid_after: UnixSeconds(1000),
+            valid_before: UnixSeconds(1100),
+        };
+        for (scheme, method, authorization) in [
+            (Scheme::Exact, TransferMethod::Eip3009, eip3009),
+            (Scheme::Exact, TransferMethod::Permit2, permit2(Scheme::Exact)),
+            (upto, TransferMethod::Permit2, permit2(upto)),
+        ] {
+            let expected = Question {
+                hold: 7,
+                asset: address(2),
+                payee: address(3),
+                amount: Amount::parse("5").unwrap(),
+                signed_at: UnixSeconds(1000),
+                dead_at: UnixSeconds(1160),
+                authorization,
+            };
+            assert_eq!(question(&hold(scheme, method)), expected);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
+use pursekeeper_core::PERMIT2;
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -48,11 +49,35 @@ pub(super) struct Happening {
     pub(super) paid: Option<([u8; 20], u8)>,
 }
 
+/// A Permit2 nonce that was spent, by whatever.
+#[derive(Clone)]
+pub(super) struct Spent {
+    pub(super) owner: [u8; 20],
+    pub(super) nonce: [u8; 32],
+    pub(super) block: u64,
+}
+
+/// Something a contract said, in the order of its block.
+#[derive(Clone)]
+pub(super) struct Said {
+    pub(super) block: u64,
+    pub(super) transaction: [u8; 32],
+    pub(super) address: [u8; 20],
+    pub(super) topics: Vec<[u8; 32]>,
+    pub(super) data: Vec<u8>,
+}
+
 #[derive(Default)]
 pub(super) struct Facts {
     pub(super) latest: u64,
     pub(super) finalized: u64,
     pub(super) happenings: Vec<Happening>,
+    pub(super) spent: Vec<Spent>,
+    pub(super) said: Vec<Said>,
+    /// States of earlier blocks are pruned.
+    pub(super) oldest_state: u64,
+    /// Permit2 has no code before this block.
+    pub(super) permit2_since: u64,
     pub(super) lies: HashMap<&'static str, Lie>,
     pub(super) balance: u8,
     /// How often each method was asked for.
@@ -109,6 +134,8 @@ async fn answer(facts: Arc<Mutex<Facts>>, body: Bytes) -> Response {
         let lie = facts.lies.get(method.as_str()).cloned();
         // A node that lies about calls still knows its blocks, unless that is the lie.
         let lie = if unknown && !matches!(lie, Some(Lie::AnyBlock)) { Some(refusal) } else { lie };
+        let pruned = !unknown && method == "eth_call" && state_of(&params[1]) < facts.oldest_state;
+        let lie = if pruned { Some(Lie::Refuse(-32000, "missing trie node")) } else { lie };
         (facts.truth(&method, params), lie)
     };
     let result = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
@@ -156,14 +183,17 @@ impl Facts {
 
     fn call(&self, call: &Value, at: &Value) -> Value {
         assert_eq!(at["requireCanonical"], json!(true));
-        let hash = hex::decode(&at["blockHash"].as_str().unwrap()[2..]).unwrap();
-        let at = u64::from_be_bytes(hash[24..].try_into().unwrap());
+        let at = state_of(at);
         let data = hex::decode(&call["data"].as_str().unwrap()[2..]).unwrap();
         if data.is_empty() {
             return json!("0x");
         }
         if data[..4] == [0x70, 0xa0, 0x82, 0x31] {
             return word(self.balance);
+        }
+        if data[..4] == [0x4f, 0xe0, 0x2b, 0x44] {
+            assert_eq!(call["to"], hex0x(&PERMIT2.to_bytes()));
+            return if at < self.permit2_since { json!("0x") } else { self.bitmap(&data, at) };
         }
         let used = self.happenings.iter().any(|of| {
             of.block <= at
@@ -174,7 +204,27 @@ impl Facts {
         word(u8::from(used))
     }
 
+    fn bitmap(&self, data: &[u8], at: u64) -> Value {
+        let mut word = [0u8; 32];
+        for Spent { owner, nonce, block } in &self.spent {
+            let here = data[16..36] == *owner && data[36] == 0 && data[37..] == nonce[..31];
+            if here && *block <= at {
+                *word.iter_mut().rev().nth(usize::from(nonce[31] / 8)).unwrap() |= 1 << (nonce[31] % 8);
+            }
+        }
+        json!(hex0x(&word))
+    }
+
     fn logs(&self, filter: &Value) -> Value {
+        if !filter["blockHash"].is_null() {
+            let found = self.said().filter(|log| {
+                let topics = filter["topics"].as_array().unwrap();
+                log["blockHash"] == filter["blockHash"]
+                    && log["address"] == filter["address"]
+                    && log["topics"].as_array().unwrap().starts_with(topics)
+            });
+            return found.collect();
+        }
         let (from, to) =
             (parse(filter["fromBlock"].as_str().unwrap()), parse(filter["toBlock"].as_str().unwrap()));
         let found = self.happenings.iter().filter(|of| {
@@ -188,13 +238,41 @@ impl Facts {
 
     fn receipt(&self, hash: &str) -> Value {
         let found = self.happenings.iter().find(|of| hash == hex0x(&transaction_of(of.nonce)));
-        let Some(of) = found else { return Value::Null };
+        let Some(of) = found else {
+            let logs: Vec<Value> = self.said().filter(|log| log["transactionHash"] == hash).collect();
+            let Some(log) = logs.first() else { return Value::Null };
+            return json!({
+                "transactionHash": hash,
+                "blockNumber": log["blockNumber"],
+                "blockHash": log["blockHash"],
+                "status": "0x1",
+                "logs": logs,
+            });
+        };
         json!({
             "transactionHash": hash,
             "blockNumber": format!("{:#x}", of.block),
             "blockHash": hex0x(&hash_of(of.block)),
             "status": "0x1",
             "logs": of.logs(),
+        })
+    }
+}
+
+impl Facts {
+    fn said(&self) -> impl Iterator<Item = Value> {
+        self.said.iter().enumerate().map(|(index, of)| {
+            let Said { block, transaction, address, topics, data } = of;
+            json!({
+                "address": hex0x(address),
+                "topics": topics.iter().map(|topic| hex0x(topic)).collect::<Vec<_>>(),
+                "data": hex0x(data),
+                "blockNumber": format!("{block:#x}"),
+                "blockHash": hex0x(&hash_of(*block)),
+                "transactionHash": hex0x(transaction),
+                "logIndex": format!("{index:#x}"),
+                "removed": false,
+            })
         })
     }
 }
@@ -234,6 +312,11 @@ fn block(number: u64) -> Value {
     })
 }
 
+fn state_of(at: &Value) -> u64 {
+    let hash = hex::decode(&at["blockHash"].as_str().unwrap()[2..]).unwrap();
+    u64::from_be_bytes(hash[24..].try_into().unwrap())
+}
+
 fn parse(number: &str) -> u64 {
     u64::from_str_radix(&number[2..], 16).unwrap()
 }
@@ -242,7 +325,7 @@ fn word(last: u8) -> Value {
     json!(format!("0x{}{last:02x}", "00".repeat(31)))
 }
 
-fn padded(address: [u8; 20]) -> [u8; 32] {
+pub(super) fn padded(address: [u8; 20]) -> [u8; 32] {
     let mut topic = [0; 32];
     topic[12..].copy_from_slice(&address);
     topic
