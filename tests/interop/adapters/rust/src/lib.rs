@@ -89,6 +89,7 @@ impl Middleware for Endpoints {
                 let report = ReportOutcomeRequest {
                     decision_id: decision_id.clone(),
                     outcome: Some(outcome(&answer)),
+                    ..ReportOutcomeRequest::default()
                 };
                 // The program has paid for its answer, and gets it even if the report does not arrive.
                 if let Err(error) = self.signer.clone().report_outcome(report).await {
