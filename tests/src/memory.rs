@@ -3,12 +3,13 @@
 //! It keeps every entry and derives everything else by looking at all of them, so that there is nothing to keep in
 //! step. The real journal is tested on its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::ports::{Hold, Journal, Judged, Ledger, LedgerError, Prior, Recorded, Used};
 use pursekeeper_core::{
-    AgentName, ClockMark, DecisionId, Digest, Endpoint, Entry, HoldState, JournalId, Moment, Permit,
-    RequestId, Scope, SignInOutcome, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
+    Address, AgentName, ClockMark, DecisionId, Digest, Endpoint, Entry, HoldState, JournalId, Moment,
+    PayeeState, Permit, RequestId, Scope, ServiceName, SignInOutcome, SignInPermit, Status, Subject, Totals,
+    UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -206,6 +207,23 @@ impl Ledger for View<'_> {
         let claims = u64::try_from(self.entries().filter(about).count()).unwrap();
         let found = self.holds().find(|(at, _, _)| *at == seq);
         Ok(found.map(|(seq, permit, state)| Hold { seq, permit: permit.clone(), state, claims }))
+    }
+
+    fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
+        let here = |service: &ServiceName, of: Address| services.contains(service) && of == payee;
+        let accepted = self.entries().filter_map(Entry::accepted_payee);
+        let mut pending = self.entries().filter_map(Entry::pending_payee);
+        match accepted.into_iter().any(|(service, of)| here(service, of)) {
+            true => Some(PayeeState::Accepted),
+            false => pending.any(|left| here(&left.service, left.payee)).then_some(PayeeState::Pending),
+        }
+    }
+
+    fn pending_payees(&self, services: &[ServiceName]) -> usize {
+        let left = self.entries().filter_map(Entry::pending_payee);
+        let here = left.filter(|left| services.contains(&left.service)).map(|left| left.payee);
+        let here: BTreeSet<Address> = here.collect();
+        here.into_iter().filter(|of| self.payee(services, *of) == Some(PayeeState::Pending)).count()
     }
 
     fn clock(&self) -> ClockMark {

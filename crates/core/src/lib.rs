@@ -40,8 +40,8 @@ pub use clock::{ClockMark, ClockTolerance, ClockTrust};
 pub use decision::{
     Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, Caller, Claim, Decision, Denial, DenyCode,
     Entry, Evidence, Fate, HoldState, IdentitySource, LifecycleDecision, Measure, Mode, NearLimit,
-    Observation, OfferVerdict, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent,
-    SignInOutcome, SignInPermit, Signable, Subject, Warning,
+    Observation, OfferVerdict, Outcome, PENDING_PAYEES_MAX, PayeeState, PendingPayee, Permit, PolicyRef,
+    Reissue, Report, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

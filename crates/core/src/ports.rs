@@ -3,8 +3,9 @@
 use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
-    Act, AgentName, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry, Facts, HoldState, Intent,
-    Moment, Permit, PolicyRef, RequestId, Scope, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
+    Act, Address, AgentName, ClockMark, DecisionId, DenyCode, Digest, Endpoint, Entry, Facts, HoldState,
+    Intent, Moment, PayeeState, Permit, PolicyRef, RequestId, Scope, ServiceName, SignInIntent, Status,
+    Subject, Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -63,6 +64,13 @@ pub trait Ledger {
     /// # Errors
     /// [`LedgerError`] when the journal cannot be read.
     fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError>;
+
+    /// What is known of a payee of a service, under any of the service's names; nothing when no refusal left it to the
+    /// operators.
+    fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState>;
+
+    /// How many payees of a service wait for an operator, under any of its names.
+    fn pending_payees(&self, services: &[ServiceName]) -> usize;
 
     /// What the journal knows about time.
     fn clock(&self) -> ClockMark;

@@ -116,7 +116,7 @@ pub struct Service {
     /// Which paths.
     pub paths: Vec<PathPattern>,
     /// Who may be paid there.
-    pub payees: BTreeSet<Address>,
+    pub payees: Payees,
     /// Who alone may settle `upto` payments there.
     pub facilitators: BTreeSet<Address>,
     /// Whether a 402 without `resource` is acceptable.
@@ -125,6 +125,25 @@ pub struct Service {
     pub ceilings: Ceilings,
     /// What the registry declares.
     pub status: Status,
+}
+
+/// Who may be paid at a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payees {
+    /// Those the registry accepts.
+    pub list: BTreeSet<Address>,
+    /// What becomes of everybody else.
+    pub first_use: FirstUse,
+}
+
+/// What becomes of a payee that is not listed, when an agent asks to pay it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstUse {
+    /// It is refused, whatever operators said.
+    #[default]
+    Refused,
+    /// It is refused, and kept until an operator accepts it.
+    Pending,
 }
 
 /// A person who governs.

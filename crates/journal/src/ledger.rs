@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, Prior, Used};
 use pursekeeper_core::{
-    AgentName, ClockMark, Endpoint, Entry, Mode, Outcome, Permit, RequestId, Scope, SignInIntent,
-    SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
+    Address, AgentName, ClockMark, Endpoint, Entry, Mode, Outcome, PayeeState, Permit, RequestId, Scope,
+    ServiceName, SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
@@ -48,6 +48,14 @@ impl Ledger for View<'_> {
 
     fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError> {
         hold(self.connection, seq).map_err(|error| LedgerError(Box::new(error)))
+    }
+
+    fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
+        self.state.payees.state(services, payee)
+    }
+
+    fn pending_payees(&self, services: &[ServiceName]) -> usize {
+        self.state.payees.pending_len(services)
     }
 
     fn clock(&self) -> ClockMark {

@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 
 use pursekeeper_core::{
-    ClockMark, Digest, HoldState, Moment, Permit, Scope, SignInPermit, Status, Subject, Totals, UnixSeconds,
-    Usd, Window,
+    Address, ClockMark, Digest, HoldState, Moment, Permit, Scope, ServiceName, SignInPermit, Status, Subject,
+    Totals, UnixSeconds, Usd, Window,
 };
 
 use crate::JournalError;
 use crate::account::{Account, Bucket, Sum, first_minute, minute_of};
 use crate::outstanding::{Key, Outstanding, endpoint_key};
+use crate::payees::{Payees, Standing};
 
 /// The end of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub(crate) struct State {
     pub(crate) next_row: i64,
     /// What operators decided last, and in which record.
     pub(crate) statuses: HashMap<Subject, (Status, u64)>,
+    pub(crate) payees: Payees,
     pub(crate) outstanding: Outstanding,
     pub(crate) tip: Tip,
     /// What wall and boot clock said together; see [`ClockMark`].
@@ -61,6 +63,8 @@ pub(crate) enum Change {
     Resolved { seq: u64, held_until: UnixSeconds, key: Key },
     /// An operator's act changed a status.
     Status { subject: Subject, before: Option<(Status, u64)> },
+    /// A payee became pending or accepted.
+    Payee { service: ServiceName, payee: Address, before: Option<Standing> },
 }
 
 /// A hold, as far as its totals need it.
@@ -106,6 +110,7 @@ impl State {
             accounts: HashMap::new(),
             next_row: 1,
             statuses: HashMap::new(),
+            payees: Payees::default(),
             outstanding: Outstanding::default(),
             tip,
             anchor: None,
@@ -243,6 +248,20 @@ impl State {
         changes.log.push(Change::Status { subject, before });
     }
 
+    /// Takes note of what a record says about a payee, and returns what all records say about it.
+    pub(crate) fn know_payee(
+        &mut self,
+        changes: &mut Changes,
+        (service, payee): (&ServiceName, Address),
+        said: Standing,
+    ) -> Standing {
+        let before = self.payees.get(service, payee);
+        let standing = before.unwrap_or_default().or(said);
+        self.payees.put(service.clone(), payee, standing);
+        changes.log.push(Change::Payee { service: service.clone(), payee, before });
+        standing
+    }
+
     /// Makes everything as it was before the batch.
     pub(crate) fn take_back(&mut self, changes: Changes) {
         let Changes { tip, anchor, next_row, log } = changes;
@@ -271,6 +290,10 @@ impl State {
                 Change::Status { subject, before: None } => {
                     self.statuses.remove(&subject);
                 }
+                Change::Payee { service, payee, before: Some(before) } => {
+                    self.payees.put(service, payee, before);
+                }
+                Change::Payee { service, payee, before: None } => self.payees.remove(&service, payee),
             }
         }
         self.tip = tip;

@@ -87,7 +87,8 @@ impl Summary {
     }
 
     fn decision(self, decision: &Decision) -> Self {
-        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, bundle } = decision;
+        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, pending: _, bundle } =
+            decision;
         let kind = match mode {
             Mode::Enforce => "payment",
             Mode::Preview => "preview",
@@ -173,6 +174,7 @@ impl Summary {
     fn lifecycle(self, lifecycle: &LifecycleDecision) -> Self {
         let LifecycleDecision { at: _, act, denial, policies, bundle } = lifecycle;
         let (kind, subject) = (act.subject.kind(), act.subject.to_string());
+        let payee = act.payee.as_ref().map(ToString::to_string).unwrap_or_default();
         let what = match (act.verb, act.hold) {
             (ActVerb::Suspend, _) => format!("suspended {kind} `{subject}`"),
             (ActVerb::Resume, _) => format!("resumed {kind} `{subject}`"),
@@ -180,10 +182,12 @@ impl Summary {
                 format!("released the money of record {} of {kind} `{subject}`", hold.unwrap_or_default())
             }
             (ActVerb::AcceptClock, _) => "accepted the clock".to_owned(),
+            (ActVerb::AcceptPayee, _) => format!("accepted the payee `{payee}` of {kind} `{subject}`"),
         };
         let message = format!("operator `{}` {what}: {}", act.operator, act.reason);
         let base =
             Self { kind: "lifecycle", bundle_digest: bundle.to_string(), original_seq: act.hold, ..self };
+        let base = Self { payee, ..base };
         let base = match &act.subject {
             Subject::Agent(_) => Self { agent: subject, ..base },
             Subject::Workflow(_) => Self { workflow: subject, ..base },

@@ -40,6 +40,7 @@ impl Asking {
             Self::Act(ActVerb::Resume) => "Resume",
             Self::Act(ActVerb::Release) => "Release",
             Self::Act(ActVerb::AcceptClock) => "AcceptClock",
+            Self::Act(ActVerb::AcceptPayee) => "AcceptPayee",
         }
     }
 

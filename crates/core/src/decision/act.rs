@@ -59,11 +59,14 @@ pub enum ActVerb {
     Release,
     /// Confirm that the wall clock is right although it jumped ahead.
     AcceptClock,
+    /// Let a service pay an address that an agent asked to pay.
+    AcceptPayee,
 }
 
 impl ActVerb {
     /// Every verb.
-    pub const ALL: [Self; 4] = [Self::Suspend, Self::Resume, Self::Release, Self::AcceptClock];
+    pub const ALL: [Self; 5] =
+        [Self::Suspend, Self::Resume, Self::Release, Self::AcceptClock, Self::AcceptPayee];
 
     /// The word used in records and answers.
     #[must_use]
@@ -73,6 +76,7 @@ impl ActVerb {
             Self::Resume => "resume",
             Self::Release => "release",
             Self::AcceptClock => "accept-clock",
+            Self::AcceptPayee => "accept-payee",
         }
     }
 
@@ -88,7 +92,7 @@ impl ActVerb {
         match self {
             Self::Suspend => Some(Status::Suspended),
             Self::Resume => Some(Status::Active),
-            Self::Release | Self::AcceptClock => None,
+            Self::Release | Self::AcceptClock | Self::AcceptPayee => None,
         }
     }
 }
@@ -102,10 +106,12 @@ pub struct Act {
     pub source: IdentitySource,
     /// What.
     pub verb: ActVerb,
-    /// To whom. The wallet, for [`ActVerb::Release`].
+    /// To whom. The wallet, for [`ActVerb::Release`]; the service, for [`ActVerb::AcceptPayee`].
     pub subject: Subject,
     /// The record of the permit whose hold is meant, for [`ActVerb::Release`].
     pub hold: Option<u64>,
+    /// The address that is to be paid, for [`ActVerb::AcceptPayee`].
+    pub payee: Option<Address>,
     /// Why, in their words.
     pub reason: String,
 }

@@ -65,6 +65,8 @@ deny_codes! {
     HoldUnknown = "HOLD_UNKNOWN", "list the holds with `pursekeeper hold list`";
     /// The signature can still be settled.
     HoldAlive = "HOLD_ALIVE", "wait until the signature is dead: only then can its money be free";
+    /// No such payee waits for an operator at this service.
+    PayeeUnknown = "PAYEE_UNKNOWN", "list those that do with `pursekeeper payee list`; any other belongs into the service's `payees` in registry.yaml";
     /// The policies do not let this operator do this.
     OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `revokers` or `owner`";
     /// A payment scheme we do not sign.
@@ -120,7 +122,7 @@ deny_codes! {
     /// The wallet may not spend on this network.
     NetworkNotAllowed = "NETWORK_NOT_ALLOWED", "add the network to the wallet in registry.yaml";
     /// Nobody accepted this payee for this service.
-    PayeeUnaccepted = "PAYEE_UNACCEPTED", "check the payee with the seller, then add it to the service's `payees` in registry.yaml";
+    PayeeUnaccepted = "PAYEE_UNACCEPTED", "check the payee with the seller, then add it to the service's `payees` in registry.yaml, or, where these say `first_use: pending`, accept it with `pursekeeper payee accept`";
     /// Nobody accepted this facilitator for this service.
     FacilitatorUnaccepted = "FACILITATOR_UNACCEPTED", "check the facilitator with the seller, then add it to the service's `facilitators` in registry.yaml";
     /// The seller's resource is on another origin than the call.

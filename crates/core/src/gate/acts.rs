@@ -14,6 +14,7 @@ impl<P: Policy> Court<'_, P> {
         let refused = match ask.act.verb {
             ActVerb::Release => self.not_releasable(&ask.act)?,
             ActVerb::AcceptClock => self.not_acceptable(),
+            ActVerb::AcceptPayee => self.payee_not_acceptable(&ask.act),
             ActVerb::Suspend | ActVerb::Resume => None,
         };
         let (denial, policies) = match (self.policy.decide_act(&ask.act, self.at.unix_seconds()), refused) {

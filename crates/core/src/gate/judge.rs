@@ -132,7 +132,8 @@ impl<P: Policy> Court<'_, P> {
                 .clone()
                 .map_or(Status::Active, |name| self.status(Subject::Service(name))),
             services: registry.services_of(&intent.endpoint),
-            payee_accepted: booked.is_some_and(|service| service.payees.contains(&intent.terms.payee)),
+            payee_accepted: (intent.service.as_ref())
+                .is_some_and(|service| self.payee_accepted(service, intent.terms.payee)),
             facilitator_accepted: intent.terms.scheme.facilitator().is_none_or(|facilitator| {
                 booked.is_some_and(|service| service.facilitators.contains(&facilitator))
             }),
@@ -285,6 +286,7 @@ impl<P: Policy> Court<'_, P> {
             asked: ask.asked.clone(),
             fingerprint: ask.fingerprint(),
             offers,
+            pending: self.left_pending(ask.mode, &outcome),
             outcome,
             bundle: self.policy.digest(),
         }))

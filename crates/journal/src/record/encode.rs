@@ -7,8 +7,8 @@ use pursekeeper_core::{siwx, x402};
 
 use super::{
     Act, Adopted, Allowance, Asked, Asset, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent,
-    Kind, Labels, Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject, Terms, Time,
-    VERSION, Verdict, Warning,
+    Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source, Subject,
+    Terms, Time, VERSION, Verdict, Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -54,6 +54,7 @@ impl<'a> Record<'a> {
             kind,
             offers: None,
             original_seq: None,
+            pending: None,
             policies: None,
             report: None,
             resolution: None,
@@ -67,7 +68,7 @@ impl<'a> Record<'a> {
     }
 
     fn of_decision(seq: u64, decision: &'a core::Decision) -> Self {
-        let core::Decision { at, mode, asked, fingerprint, offers, outcome, bundle } = decision;
+        let core::Decision { at, mode, asked, fingerprint, offers, outcome, pending: _, bundle } = decision;
         let kind = match mode {
             core::Mode::Enforce => Kind::Payment,
             core::Mode::Preview => Kind::Preview,
@@ -77,6 +78,7 @@ impl<'a> Record<'a> {
             bundle: Some(Hex(bundle.0)),
             fingerprint: Some(Hex(fingerprint.0)),
             offers: Some(offers.iter().map(Offer::of).collect()),
+            pending: decision.pending_payee().map(Pending::of),
             ..Self::empty(seq, kind, *at)
         };
         match outcome {
@@ -335,15 +337,23 @@ impl Source {
 
 impl<'a> Act<'a> {
     fn of(act: &'a core::Act) -> Self {
-        let core::Act { operator, source, verb, subject, hold, reason } = act;
+        let core::Act { operator, source, verb, subject, hold, payee, reason } = act;
         Self {
             hold: hold.map(Int),
             operator: operator.as_str().into(),
+            payee: payee.map(|payee| address_text(payee).into()),
             reason: reason.as_str().into(),
             source: Source::of(*source),
             subject: Subject { kind: subject.kind().into(), name: subject_name(subject) },
             verb: verb.as_str().into(),
         }
+    }
+}
+
+impl<'a> Pending<'a> {
+    fn of(pending: &'a core::PendingPayee) -> Self {
+        let core::PendingPayee { service, payee } = pending;
+        Self { payee: address_text(*payee).into(), service: service.as_str().into() }
     }
 }
 

@@ -9,6 +9,7 @@ use pursekeeper_core::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 
 use super::VerifyError;
+use super::payees::Payees;
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
 use crate::file::{Meta, read_meta};
@@ -31,6 +32,7 @@ pub(super) struct Tables<'c> {
     clock: ClockMark,
     totals: HashMap<Scope, Total>,
     statuses: HashMap<Subject, (Status, u64)>,
+    pub(super) payees: Payees,
     hold: CachedStatement<'c>,
     request: CachedStatement<'c>,
 }
@@ -50,7 +52,7 @@ struct Total {
     recent: BTreeMap<u64, Sum>,
 }
 
-fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<String>) -> VerifyError {
+pub(super) fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<String>) -> VerifyError {
     VerifyError::Table { table, seq, what: what.into() }
 }
 
@@ -69,6 +71,7 @@ impl<'c> Tables<'c> {
             clock: ClockMark::default(),
             totals: HashMap::new(),
             statuses: HashMap::new(),
+            payees: Payees::default(),
             hold: connection.prepare_cached(
                 "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network
                  FROM hold WHERE seq = ?1",
@@ -229,6 +232,7 @@ impl<'c> Tables<'c> {
             return Err(wrong("clock", None, "it is not what the records say about the clocks"));
         }
         self.compare_statuses()?;
+        std::mem::take(&mut self.payees).compare(self.connection)?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })

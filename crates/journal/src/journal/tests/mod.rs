@@ -3,6 +3,7 @@
 mod commit;
 mod files;
 mod holds;
+mod payees;
 mod speed;
 mod tampering;
 mod windows;

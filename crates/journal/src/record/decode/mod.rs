@@ -9,7 +9,9 @@ use std::fmt;
 use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds};
 
-use super::{Denial, Hex, Int, Intent, Kind, Offer, Policy, Record, SignIn, Time, VERSION, Verdict, Warning};
+use super::{
+    Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, SignIn, Time, VERSION, Verdict, Warning,
+};
 use crate::JournalError;
 
 /// A record, understood.
@@ -98,7 +100,7 @@ fn address(member: &str, text: &str) -> Found<core::Address> {
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 18] {
+    fn shape(&self) -> [bool; 19] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
@@ -113,6 +115,7 @@ impl Record<'_> {
             self.journal.is_some(),
             self.offers.is_some(),
             self.original_seq.is_some(),
+            self.pending.is_some(),
             self.policies.is_some(),
             self.report.is_some(),
             self.resolution.is_some(),
@@ -152,6 +155,7 @@ impl Record<'_> {
             kind,
             offers,
             original_seq,
+            pending,
             policies,
             report,
             resolution,
@@ -185,6 +189,7 @@ impl Record<'_> {
                     (policies, warnings),
                     denial,
                 )?,
+                pending: pending.map(Pending::decode).transpose()?,
                 bundle: digest(present("bundle", bundle)?),
             })),
             Kind::Reissue => core::Entry::Reissue(Box::new(core::Reissue {
