@@ -3,14 +3,14 @@
 //! It keeps every entry and derives everything else by looking at all of them, so that there is nothing to keep in
 //! step. The real journal is tested on its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::ports::{
     Hold, Journal, Judged, Ledger, LedgerError, PastSignIn, Prior, Recorded, Used,
 };
 use pursekeeper_core::{
     Address, AgentName, Amount, AssetId, ClaimedCredit, ClockMark, Credit, DecisionId, Digest, Endpoint,
-    Entry, HoldState, Intent, JournalId, Moment, Permit, Report, RequestId, Scope, ServiceName,
+    Entry, HoldState, Intent, JournalId, Moment, PayeeState, Permit, Report, RequestId, Scope, ServiceName,
     SignInOutcome, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
 };
 
@@ -288,6 +288,23 @@ impl Ledger for View<'_> {
         credit.sign_ins = u64::try_from(signed_in.iter().filter(|seq| **seq > since).count()).unwrap();
         credit.last_sign_in = signed_in.last().copied().unwrap_or(0);
         credit
+    }
+
+    fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
+        let here = |service: &ServiceName, of: Address| services.contains(service) && of == payee;
+        let accepted = self.entries().filter_map(Entry::accepted_payee);
+        let mut pending = self.entries().filter_map(Entry::pending_payee);
+        match accepted.into_iter().any(|(service, of)| here(service, of)) {
+            true => Some(PayeeState::Accepted),
+            false => pending.any(|left| here(&left.service, left.payee)).then_some(PayeeState::Pending),
+        }
+    }
+
+    fn pending_payees(&self, services: &[ServiceName]) -> usize {
+        let left = self.entries().filter_map(Entry::pending_payee);
+        let here = left.filter(|left| services.contains(&left.service)).map(|left| left.payee);
+        let here: BTreeSet<Address> = here.collect();
+        here.into_iter().filter(|of| self.payee(services, *of) == Some(PayeeState::Pending)).count()
     }
 
     fn clock(&self) -> ClockMark {

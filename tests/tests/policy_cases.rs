@@ -42,7 +42,7 @@ struct Case {
     expect: String,
     /// The policies that determine the answer; by default the base permit, or none.
     policies: Option<BTreeSet<String>>,
-    /// How many requests like this one were permitted just before.
+    /// How many requests like this one were made just before.
     #[serde(default)]
     before: u64,
     /// Dollars spent before, in every window, by scope: `workflow/research: "4.99"`.
@@ -64,7 +64,7 @@ struct Case {
     balance: Option<String>,
     #[serde(default)]
     request: Request,
-    /// An operator's act instead of a payment: `resume wallet/main`.
+    /// An operator's act instead of a payment: `resume wallet/main`, `accept-payee service/news 0x…`.
     act: Option<String>,
     #[serde(default)]
     operator: String,
@@ -167,13 +167,16 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
         let subject = subject(bundle, stopped);
         let operators = bundle.registry().operators.keys();
         // Some operator of the registry may; refusals by the others change nothing.
-        batch.extend(operators.map(|operator| act(operator.as_str(), ActVerb::Suspend, subject.clone())));
+        batch.extend(
+            operators.map(|operator| act(operator.as_str(), ActVerb::Suspend, subject.clone(), None)),
+        );
     }
     let asked = match &case.act {
         None => payment(&request, "the-request"),
         Some(text) => {
-            let (verb, named) = text.split_once(' ').unwrap();
-            act(&case.operator, ActVerb::parse(verb).unwrap(), subject(bundle, named))
+            let words: Vec<&str> = text.split(' ').collect();
+            let payee = words.get(2).map(|payee| EvmAddress::parse(payee).unwrap().into());
+            act(&case.operator, ActVerb::parse(words[0]).unwrap(), subject(bundle, words[1]), payee)
         }
     };
     batch.push(asked);
@@ -268,11 +271,11 @@ fn offer(part: &OfferPart) -> Offer {
     }
 }
 
-fn act(operator: &str, verb: ActVerb, subject: Subject) -> Ask {
+fn act(operator: &str, verb: ActVerb, subject: Subject, payee: Option<Address>) -> Ask {
     let operator = OperatorName::parse(operator).unwrap();
     let source = IdentitySource::UnixPeer { uid: 1000 };
     Ask::Lifecycle(LifecycleAsk {
-        act: Act { operator, source, verb, subject, hold: None, reason: "drill".to_owned() },
+        act: Act { operator, source, verb, subject, hold: None, payee, reason: "drill".to_owned() },
     })
 }
 

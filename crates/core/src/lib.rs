@@ -46,9 +46,9 @@ pub use credit::{
 pub use decision::{
     Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
     Cancellation, Claim, Decision, Denial, DenyCode, Entry, Evidence, Fate, HoldState, IdentitySource,
-    LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome, Permit, PolicyRef,
-    Reissue, Report, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject,
-    Warning,
+    LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome, PENDING_PAYEES_MAX,
+    PayeeState, PendingPayee, Permit, PolicyRef, Reissue, Report, Said, SignInDecision, SignInIntent,
+    SignInOutcome, SignInPermit, Signable, Subject, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

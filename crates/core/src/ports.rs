@@ -4,8 +4,8 @@ use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
     Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, DecisionId, DenyCode, Digest, Endpoint,
-    Entry, Facts, HoldState, Intent, Moment, Permit, PolicyRef, RequestId, Scope, ServiceName, SignInIntent,
-    Status, Subject, Totals, UnixSeconds, Usd,
+    Entry, Facts, HoldState, Intent, Moment, PayeeState, Permit, PolicyRef, RequestId, Scope, ServiceName,
+    SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -88,6 +88,13 @@ pub trait Ledger {
 
     /// What a wallet paid at a service that is called so, and what agents say is left of it.
     fn credit(&self, wallet: Address, service: &ServiceName) -> Credit;
+
+    /// What is known of a payee of a service, under any of the service's names; nothing when no refusal left it to the
+    /// operators.
+    fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState>;
+
+    /// How many payees of a service wait for an operator, under any of its names.
+    fn pending_payees(&self, services: &[ServiceName]) -> usize;
 
     /// What the journal knows about time.
     fn clock(&self) -> ClockMark;

@@ -116,7 +116,7 @@ pub struct Service {
     /// Which paths.
     pub paths: Vec<PathPattern>,
     /// Who may be paid there.
-    pub payees: BTreeSet<Address>,
+    pub payees: Payees,
     /// Who alone may settle `upto` payments there.
     pub facilitators: BTreeSet<Address>,
     /// Whether a payment to one of its payees belongs to it although nobody says which endpoint it is for.
@@ -136,6 +136,25 @@ pub struct Service {
 pub struct Prepaid {
     /// Where payments top the credit up; at least one, each covered by the service's own paths.
     pub top_up: Vec<PathPattern>,
+}
+
+/// Who may be paid at a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payees {
+    /// Those the registry accepts.
+    pub list: BTreeSet<Address>,
+    /// What becomes of everybody else.
+    pub first_use: FirstUse,
+}
+
+/// What becomes of a payee that is not listed, when an agent asks to pay it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstUse {
+    /// It is refused, whatever operators said.
+    #[default]
+    Refused,
+    /// It is refused, and kept until an operator accepts it.
+    Pending,
 }
 
 /// A person who governs.
@@ -267,7 +286,7 @@ impl Registry {
         if endpoint.is_known() {
             return self.services_of(endpoint);
         }
-        let takes = |service: &Service| service.unknown_endpoints && service.payees.contains(&payee);
+        let takes = |service: &Service| service.unknown_endpoints && service.payees.list.contains(&payee);
         self.services.iter().filter(|(_, service)| takes(service)).map(|(name, _)| name.clone()).collect()
     }
 

@@ -10,9 +10,9 @@ use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
     Denial, DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent,
     JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
-    OriginMatch, Outcome, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName, SignInDecision,
-    SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod, UnixSeconds, Usd,
-    WalletName, WorkflowName,
+    OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName,
+    SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod,
+    UnixSeconds, Usd, WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -132,6 +132,7 @@ impl Pay {
                 OfferVerdict { index: 1, denial: None },
             ],
             outcome,
+            pending: None,
             bundle: Digest([0xbb; 32]),
         }))
     }
@@ -151,6 +152,22 @@ impl Pay {
     pub(crate) fn denied(&self) -> Entry {
         let denial = Denial::by_policies(DenyCode::CeilingExceeded, vec![policy("ceilings")]);
         self.decision(Mode::Enforce, Outcome::Deny { denial, intent: Some(Box::new(self.intent())) })
+    }
+
+    /// A refusal that leaves the payee to the operators.
+    pub(crate) fn pending(&self) -> Entry {
+        let denial = Denial {
+            message: "nobody accepted it".to_owned(),
+            ..Denial::by_policies(DenyCode::PayeeUnaccepted, vec![policy("scope.payee")])
+        };
+        let intent = self.intent();
+        let (service, payee) = (intent.service.clone().unwrap(), intent.terms.payee);
+        let mut entry =
+            self.decision(Mode::Enforce, Outcome::Deny { denial, intent: Some(Box::new(intent)) });
+        if let Entry::Payment(decision) = &mut entry {
+            decision.pending = Some(PendingPayee { service, payee });
+        }
+        entry
     }
 
     pub(crate) fn reissued(&self, original_seq: u64, at: u64) -> Entry {
@@ -174,6 +191,7 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
             verb,
             subject,
             hold: None,
+            payee: None,
             reason: "incident 42 – \u{1f9ef}".to_owned(),
         },
         denial: None,
@@ -181,6 +199,16 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
         policies: vec![policy("revokers")],
         bundle: Digest([0xbb; 32]),
     }))
+}
+
+/// An operator accepts a payee.
+pub(crate) fn accepted(service: &str, payee: Address, at: u64) -> Entry {
+    let service = Subject::Service(ServiceName::parse(service).unwrap());
+    let mut entry = act(ActVerb::AcceptPayee, service, at);
+    if let Entry::Lifecycle(lifecycle) = &mut entry {
+        lifecycle.act.payee = Some(payee);
+    }
+    entry
 }
 
 /// Evidence that resolves the hold of record `original_seq`.

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded};
 use pursekeeper_core::{
-    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Entry, HoldState, JournalId, Moment, Report,
-    Scope, ServiceName, SignInOutcome, Status, Subject, UnixSeconds,
+    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Entry, HoldState, JournalId, Moment, PayeeState,
+    PendingPayee, Report, Scope, ServiceName, SignInOutcome, Status, Subject, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -21,6 +21,7 @@ use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::ledger::{View, credit_key};
 use crate::load::load;
 use crate::lock::Lock;
+use crate::payees::Standing;
 use crate::record::{Genesis, Record};
 use crate::state::{Change, Changes, State, Tip};
 use crate::usage::Usage;
@@ -139,6 +140,12 @@ impl SqliteJournal {
         self.state.status(names)
     }
 
+    /// What is known of a payee of a service, under any of the service's names.
+    #[must_use]
+    pub fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
+        self.state.payees.state(services, payee)
+    }
+
     /// How much of each window a scope has used at `now`.
     #[must_use]
     pub fn usage(&self, scope: &Scope, now: UnixSeconds) -> Usage {
@@ -248,6 +255,13 @@ impl SqliteJournal {
         if let Some((hold, state)) = entry.resolves() {
             self.resolve(changes, (seq, hold), state)?;
         }
+        if let Some(PendingPayee { service, payee }) = entry.pending_payee() {
+            let said = Standing { pending: Some(seq), accepted: None };
+            self.know_payee(changes, (service, *payee), said)?;
+        }
+        if let Some(accepted) = entry.accepted_payee() {
+            self.know_payee(changes, accepted, Standing { pending: None, accepted: Some(seq) })?;
+        }
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
@@ -301,6 +315,16 @@ impl SqliteJournal {
         self.state.resolve(changes, hold, row, state)
     }
 
+    fn know_payee(
+        &mut self,
+        changes: &mut Changes,
+        named: (&ServiceName, Address),
+        said: Standing,
+    ) -> Result<(), JournalError> {
+        let standing = self.state.know_payee(changes, named, said);
+        store::put_payee(&self.connection, named, standing)
+    }
+
     /// Writes each bucket the batch touched once, and folds some that no window counts any more.
     fn write_totals(&self, changes: &Changes) -> Result<Vec<Fold>, JournalError> {
         let mut touched: Vec<(i64, u64, &Scope)> = Vec::new();
@@ -311,7 +335,8 @@ impl SqliteJournal {
                 Change::Hold { .. }
                 | Change::Resolved { .. }
                 | Change::Credit { .. }
-                | Change::Status { .. } => continue,
+                | Change::Status { .. }
+                | Change::Payee { .. } => continue,
             };
             let Some(account) = self.state.accounts.get(scope) else { continue };
             if created {

@@ -4,8 +4,9 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
-    Address, AgentName, Amount, AssetId, ClockMark, Credit, Endpoint, Entry, Mode, Outcome, Permit,
-    RequestId, Scope, ServiceName, SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
+    Address, AgentName, Amount, AssetId, ClockMark, Credit, Endpoint, Entry, Mode, Outcome, PayeeState,
+    Permit, RequestId, Scope, ServiceName, SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds,
+    Usd,
 };
 use rusqlite::Connection;
 
@@ -69,6 +70,14 @@ impl Ledger for View<'_> {
 
     fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
         self.state.credit_at(wallet, service)
+    }
+
+    fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
+        self.state.payees.state(services, payee)
+    }
+
+    fn pending_payees(&self, services: &[ServiceName]) -> usize {
+        self.state.payees.pending_len(services)
     }
 
     fn clock(&self) -> ClockMark {

@@ -1,12 +1,13 @@
 //! What is read when a journal is opened: buckets, statuses, unresolved holds and the last record, never the history.
 
-use pursekeeper_core::{AgentName, Digest, Status, UnixSeconds, Usd};
+use pursekeeper_core::{Address, AgentName, Digest, Scope, ServiceName, Status, UnixSeconds, Usd};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::JournalError;
 use crate::account::{Account, Bucket, Sum};
 use crate::file::Meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
+use crate::payees::Standing;
 use crate::record::{decode, parse_credit, parse_scope, parse_subject};
 use crate::state::{State, Tip};
 use crate::store::{CREDITS, credit, find_clock, integer, unsigned};
@@ -18,6 +19,7 @@ pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, Journal
     load_accounts(connection, &mut state)?;
     load_credits(connection, &mut state)?;
     load_statuses(connection, &mut state)?;
+    each_payee(connection, |service, payee, standing| state.payees.put(service, payee, standing))?;
     load_outstanding(connection, &mut state)?;
     Ok(state)
 }
@@ -122,6 +124,28 @@ fn load_statuses(connection: &Connection, state: &mut State) -> Result<(), Journ
             || JournalError::damaged(format!("the {kind} `{name}` has the unknown status `{status}`"));
         let status = Status::parse(&status).ok_or_else(unknown)?;
         state.statuses.insert(subject, (status, unsigned(row.get(3)?)?));
+    }
+    Ok(())
+}
+
+/// Tells of every row of `payee`.
+pub(crate) fn each_payee(
+    connection: &Connection,
+    mut tell: impl FnMut(ServiceName, Address, Standing),
+) -> Result<(), JournalError> {
+    let mut payees = connection.prepare("SELECT service, payee, pending_seq, accepted_seq FROM payee")?;
+    let mut rows = payees.query([])?;
+    while let Some(row) = rows.next()? {
+        let (service, payee): (String, String) = (row.get(0)?, row.get(1)?);
+        let unknown = |_| JournalError::damaged(format!("`{payee}` is a payee of no service"));
+        let service_name = ServiceName::parse(&service).map_err(unknown)?;
+        let Scope::Payee(address) = parse_scope("payee", &payee).map_err(JournalError::damaged)? else {
+            return Err(JournalError::damaged(format!("`{payee}` is no payee")));
+        };
+        let seq = |at| -> Result<Option<u64>, JournalError> {
+            row.get::<_, Option<i64>>(at)?.map(unsigned).transpose()
+        };
+        tell(service_name, address, Standing { pending: seq(2)?, accepted: seq(3)? });
     }
     Ok(())
 }

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use pursekeeper_core::ports::Hold;
-use pursekeeper_core::{ChainId, DecisionId, Digest, Entry, JournalId, Said};
+use pursekeeper_core::{Address, ChainId, DecisionId, Digest, Entry, JournalId, Said, ServiceName};
 use rusqlite::{Connection, Row, params};
 
 use crate::file::{self, Access, Meta};
 use crate::hash::leaf_hash;
 use crate::ledger;
+use crate::load::each_payee;
+use crate::payees::Standing;
 use crate::record::{Content, DecodedRecord, decode};
 use crate::store::{integer, unsigned};
 use crate::verify::{Verified, VerifyError, verify};
@@ -33,6 +35,19 @@ pub enum Holds<'a> {
     InState(&'a str),
     /// Those that are still held on a network.
     UnresolvedOn(&'a ChainId),
+}
+
+/// A payee that a refusal left to the operators, or that one of them accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPayee {
+    /// The service, by the name it had then.
+    pub service: ServiceName,
+    /// Who is paid.
+    pub payee: Address,
+    /// The record of the refusal; none when it was refused under another name of the service.
+    pub pending_seq: Option<u64>,
+    /// The record of the first act that accepted it.
+    pub accepted_seq: Option<u64>,
 }
 
 /// A record as it stands in the journal.
@@ -169,6 +184,20 @@ impl Reader {
             }
         }
         Ok(claims)
+    }
+
+    /// Every payee that operators were asked about or decided on, by service and address: as many as the writer keeps in
+    /// memory.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when one cannot be read, and whatever the disk does.
+    pub fn payees(&self) -> Result<Vec<KnownPayee>, JournalError> {
+        let mut payees = Vec::new();
+        each_payee(&self.connection, |service, payee, standing| {
+            let Standing { pending: pending_seq, accepted: accepted_seq } = standing;
+            payees.push(KnownPayee { service, payee, pending_seq, accepted_seq });
+        })?;
+        Ok(payees)
     }
 
     /// A record in words.

@@ -117,6 +117,17 @@ CREATE TABLE status (
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
 
+-- Payees that were refused and left to the operators (`first_use: pending`), and those an operator accepted, by the name
+-- their service had then.
+CREATE TABLE payee (
+    service      TEXT    NOT NULL,
+    payee        TEXT    NOT NULL,        -- address
+    pending_seq  INTEGER UNIQUE,          -- the refusal; none for one that was refused under another name of the service
+    accepted_seq INTEGER UNIQUE,          -- the first act that accepted it
+    PRIMARY KEY (service, payee),
+    CHECK (pending_seq IS NOT NULL OR accepted_seq IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+
 -- Written and emptied again to find out whether a full disk has space by now.
 CREATE TABLE probe (
     filler BLOB NOT NULL

@@ -12,6 +12,7 @@ use crate::JournalError;
 use crate::account::{Account, Bucket, Sum, first_minute, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
 use crate::outstanding::{Key, Outstanding, endpoint_key};
+use crate::payees::{Payees, Standing};
 
 /// The end of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub(crate) struct State {
     pub(crate) credits: HashMap<CreditKey, Credit>,
     /// What operators decided last, and in which record.
     pub(crate) statuses: HashMap<Subject, (Status, u64)>,
+    pub(crate) payees: Payees,
     pub(crate) outstanding: Outstanding,
     pub(crate) tip: Tip,
     /// What wall and boot clock said together; see [`ClockMark`].
@@ -66,6 +68,8 @@ pub(crate) enum Change {
     Credit { key: CreditKey, before: Option<Credit> },
     /// An operator's act changed a status.
     Status { subject: Subject, before: Option<(Status, u64)> },
+    /// A payee became pending or accepted.
+    Payee { service: ServiceName, payee: Address, before: Option<Standing> },
 }
 
 /// A hold, as far as its totals need it.
@@ -113,6 +117,7 @@ impl State {
             next_row: 1,
             credits: HashMap::new(),
             statuses: HashMap::new(),
+            payees: Payees::default(),
             outstanding: Outstanding::default(),
             tip,
             anchor: None,
@@ -275,6 +280,20 @@ impl State {
         changes.log.push(Change::Status { subject, before });
     }
 
+    /// Takes note of what a record says about a payee, and returns what all records say about it.
+    pub(crate) fn know_payee(
+        &mut self,
+        changes: &mut Changes,
+        (service, payee): (&ServiceName, Address),
+        said: Standing,
+    ) -> Standing {
+        let before = self.payees.get(service, payee);
+        let standing = before.unwrap_or_default().or(said);
+        self.payees.put(service.clone(), payee, standing);
+        changes.log.push(Change::Payee { service: service.clone(), payee, before });
+        standing
+    }
+
     /// Makes everything as it was before the batch.
     pub(crate) fn take_back(&mut self, changes: Changes) {
         let Changes { tip, anchor, next_row, log } = changes;
@@ -309,6 +328,10 @@ impl State {
                 Change::Status { subject, before: None } => {
                     self.statuses.remove(&subject);
                 }
+                Change::Payee { service, payee, before: Some(before) } => {
+                    self.payees.put(service, payee, before);
+                }
+                Change::Payee { service, payee, before: None } => self.payees.remove(&service, payee),
             }
         }
         self.tip = tip;
@@ -333,7 +356,8 @@ impl Changes {
                 | Change::Hold { .. }
                 | Change::Replaced { .. }
                 | Change::Resolved { .. }
-                | Change::Status { .. } => {}
+                | Change::Status { .. }
+                | Change::Payee { .. } => {}
             }
         }
         changed

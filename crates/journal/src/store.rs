@@ -3,7 +3,7 @@
 use pursekeeper_core::ports::HELD_ALIKE_MAX;
 use pursekeeper_core::{
     Address, AgentName, Amount, ChainId, ClaimedCredit, Credit, Digest, HoldState, Moment, Permit, RequestId,
-    Scope, Status, Subject, UnixSeconds, Usd,
+    Scope, ServiceName, Status, Subject, UnixSeconds, Usd,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -11,6 +11,7 @@ use crate::JournalError;
 use crate::account::{Bucket, Sum};
 use crate::credit::CreditKey;
 use crate::outstanding::endpoint_key;
+use crate::payees::Standing;
 use crate::record::{address_text, parse_scope, scope_name, subject_name};
 use crate::state::{HoldRow, Tip};
 
@@ -343,6 +344,21 @@ pub(crate) fn put_status(
     let sql = "INSERT INTO status (kind, name, status, seq) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (kind, name) DO UPDATE SET status = excluded.status, seq = excluded.seq";
     let row = params![subject.kind(), subject_name(subject), status.as_str(), integer(seq)?];
+    connection.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+pub(crate) fn put_payee(
+    connection: &Connection,
+    (service, payee): (&ServiceName, Address),
+    standing: Standing,
+) -> Result<(), JournalError> {
+    let Standing { pending, accepted } = standing;
+    let sql = "INSERT INTO payee (service, payee, pending_seq, accepted_seq) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (service, payee) DO UPDATE SET pending_seq = excluded.pending_seq,
+               accepted_seq = excluded.accepted_seq";
+    let [pending, accepted] = [pending, accepted].map(|seq| seq.map(integer).transpose());
+    let row = params![service.as_str(), address_text(payee), pending?, accepted?];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
 }

@@ -87,7 +87,8 @@ impl Summary {
     }
 
     fn decision(self, decision: &Decision) -> Self {
-        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, bundle } = decision;
+        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, pending: _, bundle } =
+            decision;
         let kind = match mode {
             Mode::Enforce => "payment",
             Mode::Preview => "preview",
@@ -183,6 +184,7 @@ impl Summary {
     fn lifecycle(self, lifecycle: &LifecycleDecision) -> Self {
         let LifecycleDecision { at: _, act, denial, cancellation: _, policies, bundle } = lifecycle;
         let (kind, subject) = (act.subject.kind(), act.subject.to_string());
+        let payee = act.payee.as_ref().map(ToString::to_string).unwrap_or_default();
         let what = match (act.verb, act.hold) {
             (ActVerb::Suspend, _) => format!("suspended {kind} `{subject}`"),
             (ActVerb::Resume, _) => format!("resumed {kind} `{subject}`"),
@@ -196,10 +198,12 @@ impl Summary {
                     hold.unwrap_or_default()
                 )
             }
+            (ActVerb::AcceptPayee, _) => format!("accepted the payee `{payee}` of {kind} `{subject}`"),
         };
         let message = format!("operator `{}` {what}: {}", act.operator, act.reason);
         let base =
             Self { kind: "lifecycle", bundle_digest: bundle.to_string(), original_seq: act.hold, ..self };
+        let base = Self { payee, ..base };
         let base = match &act.subject {
             Subject::Agent(_) => Self { agent: subject, ..base },
             Subject::Workflow(_) => Self { workflow: subject, ..base },

@@ -21,6 +21,7 @@ pub(crate) struct Acts {
     resume: Selection,
     release: Selection,
     accept_clock: Selection,
+    accept_payee: Selection,
 }
 
 impl Acts {
@@ -34,18 +35,20 @@ impl Acts {
             resume: all(ActVerb::Resume)?,
             release: all(ActVerb::Release)?,
             accept_clock: all(ActVerb::AcceptClock)?,
+            accept_payee: all(ActVerb::AcceptPayee)?,
         })
     }
 
     /// Judges; a fixed rule that needs no policy is an error.
     pub(crate) fn judge(&self, slice: Slice<'_>, act: &Act, now: UnixSeconds) -> Result<Verdict, DenyCode> {
-        let Act { operator, source, verb, subject, hold: _, reason } = act;
+        let Act { operator, source, verb, subject, hold: _, payee: _, reason } = act;
         let selection = match verb {
             ActVerb::Suspend => &self.suspend,
             ActVerb::Cancel => &self.cancel,
             ActVerb::Resume => &self.resume,
             ActVerb::Release => &self.release,
             ActVerb::AcceptClock => &self.accept_clock,
+            ActVerb::AcceptPayee => &self.accept_payee,
         };
         let resource = subject_entity(slice, subject)?;
         let principal = slice.operator(operator)?;

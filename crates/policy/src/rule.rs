@@ -41,6 +41,7 @@ impl Asking {
             Self::Act(ActVerb::Release) => "Release",
             Self::Act(ActVerb::AcceptClock) => "AcceptClock",
             Self::Act(ActVerb::Cancel) => "CancelPayment",
+            Self::Act(ActVerb::AcceptPayee) => "AcceptPayee",
         }
     }
 

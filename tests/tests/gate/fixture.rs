@@ -8,7 +8,9 @@ use pursekeeper_core::gate::{
     Answer, Ask, Authorized, Gate, LifecycleAsk, PaymentAsk, Settings, Signed, Surroundings,
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
-use pursekeeper_core::registry::{Agent, Ceilings, PathPattern, Registry, Service, Wallet, Workflow};
+use pursekeeper_core::registry::{
+    Agent, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Wallet, Workflow,
+};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::*;
 use pursekeeper_tests::{MemoryError, MemoryJournal, Offer, PAYEE, URL, USDC, challenge_v2};
@@ -17,7 +19,8 @@ pub(crate) const WALLET: &str = "0xde872656D378B7cAC70B78b642e7E317A7C66754";
 /// 2026-11-22T12:00:00Z.
 pub(crate) const NOON_MS: u64 = 1_795_348_800_000;
 
-/// Permits while the workflow's day stays within its ceiling and everybody is active; nothing without a team.
+/// Permits while the workflow's day stays within its ceiling, the payee is accepted and everybody is active; nothing
+/// without a team.
 pub(crate) struct OneCeiling(pub(crate) Registry);
 
 impl Policy for OneCeiling {
@@ -30,8 +33,8 @@ impl Policy for OneCeiling {
     }
 
     fn decide(&self, _: &Intent, facts: &Facts) -> Verdict {
-        let Facts { agent_status, workflow_status, wallet_status, service_status, after, balance, .. } =
-            facts;
+        let Facts { agent_status, workflow_status, wallet_status, service_status, .. } = facts;
+        let Facts { payee_accepted, after, balance, .. } = facts;
         if self.0.teams.is_empty() {
             return Verdict::Deny(DenyCode::NoPermit, Vec::new());
         }
@@ -46,6 +49,9 @@ impl Policy for OneCeiling {
             (Some(_) | None, _) => {}
         }
         let ceiling = Usd::parse("0.01").unwrap();
+        if !stopped && !payee_accepted {
+            return Verdict::Deny(DenyCode::PayeeUnaccepted, vec![by("payee")]);
+        }
         match (stopped, after.workflow.usd_in(Window::Day).unwrap() > ceiling) {
             (true, _) => Verdict::Deny(DenyCode::NotActive, vec![by("stopped")]),
             (false, true) => Verdict::Deny(DenyCode::CeilingExceeded, vec![by("one-ceiling")]),
@@ -135,7 +141,7 @@ pub(crate) fn policy() -> OneCeiling {
         origin: Origin::parse(URL).unwrap(),
         methods: BTreeSet::from(["GET".to_owned()]),
         paths: vec![PathPattern::parse("/v1/**").unwrap()],
-        payees: BTreeSet::from([evm(PAYEE)]),
+        payees: Payees { list: BTreeSet::from([evm(PAYEE)]), first_use: FirstUse::Refused },
         facilitators: BTreeSet::new(),
         unknown_endpoints: false,
         resource_optional: false,
@@ -199,7 +205,8 @@ pub(crate) fn pay(id: &str, amount: &str) -> Ask {
 pub(crate) fn act(operator: &str, verb: ActVerb, subject: Subject) -> LifecycleAsk {
     let operator = OperatorName::parse(operator).unwrap();
     let source = IdentitySource::UnixPeer { uid: 2000 };
-    LifecycleAsk { act: Act { operator, source, verb, subject, hold: None, reason: "drill".to_owned() } }
+    let reason = "drill".to_owned();
+    LifecycleAsk { act: Act { operator, source, verb, subject, hold: None, payee: None, reason } }
 }
 
 pub(crate) fn subjects() -> [Subject; 4] {

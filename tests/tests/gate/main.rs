@@ -4,6 +4,7 @@ mod clock;
 mod evidence;
 mod fixture;
 mod names;
+mod payees;
 mod permit2;
 mod prepaid;
 mod sign_in;

@@ -182,20 +182,22 @@ fn the_same_data_is_the_same_request_and_a_nonce_is_used_once() {
 
 #[test]
 fn without_an_endpoint_only_a_service_that_says_so_is_paid() {
-    let mut fixture = Fixture::new();
     let unknown = || at(Endpoint::unknown(), &transfer());
-    let booked = |fixture: &mut Fixture| intent(&authorized(fixture.one(unknown()))).service.clone();
-    // The policy of these tests knows no scope: what counts is which service the payment is booked under.
-    assert_eq!(booked(&mut fixture), None);
-    let mut fixture = Fixture::new();
-    fixture.policy.0.services.values_mut().for_each(|service| service.unknown_endpoints = true);
-    assert_eq!(booked(&mut fixture).unwrap().as_str(), "reports");
-    let mut fixture = Fixture::new();
-    fixture.policy.0.services.values_mut().for_each(|service| {
-        service.unknown_endpoints = true;
-        service.payees.clear();
-    });
-    assert_eq!(booked(&mut fixture), None, "the payee is what tells where it belongs");
+    let trusting = |payees: bool| {
+        let mut fixture = Fixture::new();
+        for service in fixture.policy.0.services.values_mut() {
+            service.unknown_endpoints = true;
+            if !payees {
+                service.payees.list.clear();
+            }
+        }
+        fixture
+    };
+    Fixture::new().check(vec![unknown()], &["PAYEE_UNACCEPTED"]);
+    let paid = authorized(trusting(true).one(unknown()));
+    assert_eq!(intent(&paid).service.as_ref().unwrap().as_str(), "reports");
+    // The payee is what tells where it belongs.
+    trusting(false).check(vec![unknown()], &["PAYEE_UNACCEPTED"]);
 }
 
 #[test]

@@ -117,7 +117,9 @@ impl Act {
         let operator = OperatorName::parse(&self.operator).expect("a name");
         let source = pursekeeper_core::IdentitySource::UnixPeer { uid: 2_000 };
         let reason = "drill".to_owned();
-        LifecycleAsk { act: pursekeeper_core::Act { operator, source, verb, subject, hold, reason } }
+        LifecycleAsk {
+            act: pursekeeper_core::Act { operator, source, verb, subject, hold, payee: None, reason },
+        }
     }
 }
 

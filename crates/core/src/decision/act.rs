@@ -61,11 +61,14 @@ pub enum ActVerb {
     AcceptClock,
     /// Void a signature that was handed out.
     Cancel,
+    /// Let a service pay an address that an agent asked to pay.
+    AcceptPayee,
 }
 
 impl ActVerb {
     /// Every verb.
-    pub const ALL: [Self; 5] = [Self::Suspend, Self::Resume, Self::Release, Self::AcceptClock, Self::Cancel];
+    pub const ALL: [Self; 6] =
+        [Self::Suspend, Self::Resume, Self::Release, Self::AcceptClock, Self::Cancel, Self::AcceptPayee];
 
     /// The word used in records and answers.
     #[must_use]
@@ -76,6 +79,7 @@ impl ActVerb {
             Self::Release => "release",
             Self::AcceptClock => "accept-clock",
             Self::Cancel => "cancel",
+            Self::AcceptPayee => "accept-payee",
         }
     }
 
@@ -91,7 +95,7 @@ impl ActVerb {
         match self {
             Self::Suspend => Some(Status::Suspended),
             Self::Resume => Some(Status::Active),
-            Self::Release | Self::AcceptClock | Self::Cancel => None,
+            Self::Release | Self::AcceptClock | Self::Cancel | Self::AcceptPayee => None,
         }
     }
 }
@@ -105,10 +109,12 @@ pub struct Act {
     pub source: IdentitySource,
     /// What.
     pub verb: ActVerb,
-    /// To whom. The wallet, for [`ActVerb::Release`] and [`ActVerb::Cancel`].
+    /// To whom. The wallet, for [`ActVerb::Release`] and [`ActVerb::Cancel`]; the service, for [`ActVerb::AcceptPayee`].
     pub subject: Subject,
     /// The record of the permit whose hold is meant, for [`ActVerb::Release`] and [`ActVerb::Cancel`].
     pub hold: Option<u64>,
+    /// The address that is to be paid, for [`ActVerb::AcceptPayee`].
+    pub payee: Option<Address>,
     /// Why, in their words.
     pub reason: String,
 }

@@ -67,6 +67,8 @@ deny_codes! {
     HoldAlive = "HOLD_ALIVE", "wait until the signature is dead: only then can its money be free";
     /// A signature that only a transaction of the wallet itself could void.
     HoldNotCancellable = "HOLD_NOT_CANCELLABLE", "wait until the signature is dead: a payment through Permit2 lives at most `permit2_validity_secs_max`";
+    /// No such payee waits for an operator at this service.
+    PayeeUnknown = "PAYEE_UNKNOWN", "list those that do with `pursekeeper payee list`; any other belongs into the service's `payees` in registry.yaml";
     /// The policies do not let this operator do this.
     OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `revokers` or `owner`";
     /// A payment scheme we do not sign.
@@ -130,7 +132,7 @@ deny_codes! {
     /// The wallet may not spend on this network.
     NetworkNotAllowed = "NETWORK_NOT_ALLOWED", "add the network to the wallet in registry.yaml";
     /// Nobody accepted this payee for this service.
-    PayeeUnaccepted = "PAYEE_UNACCEPTED", "check the payee with the seller, then add it to the service's `payees` in registry.yaml";
+    PayeeUnaccepted = "PAYEE_UNACCEPTED", "check the payee with the seller, then add it to the service's `payees` in registry.yaml, or, where these say `first_use: pending`, accept it with `pursekeeper payee accept`";
     /// Nobody accepted this facilitator for this service.
     FacilitatorUnaccepted = "FACILITATOR_UNACCEPTED", "check the facilitator with the seller, then add it to the service's `facilitators` in registry.yaml";
     /// The seller's resource is on another origin than the call.

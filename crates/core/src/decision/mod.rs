@@ -4,6 +4,7 @@ mod act;
 mod cancellation;
 mod code;
 mod evidence;
+mod payee;
 mod sign_in;
 mod warning;
 
@@ -14,6 +15,7 @@ pub use evidence::{
     CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Claim, Evidence, Fate, HoldState,
     Observation, Report, Said,
 };
+pub use payee::{PENDING_PAYEES_MAX, PayeeState, PendingPayee};
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use warning::{Measure, NearLimit, Warning};
 
@@ -21,7 +23,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{AgentName, Digest, Endpoint, Intent, Moment, RequestId, UnixSeconds, WalletName, WorkflowName};
+use crate::{
+    Address, AgentName, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, UnixSeconds, WalletName,
+    WorkflowName,
+};
 
 /// How the caller was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -173,6 +178,8 @@ pub struct Decision {
     pub offers: Vec<OfferVerdict>,
     /// The answer.
     pub outcome: Outcome,
+    /// The payee that the refusal leaves to the operators, if it is the first to do so.
+    pub pending: Option<PendingPayee>,
     /// The governance bundle that judged.
     pub bundle: Digest,
 }
@@ -209,6 +216,17 @@ pub enum Entry {
     Evidence(Box<Evidence>),
     /// A judged request to sign in.
     SignIn(Box<SignInDecision>),
+}
+
+impl Decision {
+    /// The payee that waits for an operator from now on. A preview and a permit leave none to them.
+    #[must_use]
+    pub fn pending_payee(&self) -> Option<&PendingPayee> {
+        match (self.mode, &self.outcome) {
+            (Mode::Enforce, Outcome::Deny { .. }) => self.pending.as_ref(),
+            (Mode::Enforce, Outcome::Permit(_)) | (Mode::Preview, _) => None,
+        }
+    }
 }
 
 impl Entry {
@@ -249,6 +267,29 @@ impl Entry {
                 (None | Some(_), _) => None,
             },
             Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::SignIn(_) => None,
+        }
+    }
+
+    /// The payee that waits for an operator from now on, if this leaves one to them.
+    #[must_use]
+    pub fn pending_payee(&self) -> Option<&PendingPayee> {
+        match self {
+            Self::Payment(decision) => decision.pending_payee(),
+            Self::Reissue(_) | Self::Lifecycle(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
+                None
+            }
+        }
+    }
+
+    /// The payee that an operator accepted with this, and for which service.
+    #[must_use]
+    pub fn accepted_payee(&self) -> Option<(&ServiceName, Address)> {
+        let Self::Lifecycle(lifecycle) = self else { return None };
+        match (&lifecycle.denial, lifecycle.act.verb, &lifecycle.act.subject) {
+            (None, ActVerb::AcceptPayee, Subject::Service(service)) => {
+                lifecycle.act.payee.map(|payee| (service, payee))
+            }
+            (None | Some(_), _, _) => None,
         }
     }
 

@@ -15,6 +15,7 @@ impl<P: Policy> Court<'_, P> {
         let (refused, cancellation) = match ask.act.verb {
             ActVerb::Release => (self.not_releasable(&ask.act)?, None),
             ActVerb::AcceptClock => (self.not_acceptable(), None),
+            ActVerb::AcceptPayee => (self.payee_not_acceptable(&ask.act), None),
             ActVerb::Cancel => match self.cancellation(&ask.act)? {
                 Ok(cancellation) => (None, Some(cancellation)),
                 Err(denial) => (Some(denial), None),

@@ -161,7 +161,8 @@ impl<P: Policy> Court<'_, P> {
                 .clone()
                 .map_or(Status::Active, |name| self.status(Subject::Service(name))),
             services: registry.services_for(&intent.endpoint, intent.terms.payee),
-            payee_accepted: booked.is_some_and(|service| service.payees.contains(&intent.terms.payee)),
+            payee_accepted: (intent.service.as_ref())
+                .is_some_and(|service| self.payee_accepted(service, intent.terms.payee)),
             facilitator_accepted: intent.terms.scheme.facilitator().is_none_or(|facilitator| {
                 booked.is_some_and(|service| service.facilitators.contains(&facilitator))
             }),
@@ -345,6 +346,7 @@ impl<P: Policy> Court<'_, P> {
             asked: asked.clone(),
             fingerprint,
             offers,
+            pending: self.left_pending(mode, &outcome),
             outcome,
             bundle: self.policy.digest(),
         }))

@@ -7,6 +7,7 @@ mod acts;
 mod ask;
 mod authorized;
 mod judge;
+mod payees;
 mod resolve;
 mod resolved;
 mod sign_in;

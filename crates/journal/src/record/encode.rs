@@ -1,14 +1,16 @@
 //! From what was decided to the record of it.
 
+mod intent;
+
 use std::borrow::Cow;
 
 use pursekeeper_core as core;
-use pursekeeper_core::{siwx, x402};
+use pursekeeper_core::siwx;
 
 use super::{
-    Act, Adopted, Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Genesis, Hex,
-    Int, Intent, Kind, Labels, Message, Offer, Policy, Record, Report, Resolution, SignIn, Source, Subject,
-    Terms, Time, VERSION, Verdict, Warning,
+    Act, Adopted, Allowance, Asked, Caller, Cancellation, Denial, Endpoint, Evidence, Genesis, Hex, Int,
+    Intent, Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source,
+    Subject, Time, VERSION, Verdict, Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -55,6 +57,7 @@ impl<'a> Record<'a> {
             kind,
             offers: None,
             original_seq: None,
+            pending: None,
             policies: None,
             report: None,
             resolution: None,
@@ -68,7 +71,7 @@ impl<'a> Record<'a> {
     }
 
     fn of_decision(seq: u64, decision: &'a core::Decision) -> Self {
-        let core::Decision { at, mode, asked, fingerprint, offers, outcome, bundle } = decision;
+        let core::Decision { at, mode, asked, fingerprint, offers, outcome, pending: _, bundle } = decision;
         let kind = match mode {
             core::Mode::Enforce => Kind::Payment,
             core::Mode::Preview => Kind::Preview,
@@ -78,6 +81,7 @@ impl<'a> Record<'a> {
             bundle: Some(Hex(bundle.0)),
             fingerprint: Some(Hex(fingerprint.0)),
             offers: Some(offers.iter().map(Offer::of).collect()),
+            pending: decision.pending_payee().map(Pending::of),
             ..Self::empty(seq, kind, *at)
         };
         match outcome {
@@ -347,15 +351,23 @@ impl Source {
 
 impl<'a> Act<'a> {
     fn of(act: &'a core::Act) -> Self {
-        let core::Act { operator, source, verb, subject, hold, reason } = act;
+        let core::Act { operator, source, verb, subject, hold, payee, reason } = act;
         Self {
             hold: hold.map(Int),
             operator: operator.as_str().into(),
+            payee: payee.map(|payee| address_text(payee).into()),
             reason: reason.as_str().into(),
             source: Source::of(*source),
             subject: Subject { kind: subject.kind().into(), name: subject_name(subject) },
             verb: verb.as_str().into(),
         }
+    }
+}
+
+impl<'a> Pending<'a> {
+    fn of(pending: &'a core::PendingPayee) -> Self {
+        let core::PendingPayee { service, payee } = pending;
+        Self { payee: address_text(*payee).into(), service: service.as_str().into() }
     }
 }
 
@@ -397,97 +409,5 @@ impl<'a> Offer<'a> {
     fn of(verdict: &'a core::OfferVerdict) -> Self {
         let core::OfferVerdict { index, denial } = verdict;
         Self { denial: denial.as_ref().map(Denial::of), index: *index }
-    }
-}
-
-impl<'a> Intent<'a> {
-    fn of(intent: &'a core::Intent) -> Self {
-        let core::Intent {
-            request_id,
-            agent,
-            workflow,
-            wallet,
-            wallet_address,
-            service,
-            endpoint,
-            origin,
-            demand,
-            terms,
-            domain,
-            usd,
-            valid_after,
-            valid_before,
-            nonce,
-            allowance,
-        } = intent;
-        let base = Self {
-            accepted: None,
-            agent: agent.as_str().into(),
-            allowance: allowance.as_ref().map(Allowance::of),
-            domain: Hex(domain.0),
-            endpoint: Endpoint::of(endpoint),
-            extensions: None,
-            nonce: Hex(*nonce),
-            offer_index: None,
-            origin: origin.as_str().into(),
-            protocol: None,
-            request_id: request_id.as_str().into(),
-            resource: None,
-            service: service.as_ref().map(|name| name.as_str().into()),
-            terms: Terms::of(terms),
-            usd: usd.to_string().into(),
-            valid_after: Int(valid_after.0),
-            valid_before: Int(valid_before.0),
-            wallet: wallet.as_str().into(),
-            wallet_address: address_text(*wallet_address).into(),
-            workflow: workflow.as_str().into(),
-        };
-        match demand {
-            core::Demand::TypedData => base,
-            core::Demand::Offer(core::Offered { protocol, index, accepted, resource, extensions }) => Self {
-                accepted: Some((&**accepted).into()),
-                extensions: extensions.as_deref().map(Into::into),
-                offer_index: Some(*index),
-                protocol: Some(protocol.number()),
-                resource: resource.as_deref().map(Into::into),
-                ..base
-            },
-        }
-    }
-}
-
-impl<'a> Cancellation<'a> {
-    fn of(cancellation: &'a core::Cancellation) -> Self {
-        let core::Cancellation { wallet, authorizer, asset, domain, nonce } = cancellation;
-        let core::AssetId { network, address: token } = asset;
-        Self {
-            asset: Asset { address: address_text(*token).into(), network: network.to_string().into() },
-            domain: Hex(domain.0),
-            nonce: Hex(*nonce),
-            wallet: wallet.as_str().into(),
-            wallet_address: address_text(*authorizer).into(),
-        }
-    }
-}
-
-impl Allowance<'_> {
-    fn of(allowance: &core::Allowance) -> Self {
-        let core::Allowance { domain, nonce } = allowance;
-        Self { domain: Hex(domain.0), nonce: nonce.to_string().into() }
-    }
-}
-
-impl<'a> Terms<'a> {
-    fn of(terms: &'a x402::Terms) -> Self {
-        let x402::Terms { scheme, method, asset, payee, amount } = terms;
-        let core::AssetId { network, address: token } = asset;
-        Self {
-            amount: amount.to_string().into(),
-            asset: Asset { address: address_text(*token).into(), network: network.to_string().into() },
-            facilitator: scheme.facilitator().map(|facilitator| address_text(facilitator).into()),
-            method: method.as_str().into(),
-            payee: address_text(*payee).into(),
-            scheme: scheme.as_str().into(),
-        }
     }
 }

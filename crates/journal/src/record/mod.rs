@@ -10,7 +10,7 @@
 //!
 //! | Member | Kinds | Meaning |
 //! |---|---|---|
-//! | `act` | lifecycle | what an operator wanted done; `hold` names the record of the permit it is about |
+//! | `act` | lifecycle | what an operator wanted done; `hold` names the record of the permit it is about, `payee` the address |
 //! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
 //! | `asked` | payment, preview, reissue | who asked for what |
 //! | `bundle` | all but genesis | SHA-256 of the governance bundle |
@@ -24,6 +24,7 @@
 //! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence` or `sign-in` |
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
 //! | `original_seq` | reissue, report, evidence | the record of the permit |
+//! | `pending` | payments refused | the payee that this leaves to the operators, and the service |
 //! | `policies` | permits, lifecycle | the policies that permit |
 //! | `report` | report | what an agent claims it saw, what it says is left of prepaid credit (`remaining`), or both |
 //! | `resolution` | evidence | what became of the hold, and for how much |
@@ -90,6 +91,8 @@ pub(crate) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     original_seq: Option<Int>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pending: Option<Pending<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     policies: Option<Vec<Policy<'a>>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     report: Option<Report<'a>>,
@@ -133,6 +136,8 @@ struct Act<'a> {
     hold: Option<Int>,
     #[serde(borrow)]
     operator: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    payee: Option<Cow<'a, str>>,
     #[serde(borrow)]
     reason: Cow<'a, str>,
     source: Source,
@@ -214,6 +219,15 @@ struct Offer<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     denial: Option<Denial<'a>>,
     index: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pending<'a> {
+    #[serde(borrow)]
+    payee: Cow<'a, str>,
+    #[serde(borrow)]
+    service: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

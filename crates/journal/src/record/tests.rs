@@ -6,14 +6,14 @@ use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::{
     ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Demand, Denial, DenyCode, Digest,
     Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, LifecycleDecision, Measure,
-    Mode, Moment, NearLimit, Observation, OfferVerdict, Offered, OperatorName, OriginMatch, Outcome, Permit,
-    PolicyRef, Reissue, Report, RequestId, Said, ScopeKind, ServiceName, SignInDecision, SignInIntent,
-    SignInOutcome, SignInPermit, Signable, Subject, UnixSeconds, Usd, WalletName, Warning, Window,
-    WorkflowName, x402,
+    Mode, Moment, NearLimit, Observation, OfferVerdict, Offered, OperatorName, OriginMatch, Outcome,
+    PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ScopeKind, ServiceName,
+    SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, UnixSeconds, Usd,
+    WalletName, Warning, Window, WorkflowName, x402,
 };
 
 use super::*;
-use crate::fixtures::{ID, NOW, Pay, act, claimed, moment, resolved, said, settled_for};
+use crate::fixtures::{ID, NOW, Pay, accepted, act, claimed, moment, resolved, said, settled_for};
 
 fn body(entry: &Entry) -> Vec<u8> {
     Record::of(7, entry).to_bytes().unwrap()
@@ -67,6 +67,19 @@ fn a_report_says_something_and_nothing_else() {
 }
 
 #[test]
+fn only_a_refusal_that_counts_leaves_a_payee_to_the_operators() {
+    let refused = String::from_utf8(body(&Pay::new(1, NOW).pending())).unwrap();
+    let member = format!("\"pending\":{{\"payee\":\"0x{}\",\"service\":\"papers\"}},", "09".repeat(20));
+    assert!(refused.contains(&member) && examine(refused.as_bytes()).is_ok(), "{refused}");
+    let preview = refused.replace("\"kind\":\"payment\"", "\"kind\":\"preview\"");
+    let permit = String::from_utf8(body(&Pay::new(1, NOW).permit())).unwrap();
+    let permit = permit.replace("\"policies\"", &format!("{member}\"policies\""));
+    for text in [preview, permit] {
+        assert!(text.contains(&member) && examine(text.as_bytes()).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn an_integer_beyond_json_is_not_recorded() {
     let pay = Pay { held_until: 1 << 53, ..Pay::new(1, NOW) };
     assert!(matches!(Record::of(2, &pay.permit()).to_bytes(), Err(JournalError::Unrecordable(_))));
@@ -110,6 +123,8 @@ fn the_bytes_of_version_1_are_pinned() {
         body(&near),
         body(&said(2, Said::Remaining(Usd::from_units(3_500_000_000_000)), NOW)),
         body(&said(2, Said::Both(Claim::settled(Some("0xabc")), Usd::ZERO), NOW)),
+        body(&pay.pending()),
+        body(&accepted("papers", Address::Evm(EvmAddress::from_bytes([9; 20])), NOW)),
     ];
     let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
     let written: Vec<String> = all.into_iter().map(|body| String::from_utf8(body).unwrap()).collect();
@@ -314,11 +329,17 @@ fn payment() -> impl Strategy<Value = Entry> {
     let mode = prop_oneof![Just(Mode::Enforce), Just(Mode::Preview)];
     let digests = (any::<[u8; 32]>(), any::<[u8; 32]>());
     let offers = prop::collection::vec(offer, 0..3);
-    (at(), mode, asked(), digests, offers, prop_oneof![permit, deny]).prop_map(
-        |(at, mode, asked, (fingerprint, bundle), offers, outcome)| {
+    let pending =
+        prop::option::of((name(), address()).prop_map(|(service, payee)| PendingPayee {
+            service: ServiceName::parse(&service).unwrap(),
+            payee,
+        }));
+    (at(), mode, asked(), digests, offers, prop_oneof![permit, deny], pending).prop_map(
+        |(at, mode, asked, (fingerprint, bundle), offers, outcome, pending)| {
             let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
-            let decision =
-                pursekeeper_core::Decision { at, mode, asked, fingerprint, offers, outcome, bundle };
+            let mut decision =
+                pursekeeper_core::Decision { at, mode, asked, fingerprint, offers, outcome, pending, bundle };
+            decision.pending = decision.pending_payee().cloned();
             Entry::Payment(Box::new(decision))
         },
     )
@@ -409,13 +430,15 @@ fn lifecycle() -> impl Strategy<Value = Entry> {
     ];
     let verb = prop::sample::select(&ActVerb::ALL);
     let hold = prop::option::of(0u64..1 << 53);
-    let act = (name(), any::<u32>(), verb, subject, hold, any::<String>()).prop_map(
-        |(operator, uid, verb, subject, hold, reason)| pursekeeper_core::Act {
+    let payee = prop::option::of(address());
+    let act = (name(), any::<u32>(), verb, subject, (hold, payee), any::<String>()).prop_map(
+        |(operator, uid, verb, subject, (hold, payee), reason)| pursekeeper_core::Act {
             operator: OperatorName::parse(&operator).unwrap(),
             source: IdentitySource::UnixPeer { uid },
             verb,
             subject,
             hold,
+            payee,
             reason,
         },
     );

@@ -1,6 +1,7 @@
 //! Whether a journal is what was written: every record canonical and in its place, every link of the chain right, and
 //! every table the consequence of the records.
 
+mod payees;
 mod tables;
 
 use pursekeeper_core::{Digest, Entry, SignInOutcome};
@@ -162,6 +163,7 @@ fn follow(tables: &mut Tables<'_>, record: &DecodedRecord) -> Result<(), VerifyE
             {
                 tables.sign_in(seq, decision.fingerprint, permit)?;
             }
+            tables.payees.follow(seq, entry);
             if let Entry::Report(report) = entry {
                 tables.claim(seq, report)?;
             }

@@ -9,6 +9,7 @@ use pursekeeper_core::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 
 use super::VerifyError;
+use super::payees::Payees;
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
@@ -34,6 +35,7 @@ pub(super) struct Tables<'c> {
     totals: HashMap<Scope, Total>,
     credits: BTreeMap<CreditKey, Credit>,
     statuses: HashMap<Subject, (Status, u64)>,
+    pub(super) payees: Payees,
     hold: CachedStatement<'c>,
     request: CachedStatement<'c>,
 }
@@ -53,7 +55,7 @@ struct Total {
     recent: BTreeMap<u64, Sum>,
 }
 
-fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<String>) -> VerifyError {
+pub(super) fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<String>) -> VerifyError {
     VerifyError::Table { table, seq, what: what.into() }
 }
 
@@ -73,6 +75,7 @@ impl<'c> Tables<'c> {
             totals: HashMap::new(),
             credits: BTreeMap::new(),
             statuses: HashMap::new(),
+            payees: Payees::default(),
             hold: connection.prepare_cached(
                 "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce
                  FROM hold WHERE seq = ?1",
@@ -248,6 +251,7 @@ impl<'c> Tables<'c> {
         }
         self.compare_statuses()?;
         self.compare_credits()?;
+        std::mem::take(&mut self.payees).compare(self.connection)?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })

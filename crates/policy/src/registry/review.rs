@@ -77,11 +77,11 @@ fn one_wallet_an_address(registry: &Registry, positions: &Positions, findings: &
 fn shared_payees(registry: &Registry, positions: &Positions, findings: &mut Findings) {
     let mut seen: BTreeMap<Address, &ServiceName> = BTreeMap::new();
     for (name, service) in &registry.services {
-        for payee in &service.payees {
+        for payee in &service.payees.list {
             if let Some(other) = seen.insert(*payee, name) {
                 let at = positions.services.get(name).copied().unwrap_or(START);
                 let what = format!(
-                    "services `{other}` and `{name}` share the payee {payee}: an agent can book a payment to it under either"
+                    "services `{other}` and `{name}` share the payee {payee}: the payee is what binds an agent that lies about its call, so it can book a payment there under either: have the seller name another address for one of them"
                 );
                 findings.warn(at, what);
             }

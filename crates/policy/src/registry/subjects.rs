@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pursekeeper_core::registry::{Agent, PathPattern, Prepaid, Service, Wallet, Workflow};
+use pursekeeper_core::registry::{Agent, FirstUse, PathPattern, Payees, Prepaid, Service, Wallet, Workflow};
 use pursekeeper_core::{
     Address, AgentName, METHOD_LEN_MAX, NameError, Origin, ServiceName, TeamName, Usd, WalletName,
     WorkflowName,
@@ -11,7 +11,7 @@ use pursekeeper_core::{
 use super::fields::{Field, Fields, Findings, entries};
 use super::uids::Uids;
 use super::{Declared, ceilings};
-use crate::yaml::Entry;
+use crate::yaml::{Entry, Value};
 
 const SERVICE: [&str; 11] = [
     "was",
@@ -69,21 +69,12 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
             paths.extend(field.item(node).parsed(PathPattern::parse, findings));
         }
     }
-    let mut payees = BTreeSet::new();
-    if let Some(field) = fields.get("payees") {
-        for node in field.items(findings).unwrap_or_default() {
-            payees.extend(field.item(node).address(findings).map(Address::from));
-        }
-    }
-    if payees.is_empty() {
+    let payees = fields.get("payees").map(|field| payees(&field, findings)).unwrap_or_default();
+    if payees == Payees::default() {
         findings.warn(entry.at, format!("service `{name}` accepts no payee: every payment there is refused"));
     }
-    let mut facilitators = BTreeSet::new();
-    if let Some(field) = fields.get("facilitators") {
-        for node in field.items(findings).unwrap_or_default() {
-            facilitators.extend(field.item(node).address(findings).map(Address::from));
-        }
-    }
+    let facilitators =
+        fields.get("facilitators").map(|field| addresses(&field, findings)).unwrap_or_default();
     let unknown_endpoints =
         fields.get("unknown_endpoints").is_some_and(|field| field.flag(findings) == Some(true));
     let resource_optional =
@@ -130,6 +121,39 @@ fn prepaid(field: &Field<'_>, paths: &[PathPattern], findings: &mut Findings) ->
         top_up.push(path);
     }
     Some(Prepaid { top_up })
+}
+
+/// A list, or `{ first_use: pending }` with or without one.
+fn payees(field: &Field<'_>, findings: &mut Findings) -> Payees {
+    if !matches!(field.node.value, Value::Map(_)) {
+        return Payees { list: addresses(field, findings), first_use: FirstUse::Refused };
+    }
+    let subject = format!("{}: payees", field.subject);
+    let known = ["first_use", "list"];
+    let Some(fields) = Fields::open(field.node, field.node.at, subject, &known, findings) else {
+        return Payees::default();
+    };
+    let why = "write `first_use: pending`, or a list of addresses without a key";
+    let first_use = fields.require("first_use", why, findings);
+    let word = first_use.and_then(|field| {
+        let text = field.text(findings)?;
+        let known = text == "pending";
+        if !known {
+            field.error(
+                findings,
+                format!("`{text}`: nobody is accepted unseen: write `pending`, or only a list"),
+            );
+        }
+        known.then_some(FirstUse::Pending)
+    });
+    let list = fields.get("list").map(|field| addresses(&field, findings)).unwrap_or_default();
+    // What could not be read is an error already, and must not open anything meanwhile.
+    Payees { list, first_use: word.unwrap_or_default() }
+}
+
+fn addresses(field: &Field<'_>, findings: &mut Findings) -> BTreeSet<Address> {
+    let items = field.items(findings).unwrap_or_default();
+    items.iter().filter_map(|node| field.item(node).address(findings).map(Address::from)).collect()
 }
 
 fn origin(field: &Field<'_>, findings: &mut Findings) -> Option<Origin> {

@@ -83,6 +83,25 @@ fn money_is_released_by_its_owners_and_the_clock_confirmed_by_the_sidecars() {
 }
 
 #[test]
+fn a_payee_is_accepted_by_those_whose_workflows_use_the_service() {
+    let no = Some(DenyCode::OperatorNotAllowed);
+    let weather = Subject::Service(ServiceName::parse("weather").unwrap());
+    let verb = ActVerb::AcceptPayee;
+    let plain = bundle(&[]);
+    check(&plain, verb, "bob", &weather, None, "base.govern");
+    check(&plain, verb, "alice", &weather, no, "revocation.operator.service");
+    check(&plain, verb, "carol", &weather, no, "revocation.operator.service");
+    let nowhere = Subject::Service(ServiceName::parse("nowhere").unwrap());
+    check(&plain, verb, "bob", &nowhere, Some(DenyCode::SubjectUnknown), "");
+    let team = r#"@id("team.four-eyes") @reason("treasury accepts payees")
+        forbid (principal, action == Pursekeeper::Action::"AcceptPayee", resource)
+        unless { principal in Pursekeeper::Team::"treasury" };"#;
+    let narrowed = bundle(&[("team.cedar", team)]);
+    check(&narrowed, verb, "bob", &weather, Some(DenyCode::PolicyDenied), "team.four-eyes");
+    check(&narrowed, ActVerb::Resume, "bob", &weather, None, "base.govern");
+}
+
+#[test]
 fn a_team_narrows_who_resumes_and_never_who_suspends_or_voids() {
     let text = r#"
         @id("treasury.only") @reason("only treasury resumes")

@@ -5,6 +5,9 @@ use pursekeeper_core::ports::Policy as _;
 use super::fixture::REGISTRY;
 use crate::{Bundle, BundleError, BundleErrors, BundleOptions};
 
+/// A line of the registry that is there once.
+const PAYEES: &str = "    payees: [\"0x3333333333333333333333333333333333333333\"]";
+
 fn errors(registry: &str, policies: &[(&str, &str)]) -> BundleErrors {
     match Bundle::from_parts(registry, policies, BundleOptions::default()) {
         Ok(bundle) => panic!("accepted: {bundle:?}"),
@@ -152,16 +155,18 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         ("    paths: [\"/v1/**\"]", "    paths: [\"v1/**\"]", "begins with `/`"),
         ("    paths: [\"/v1/**\"]", "    paths: []", "the list is empty"),
         ("    resource_optional: true", "    resource_optional: yes", "write `true` or `false`"),
+        (PAYEES, "    payees: [\"0x0000000000000000000000000000000000000000\"]", "zero address"),
+        (PAYEES, "    payees: [0x33]", "not an EVM address"),
+        (PAYEES, "    payees: \"0x3333333333333333333333333333333333333333\"", "write a list"),
+        (PAYEES, "    payees: { first_use: accepted }", "nobody is accepted unseen"),
+        (PAYEES, "    payees: { first_use: [pending] }", "write one word"),
         (
-            "    payees: [\"0x3333333333333333333333333333333333333333\"]",
-            "    payees: [\"0x0000000000000000000000000000000000000000\"]",
-            "zero address",
+            PAYEES,
+            "    payees: { list: [\"0x3333333333333333333333333333333333333333\"] }",
+            "`first_use` is missing",
         ),
-        (
-            "    payees: [\"0x3333333333333333333333333333333333333333\"]",
-            "    payees: [0x33]",
-            "not an EVM address",
-        ),
+        (PAYEES, "    payees: { first_use: pending, list: [\"0x33\"] }", "not an EVM address"),
+        (PAYEES, "    payees: { first_used: pending, first_use: pending }", "unknown key `first_used`"),
         ("    owner: research\n", "    owner: reserch\n", "no team `reserch`"),
         ("    expires: 2027-01-01T00:00:00Z", "    expires: 2027-01-01", "not a moment"),
         ("    services: [weather]", "    services: [wether]", "no service `wether`"),
@@ -338,7 +343,12 @@ fn what_deserves_a_look_is_a_warning() {
         .replace("services: [anything]", "services: []");
     let bundle = Bundle::from_parts(&text, &[], BundleOptions::default()).unwrap();
     let warnings: Vec<String> = bundle.warnings().iter().map(ToString::to_string).collect();
-    for what in ["share the payee", "no workflow uses service `anything`", "team `sales` has no operator"] {
+    for what in [
+        "lies about its call",
+        "services `anything` and `weather` share the payee",
+        "no workflow uses service `anything`",
+        "team `sales` has no operator",
+    ] {
         let found = warnings.iter().filter(|warning| warning.contains(what)).count();
         assert_eq!(found, 1, "{what}: {warnings:?}");
     }

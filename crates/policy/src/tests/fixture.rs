@@ -186,6 +186,7 @@ pub(super) fn act(verb: ActVerb, operator: &str, subject: Subject) -> Act {
         verb,
         subject,
         hold: None,
+        payee: None,
         reason: "a test".to_owned(),
     }
 }

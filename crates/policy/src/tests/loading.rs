@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use pursekeeper_core::ServiceName;
 use pursekeeper_core::ports::Policy;
+use pursekeeper_core::registry::{FirstUse, Payees};
 
-use super::fixture::{REGISTRY, bundle};
+use super::fixture::{REGISTRY, bundle, evm};
 use crate::{BUNDLE_FILE_BYTES_MAX, Bundle, BundleOptions};
 
 const RULE: &str = "@id(\"a.b\") permit (principal, action, resource);";
@@ -59,5 +62,29 @@ fn what_is_not_a_plain_small_file_is_refused() {
     ] {
         let line = errors.lines().find(|line| line.contains(name)).expect(name);
         assert!(line.contains(what), "{line}");
+    }
+}
+
+#[test]
+fn payees_may_be_left_to_the_operators() {
+    let listed = "payees: [\"0x3333333333333333333333333333333333333333\"]";
+    let anything = ServiceName::parse("anything").unwrap();
+    let list = BTreeSet::from([evm("0x3333333333333333333333333333333333333333")]);
+    let table = [
+        (listed.to_owned(), Payees { list: list.clone(), first_use: FirstUse::Refused }),
+        (
+            "payees: { first_use: pending }".to_owned(),
+            Payees { list: BTreeSet::new(), first_use: FirstUse::Pending },
+        ),
+        (
+            format!("payees: {{ first_use: pending, {} }}", listed.replace("payees", "list")),
+            Payees { list, first_use: FirstUse::Pending },
+        ),
+    ];
+    for (text, expected) in table {
+        let bundle = Bundle::from_parts(&REGISTRY.replace(listed, &text), &[], BundleOptions::default());
+        let bundle = bundle.unwrap_or_else(|errors| panic!("{text}: {errors}"));
+        assert_eq!(bundle.registry().services[&anything].payees, expected, "{text}");
+        assert!(!bundle.warnings().iter().any(|warning| warning.what.contains("payee")), "{text}");
     }
 }

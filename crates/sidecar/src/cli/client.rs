@@ -64,9 +64,11 @@ pub(super) fn show_refusal(denied: &v1::Denied, output: Output) -> anyhow::Resul
 pub(super) fn show_act(response: v1::LifecycleResponse, done: &str, output: Output) -> anyhow::Result<Exit> {
     use v1::lifecycle_response::Result as Outcome;
     match response.result {
-        Some(Outcome::Done(v1::LifecycleDone { decision_id, status: _, durable })) => {
+        Some(Outcome::Done(v1::LifecycleDone { decision_id, status: _, durable, already })) => {
             if output.is_json() {
-                output.json(&json!({ "done": done, "decision_id": decision_id, "durable": durable }))?;
+                output.json(&json!({ "done": done, "decision_id": decision_id, "durable": durable, "already": already }))?;
+            } else if already {
+                output.line(&format!("{done} already: nothing changed (decision {decision_id})"))?;
             } else {
                 output.line(&format!("{done} (decision {decision_id})"))?;
             }

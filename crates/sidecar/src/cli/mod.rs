@@ -11,6 +11,7 @@ mod init;
 mod journal;
 mod man;
 mod pay;
+mod payee;
 mod policy;
 mod serve;
 mod sign_in;
@@ -90,6 +91,9 @@ enum Command {
     /// See what became of signatures, and free the money of dead ones.
     #[command(subcommand)]
     Hold(hold::HoldCommand),
+    /// See which payees wait for an operator, and accept them.
+    #[command(subcommand)]
+    Payee(payee::PayeeCommand),
     /// Confirm a clock that jumped.
     #[command(subcommand)]
     Clock(clock::ClockCommand),
@@ -151,6 +155,7 @@ fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::SignIn(args) => sign_in::run(args, output),
         Command::Wallet(command) => wallet::run(command, output),
         Command::Hold(command) => hold::run(command, output),
+        Command::Payee(command) => payee::run(command, output),
         Command::Clock(command) => clock::run(command, output),
         Command::Budget(command) => budget::run(command, output),
         Command::Audit(command) => audit::run(command, output),

@@ -14,9 +14,9 @@ use pursekeeper_core::typed_data::{self, TypedData};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
-    Cancellation, ChainId, Claim, DecisionId, Denial, Endpoint, HoldState, JournalId, Mode, OfferVerdict,
-    Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Subject, UnixSeconds, WalletName,
-    WorkflowName, parse_remaining,
+    Cancellation, ChainId, Claim, DecisionId, Denial, Endpoint, EvmAddress, HoldState, JournalId, Mode,
+    OfferVerdict, Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Subject, UnixSeconds,
+    WalletName, WorkflowName, parse_remaining,
 };
 use pursekeeper_custody::CustodyError;
 use tonic::{Code, Status};
@@ -324,6 +324,14 @@ pub(super) fn lifecycle(
         }
     };
     Ok((subject, reason(why)?))
+}
+
+/// The payee an operator names, the service, and why they accept it.
+pub(super) fn payee(request: v1::AcceptPayeeRequest) -> Result<(ServiceName, Address, String), Status> {
+    let v1::AcceptPayeeRequest { service, payee, reason: why } = request;
+    let service = ServiceName::parse(&service).map_err(|e| malformed("MALFORMED_SUBJECT")(&e))?;
+    let payee = EvmAddress::parse(&payee).map_err(|e| malformed("MALFORMED_PAYEE")(&e))?;
+    Ok((service, payee.into(), reason(why)?))
 }
 
 pub(super) fn denied(decision_id: DecisionId, denial: Denial, offers: Vec<OfferVerdict>) -> v1::Denied {

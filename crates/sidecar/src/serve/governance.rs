@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::governance_server::Governance;
+use pursekeeper_api::v1::lifecycle_response::Result as Outcome;
 use pursekeeper_core::gate::{Answer, Ask, LifecycleAsk};
 use pursekeeper_core::ports::{Custody as _, Policy as _};
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::{Act, ActVerb, IdentitySource, OperatorName, Status as Standing, Subject};
+use pursekeeper_core::{
+    Act, ActVerb, IdentitySource, OperatorName, PayeeState, ServiceName, Status as Standing, Subject,
+};
 use pursekeeper_custody::LocalCustody;
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
 use super::chains::Chains;
 use super::holds::Ledger;
+use super::payees::Wanted;
 use super::signer::{mixed_up, peer_uid};
 use super::{Gatehouse, Sidecar, convert};
 use crate::identity::Identities;
@@ -52,19 +56,20 @@ impl GovernanceService {
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
         let (operator, source) = self.operator(&request)?;
         let (subject, reason) = convert::lifecycle(request.into_inner(), self.gatehouse.policy().registry())?;
-        self.pass(Act { operator, source, verb, subject, hold: None, reason }).await
+        self.pass(Act { operator, source, verb, subject, hold: None, payee: None, reason }).await
     }
 
     async fn pass(&self, act: Act) -> Result<Response<v1::LifecycleResponse>, Status> {
-        use v1::lifecycle_response::Result as Outcome;
-        let Act { operator, verb, subject, hold, .. } = &act;
-        warn!(%operator, verb = verb.as_str(), kind = subject.kind(), %subject, hold, "operator acts");
+        let Act { operator, verb, subject, hold, payee, .. } = &act;
+        let payee = payee.map(tracing::field::display);
+        warn!(%operator, verb = verb.as_str(), kind = subject.kind(), %subject, hold, payee, "operator acts");
         let remembered = verb.status().map(|status| status.to_string());
         let outcome = match self.gatehouse.pass(Ask::Lifecycle(LifecycleAsk { act })).await {
             Ok(Answer::Acted { decision_id, status, .. }) => Outcome::Done(v1::LifecycleDone {
                 decision_id: decision_id.to_string(),
                 status: status.map(|status| status.to_string()).unwrap_or_default(),
                 durable: true,
+                already: false,
             }),
             Ok(Answer::Denied { decision_id, denial, offers }) => {
                 Outcome::Denied(convert::denied(decision_id, denial, offers))
@@ -73,6 +78,7 @@ impl GovernanceService {
                 decision_id: String::new(),
                 status: remembered.unwrap_or_default(),
                 durable: false,
+                already: false,
             }),
             Err(fault) => return Err(convert::unanswered(&fault)),
             Ok(
@@ -153,7 +159,8 @@ impl Governance for GovernanceService {
         let hold = self.holds.get(&decision_id).await?;
         let subject = Subject::Wallet(hold.permit.intent.wallet_address);
         let verb = ActVerb::Release;
-        self.pass(Act { operator, source, verb, subject, hold: Some(hold.seq), reason }).await
+        let hold = Some(hold.seq);
+        self.pass(Act { operator, source, verb, subject, hold, payee: None, reason }).await
     }
 
     async fn cancel_payment(
@@ -167,7 +174,15 @@ impl Governance for GovernanceService {
         let hold = self.holds.get(&decision_id).await?;
         let subject = Subject::Wallet(hold.permit.intent.wallet_address);
         warn!(%operator, verb = ActVerb::Cancel.as_str(), %subject, hold = hold.seq, "operator acts");
-        let act = Act { operator, source, verb: ActVerb::Cancel, subject, hold: Some(hold.seq), reason };
+        let act = Act {
+            operator,
+            source,
+            verb: ActVerb::Cancel,
+            subject,
+            hold: Some(hold.seq),
+            payee: None,
+            reason,
+        };
         let answer = self.gatehouse.pass(Ask::Lifecycle(LifecycleAsk { act })).await;
         let outcome = match answer.map_err(|fault| convert::unanswered(&fault))? {
             Answer::Authorized(right) => {
@@ -193,7 +208,37 @@ impl Governance for GovernanceService {
         let (operator, source) = self.operator(&request)?;
         let reason = convert::reason(request.into_inner().reason)?;
         let (verb, subject) = (ActVerb::AcceptClock, Subject::Sidecar);
-        self.pass(Act { operator, source, verb, subject, hold: None, reason }).await
+        self.pass(Act { operator, source, verb, subject, hold: None, payee: None, reason }).await
+    }
+
+    async fn list_payees(
+        &self,
+        request: Request<v1::ListPayeesRequest>,
+    ) -> Result<Response<v1::ListPayeesResponse>, Status> {
+        self.operator(&request)?;
+        let wanted = Wanted::parse(request.into_inner())?;
+        let policy = self.gatehouse.policy();
+        let listed = self.holds.read(move |reader| wanted.list(reader, policy.registry())).await?;
+        Ok(Response::new(listed))
+    }
+
+    async fn accept_payee(
+        &self,
+        request: Request<v1::AcceptPayeeRequest>,
+    ) -> Result<Response<v1::LifecycleResponse>, Status> {
+        let (operator, source) = self.operator(&request)?;
+        let (service, payee, reason) = convert::payee(request.into_inner())?;
+        let policy = self.gatehouse.policy();
+        let names: Vec<ServiceName> = policy.registry().names_of_service(&service).cloned().collect();
+        // An acceptance is never taken back, so what is seen before the act is still true when it is done.
+        let before = self.gatehouse.with_journal(|journal| journal.payee(&names, payee));
+        let (verb, subject) = (ActVerb::AcceptPayee, Subject::Service(service));
+        let act = Act { operator, source, verb, subject, hold: None, payee: Some(payee), reason };
+        let mut response = self.pass(act).await?;
+        if let Some(Outcome::Done(done)) = &mut response.get_mut().result {
+            done.already = before == Some(PayeeState::Accepted);
+        }
+        Ok(response)
     }
 
     async fn status(

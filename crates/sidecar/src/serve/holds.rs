@@ -67,7 +67,8 @@ impl Ledger {
         self.read(move |reader| reader.holds(Holds::UnresolvedOn(&network), after_seq, limit)).await
     }
 
-    async fn read<T: Send + 'static>(
+    /// Reads what `read` does, over a connection of its own.
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Reader) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, Status> {

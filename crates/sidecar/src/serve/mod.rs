@@ -6,6 +6,7 @@ mod convert;
 mod governance;
 mod holds;
 mod listener;
+mod payees;
 mod scrape;
 mod signer;
 

@@ -9,7 +9,7 @@ use pursekeeper_core::{UnixSeconds, siwx, x402};
 use super::super::encode::BALANCE;
 use super::super::{
     Act, Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Int, Intent,
-    Message, Offer, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
+    Message, Offer, Pending, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
 use crate::credit::CreditKey;
@@ -24,14 +24,25 @@ impl Source {
 
 impl Act<'_> {
     pub(super) fn decode(self) -> Found<core::Act> {
-        let Self { hold, operator, reason, source, subject, verb } = self;
+        let Self { hold, operator, payee, reason, source, subject, verb } = self;
         Ok(core::Act {
             operator: read("operator", core::OperatorName::parse(&operator))?,
             source: source.decode(),
             verb: known("verb", &verb, core::ActVerb::parse(&verb))?,
             subject: subject.decode()?,
             hold: hold.map(|Int(seq)| seq),
+            payee: payee.map(|payee| address("payee", &payee)).transpose()?,
             reason: reason.into_owned(),
+        })
+    }
+}
+
+impl Pending<'_> {
+    pub(super) fn decode(self) -> Found<core::PendingPayee> {
+        let Self { payee, service } = self;
+        Ok(core::PendingPayee {
+            service: read("service", core::ServiceName::parse(&service))?,
+            payee: address("payee", &payee)?,
         })
     }
 }

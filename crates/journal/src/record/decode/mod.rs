@@ -10,8 +10,8 @@ use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds};
 
 use super::{
-    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Policy, Record, SignIn, Time, VERSION, Verdict,
-    Warning,
+    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, SignIn, Time, VERSION,
+    Verdict, Warning,
 };
 use crate::JournalError;
 
@@ -101,7 +101,7 @@ fn address(member: &str, text: &str) -> Found<core::Address> {
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 19] {
+    fn shape(&self) -> [bool; 20] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
@@ -117,6 +117,7 @@ impl Record<'_> {
             self.journal.is_some(),
             self.offers.is_some(),
             self.original_seq.is_some(),
+            self.pending.is_some(),
             self.policies.is_some(),
             self.report.is_some(),
             self.resolution.is_some(),
@@ -157,6 +158,7 @@ impl Record<'_> {
             kind,
             offers,
             original_seq,
+            pending,
             policies,
             report,
             resolution,
@@ -190,6 +192,7 @@ impl Record<'_> {
                     (policies, warnings),
                     denial,
                 )?,
+                pending: pending.map(Pending::decode).transpose()?,
                 bundle: digest(present("bundle", bundle)?),
             })),
             Kind::Reissue => core::Entry::Reissue(Box::new(core::Reissue {
