@@ -1,16 +1,14 @@
 // Pursekeeper end to end: agents that hold no key buy from the same peers, through the real binary.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, cpSync, mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdtempSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
-import * as grpc from "@grpc/grpc-js";
 import { approve, costs, mint, peers, permit2Routes, premium, routes } from "./client.mjs";
+import { binary, run, startSidecar, until } from "./sidecar.mjs";
 
 // What the agents buy. Sponsored routes need an agent that reads its allowance: adapters/ has those.
 const bought = [...routes, ...permit2Routes.filter(({ sponsored }) => !sponsored)];
@@ -80,17 +78,11 @@ assets:
     usd: { peg: "1" }
 `;
 
-const binary = process.env.PURSEKEEPER_BIN;
-if (!binary) throw new Error("PURSEKEEPER_BIN is not set: start the tests with ./run");
-const here = import.meta.dirname;
-const home = mkdtempSync(join(tmpdir(), "pursekeeper-interop-"));
-const socket = join(home, "run", "agent.sock");
-const log = join(home, "serve.log");
-const config = ["--config", join(home, "pursekeeper.yaml")];
 const FUNDS = 1_000_000n; // $1
 
-let serve;
+let sidecar;
 let wallet;
+let config;
 
 before(async () => {
   deadbeat.url = await listen((req, res) => {
@@ -107,22 +99,21 @@ before(async () => {
     if (req.headers["payment-signature"]) return res.writeHead(504).end("the settlement timed out");
     res.writeHead(402, { "PAYMENT-REQUIRED": Buffer.from(JSON.stringify(required)).toString("base64") }).end();
   });
-  await succeeds("init", home);
   // anvil makes a block a second; four of them are final enough here.
-  const file = join(home, "pursekeeper.yaml");
   const chains = { [peers.network]: { urls: [peers.rpc], interval_secs: 1, confirmations: 4 } };
-  const text = readFileSync(file, "utf8").replace("skew_secs: 60", "skew_secs: 5");
-  writeFileSync(file, `${text}\nchains: ${JSON.stringify(chains)}\n`);
-  [wallet] = JSON.parse(await succeeds("wallet", "list", ...config, "--output", "json"));
-  writeFileSync(join(home, "policies", "registry.yaml"), registry(wallet));
-  const out = openSync(log, "a");
-  serve = spawn(binary, ["serve", ...config], { stdio: ["ignore", out, out] });
-  await answers();
+  sidecar = await startSidecar({
+    registry(addresses) {
+      [wallet] = Object.entries(addresses).map(([name, address]) => ({ name, address }));
+      return registry(wallet);
+    },
+    configure: (text) => `${text.replace("skew_secs: 60", "skew_secs: 5")}\nchains: ${JSON.stringify(chains)}\n`,
+  });
+  config = sidecar.config;
   // The wallet has a floor: before its balance is known, and while it is empty, it pays nothing.
-  await until(async () => (await previewed()).code === "BALANCE_BELOW_FLOOR", "the empty balance is known");
+  await until(async () => (await previewed()).code === "BALANCE_BELOW_FLOOR", "the empty balance is known", sidecar.logged);
   await approve(wallet.address, FUNDS);
   await mint(wallet.address, FUNDS);
-  await until(async () => (await previewed()).code === undefined, "the new balance is known");
+  await until(async () => (await previewed()).code === undefined, "the new balance is known", sidecar.logged);
 });
 
 // Whether the deadbeat would be paid now, and why not. `pay --preview` asks and binds nothing.
@@ -134,18 +125,17 @@ async function previewed() {
 }
 
 after(() => {
-  serve?.kill("SIGKILL");
   deadbeat.server.close();
 });
 
 // What each buyer makes of a route: `code` is the exit status, `output` what it printed.
 const buyers = {
   "the TypeScript agent": ({ method, url, body }) =>
-    run(process.execPath, ["--import", "tsx", "agents/agent.ts", socket, method, url, ...(body ? [body] : [])]),
+    run(process.execPath, ["--import", "tsx", "agents/agent.ts", sidecar.socket, method, url, ...(body ? [body] : [])]),
   "the Python agent": ({ method, url, body }) =>
-    run(".venv/bin/python", ["agents/agent.py", socket, method, url, ...(body ? [body] : [])]),
+    run(".venv/bin/python", ["agents/agent.py", sidecar.socket, method, url, ...(body ? [body] : [])]),
   "the Rust agent": ({ method, url, body }) =>
-    run(process.env.RUST_AGENT, [socket, method, url, ...(body ? [body] : [])]),
+    run(process.env.RUST_AGENT, [sidecar.socket, method, url, ...(body ? [body] : [])]),
   "pursekeeper pay": ({ method, url, body }) => {
     const json = body ? ["--header", "content-type: application/json", "--data", body] : [];
     return run(binary, ["pay", url, "--method", method, ...json, ...config]);
@@ -189,8 +179,8 @@ for (const [library, command] of Object.entries({
 })) {
   test(`${library} opens our key files, and we open its`, async () => {
     const dir = mkdtempSync(join(tmpdir(), "keystore-"));
-    cpSync(join(home, "keystore"), dir, { recursive: true });
-    cpSync(join(home, "passphrase"), join(dir, "passphrase"));
+    cpSync(join(sidecar.home, "keystore"), dir, { recursive: true });
+    cpSync(join(sidecar.home, "passphrase"), join(dir, "passphrase"));
     const [executable, script] = command;
     const { code, output, errors } = await run(executable, [script, "roundtrip", dir]);
     assert.equal(code, 0, errors);
@@ -199,7 +189,7 @@ for (const [library, command] of Object.entries({
     // The libraries leave it to their user who may read what they write; we insist.
     chmodSync(join(dir, "new.json"), 0o600);
     const name = `from-${library}`;
-    const source = ["--key-file", join(dir, "new.json"), "--key-file-passphrase", join(home, "passphrase")];
+    const source = ["--key-file", join(dir, "new.json"), "--key-file-passphrase", join(sidecar.home, "passphrase")];
     const imported = await succeeds("wallet", "import", name, ...source, ...config, "--output", "json");
     assert.deepEqual(JSON.parse(imported), { name, address: addresses.at(-1) });
   });
@@ -213,9 +203,9 @@ test("money is freed by the chain alone: never by what the agent claims", { time
   assert.deepEqual([claimed.state, claimed.claims.map(({ outcome }) => outcome)], ["held", ["failed"]]);
   const release = ["hold", "release", claimed.decision_id, "--reason", "too early", ...config];
   assert.match((await run(binary, release)).errors, /HOLD_ALIVE/);
-  await until(async () => (await find()).state !== "held", "the chain has passed the end of the signature");
+  await until(async () => (await find()).state !== "held", "the chain has passed the end of the signature", sidecar.logged);
   assert.equal((await find()).state, "released");
-  await until(async () => (await holds()).every(({ state }) => state !== "held"), "every purchase is final");
+  await until(async () => (await holds()).every(({ state }) => state !== "held"), "every purchase is final", sidecar.logged);
   const settled = (await holds()).filter(({ state }) => state === "settled");
   assert.equal(settled.length, bought.length * Object.keys(buyers).length);
   for (const { payee, usd, settled_usd, endpoint } of settled) {
@@ -236,9 +226,9 @@ test("a payment that was signed is voided before anybody settles it", { timeout:
   // Anybody's transaction: the sender is one of the node's own accounts.
   const [from] = await rpc("eth_accounts");
   const hash = await rpc("eth_sendTransaction", [{ from, to, data: calldata }]);
-  await until(async () => (await rpc("eth_getTransactionReceipt", [hash]))?.status === "0x1", "the token took it");
+  await until(async () => (await rpc("eth_getTransactionReceipt", [hash]))?.status === "0x1", "the token took it", sidecar.logged);
   const find = async () => (await holds()).find((hold) => hold.decision_id === decision_id);
-  await until(async () => (await find()).state !== "held", "the chain shows that it is void");
+  await until(async () => (await find()).state !== "held", "the chain shows that it is void", sidecar.logged);
   assert.equal((await find()).state, "released");
   assert.ok(Date.now() / 1000 < Number(valid_before), "long before it would have died by itself");
 });
@@ -256,11 +246,7 @@ test("the operator sees every payment and denial in the audit trail and the budg
   assert.ok(permits.at(-1).warnings.length > 0, "a hundredth of the day is spent");
 });
 
-test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, async () => {
-  serve.kill("SIGTERM");
-  const [code, signal] = await once(serve, "exit");
-  assert.deepEqual([code, signal], [0, null], readFileSync(log, "utf8"));
-});
+test("serve ends cleanly on SIGTERM", { timeout: 30_000 }, () => sidecar.stop());
 
 test("the audit trail verifies", () => succeeds("audit", "verify", ...config));
 
@@ -283,48 +269,8 @@ async function listen(handler) {
   return `http://127.0.0.1:${deadbeat.server.address().port}`;
 }
 
-async function until(done, what) {
-  const deadline = Date.now() + 60_000;
-  while (!(await done())) {
-    if (Date.now() > deadline) throw new Error(`gave up waiting until ${what}: ${readFileSync(log, "utf8")}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
 async function succeeds(...args) {
   const { code, output, errors } = await run(binary, args);
   assert.equal(code, 0, `\`pursekeeper ${args.join(" ")}\` failed: ${errors}`);
   return output;
-}
-
-function run(command, args) {
-  return new Promise((resolve, reject) => {
-    execFile(command, args, { cwd: here, timeout: 60_000 }, (error, output, errors) => {
-      const code = error ? error.code : 0;
-      // Not a number: it could not be started, or was killed when its time was over.
-      if (typeof code === "number") resolve({ code, output, errors });
-      else reject(new Error(`\`${command} ${args.join(" ")}\` did not end by itself: ${errors}`, { cause: error }));
-    });
-  });
-}
-
-async function answers() {
-  const options = {
-    "grpc.default_authority": "localhost",
-    "grpc.initial_reconnect_backoff_ms": 20,
-    "grpc.max_reconnect_backoff_ms": 100,
-  };
-  const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), options);
-  const ready = promisify(client.waitForReady).bind(client);
-  const deadline = Date.now() + 30_000;
-  try {
-    // In short turns, so that a `serve` that ends instead is noticed at once.
-    while (serve.exitCode === null && Date.now() < deadline) {
-      if (await ready(Date.now() + 200).then(() => true, () => false)) return;
-    }
-  } finally {
-    client.close();
-  }
-  const status = `exit status ${serve.exitCode}`;
-  throw new Error(`\`pursekeeper serve\` does not answer (${status}): ${readFileSync(log, "utf8")}`);
 }

@@ -1,18 +1,11 @@
 // The adapters end to end: apps on current x402 stacks buy every route through the real binary.
 
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, openSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { promisify } from "node:util";
-import * as grpc from "@grpc/grpc-js";
 import { allowance, approve, costs, mint, peers, permit2Routes, permitNonce, premium, routes } from "../client.mjs";
+import { binary, run as execute, startSidecar, until } from "../sidecar.mjs";
 
-const binary = process.env.PURSEKEEPER_BIN;
-if (!binary) throw new Error("PURSEKEEPER_BIN is not set: start the tests with ./run");
 const rustApp = process.env.RUST_ADAPTER;
 if (!rustApp) throw new Error("RUST_ADAPTER is not set: build adapters/rust and name its binary `pursekeeper-x402`");
 
@@ -67,39 +60,39 @@ assets:
 
 const here = import.meta.dirname;
 const python = join(here, "..", ".venv", "bin", "python");
-const home = mkdtempSync(join(tmpdir(), "pursekeeper-adapters-"));
-const socket = join(home, "run", "agent.sock");
-const log = join(home, "serve.log");
-const config = ["--config", join(home, "pursekeeper.yaml")];
+const run = (command, args) => execute(command, args, here);
 const FUNDS = 5_000_000n; // $5
 
-let serve;
+let sidecar;
 let wallet;
+let config;
 
 before(async () => {
-  await succeeds("init", home);
-  const file = join(home, "pursekeeper.yaml");
-  // The SDKs sign for as long as the seller says, and these sellers say 300 seconds: a signer has to take that or nothing.
-  const text = replaced(readFileSync(file, "utf8"), {
-    "skew_secs: 60": "skew_secs: 5",
-    "permit2_validity_secs_max: 60": "permit2_validity_secs_max: 300",
-  });
   // anvil makes a block a second; four of them are final enough here.
   const chains = { [peers.network]: { urls: [peers.rpc], interval_secs: 1, confirmations: 4 } };
-  writeFileSync(file, `${text}\nchains: ${JSON.stringify(chains)}\n`);
-  [wallet] = JSON.parse(await succeeds("wallet", "list", ...config, "--output", "json"));
-  writeFileSync(join(home, "policies", "registry.yaml"), registry(wallet));
-  const out = openSync(log, "a");
-  serve = spawn(binary, ["serve", ...config], { stdio: ["ignore", out, out] });
-  await answers();
+  sidecar = await startSidecar({
+    registry(addresses) {
+      [wallet] = Object.entries(addresses).map(([name, address]) => ({ name, address }));
+      return registry(wallet);
+    },
+    configure(text) {
+      // The SDKs sign for as long as the seller says, and these say 300 seconds: a signer has to take that or nothing.
+      const changes = {
+        "skew_secs: 60": "skew_secs: 5",
+        "permit2_validity_secs_max: 60": "permit2_validity_secs_max: 300",
+      };
+      return `${replaced(text, changes)}\nchains: ${JSON.stringify(chains)}\n`;
+    },
+  });
+  config = sidecar.config;
   await mint(wallet.address, FUNDS);
 });
 
-after(() => serve?.kill("SIGKILL"));
+after(() => sidecar?.stop());
 
 const typescript = (adapter, call) =>
-  run(process.execPath, ["--import", "tsx", "typescript/app.ts", adapter, socket, peers.rpc, ...call]);
-const pythonApp = (adapter, call) => run(python, ["python/app.py", adapter, socket, peers.rpc, ...call]);
+  run(process.execPath, ["--import", "tsx", "typescript/app.ts", adapter, sidecar.socket, peers.rpc, ...call]);
+const pythonApp = (adapter, call) => run(python, ["python/app.py", adapter, sidecar.socket, peers.rpc, ...call]);
 
 // `typed`: it has typed data signed, which does not carry what the seller said. `alone`: and not for which call either.
 const adapters = [
@@ -116,7 +109,7 @@ const adapters = [
   { name: "Python httpx", buy: (call) => pythonApp("httpx", call) },
   { name: "Python x402 with requests", buy: (call) => pythonApp("x402-requests", call) },
   { name: "Python x402 with httpx", buy: (call) => pythonApp("x402-httpx", call) },
-  { name: "Rust x402-reqwest", buy: (call) => run(rustApp, [socket, peers.rpc, ...call]) },
+  { name: "Rust x402-reqwest", buy: (call) => run(rustApp, [sidecar.socket, peers.rpc, ...call]) },
 ];
 const callOf = ({ method, url, body }) => [method, url, ...(body ? [body] : [])];
 const purchases = []; // in the order in which they were made
@@ -180,7 +173,7 @@ test("the operator sees what was bought, what the seller said and what it cost",
     ]),
   );
   // The chain says what became of each: what the seller took, which may be less than was signed.
-  await until(async () => (await holds()).every(({ state }) => state === "settled"), "every purchase is final");
+  await until(async () => (await holds()).every(({ state }) => state === "settled"), "every purchase is final", sidecar.logged);
   for (const [i, { usd, settled_usd, ...hold }] of (await holds()).entries()) {
     const { payee, price, maximum, alone } = purchases[i];
     assert.deepEqual([Number(usd), Number(settled_usd)], [Number(maximum) / 1e6, Number(price) / 1e6]);
@@ -203,47 +196,8 @@ async function holds() {
   return JSON.parse(await succeeds("hold", "list", ...config, "--output", "json"));
 }
 
-async function until(done, what) {
-  const deadline = Date.now() + 60_000;
-  while (!(await done())) {
-    if (Date.now() > deadline) throw new Error(`gave up waiting until ${what}: ${readFileSync(log, "utf8")}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
 async function succeeds(...args) {
   const { code, output, errors } = await run(binary, args);
   assert.equal(code, 0, `\`pursekeeper ${args.join(" ")}\` failed: ${errors}`);
   return output;
-}
-
-function run(command, args) {
-  return new Promise((resolve, reject) => {
-    execFile(command, args, { cwd: here, timeout: 60_000, maxBuffer: 2 ** 26 }, (error, output, errors) => {
-      const code = error ? error.code : 0;
-      // Not a number: it could not be started, or was killed when its time was over.
-      if (typeof code === "number") resolve({ code, output, errors });
-      else reject(new Error(`\`${command} ${args.join(" ")}\` did not end by itself: ${errors}`, { cause: error }));
-    });
-  });
-}
-
-async function answers() {
-  const options = {
-    "grpc.default_authority": "localhost",
-    "grpc.initial_reconnect_backoff_ms": 20,
-    "grpc.max_reconnect_backoff_ms": 100,
-  };
-  const client = new grpc.Client(`unix:${socket}`, grpc.credentials.createInsecure(), options);
-  const ready = promisify(client.waitForReady).bind(client);
-  const deadline = Date.now() + 30_000;
-  try {
-    // In short turns, so that a `serve` that ends instead is noticed at once.
-    while (serve.exitCode === null && Date.now() < deadline) {
-      if (await ready(Date.now() + 200).then(() => true, () => false)) return;
-    }
-  } finally {
-    client.close();
-  }
-  throw new Error(`\`pursekeeper serve\` does not answer (exit status ${serve.exitCode}): ${readFileSync(log, "utf8")}`);
 }

@@ -17,7 +17,7 @@ import { peers } from "../client.mjs";
 import { checkAnswer } from "./answers.mjs";
 import { KINDS, makeCase } from "./cases.mjs";
 import { Random } from "./random.mjs";
-import { connect } from "./sidecar.mjs";
+import { connect } from "../sidecar.mjs";
 import { signatures } from "./typed-data.mjs";
 import { makeWorld } from "./world.mjs";
 

@@ -14,7 +14,7 @@ import {
 import { baseSepolia } from "viem/chains";
 import { approve, mint, peers } from "../client.mjs";
 import { deployUsdCoin } from "../venice/token.mjs";
-import { startSidecar } from "./sidecar.mjs";
+import { startSidecar } from "../sidecar.mjs";
 
 export const AMOUNT_MAX = 10n ** 16n; // ten thousand million dollars
 export const PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3";

@@ -1,7 +1,7 @@
 // An agent that lives on prepaid credit at Venice and holds no key: all it has is Pursekeeper's socket.
 
 import { randomUUID } from "node:crypto";
-import { connect } from "../differential/sidecar.mjs";
+import { connect } from "../sidecar.mjs";
 
 export const TOP_UP = "/api/v1/x402/top-up";
 export const CHAT = "/api/v1/chat/completions";

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { balance, costs, mint, peers } from "../client.mjs";
-import { startSidecar } from "../differential/sidecar.mjs";
+import { startSidecar } from "../sidecar.mjs";
 import { CHAT, EMBEDDINGS, TOP_UP, VeniceAgent, changed } from "./agent.mjs";
 import { startVenice } from "./server.mjs";
 

@@ -119,8 +119,8 @@ deny_codes! {
     CeilingExceeded = "CEILING_EXCEEDED", "wait until the window frees money, or raise the ceiling in registry.yaml";
     /// A field of the sign-in is not what EIP-4361 allows.
     SignInField = "SIGN_IN_FIELD", "do not trust this server: it writes what is not one line of a message";
-    /// The server asks to sign in with networks the wallet is not on.
-    SignInChain = "SIGN_IN_CHAIN", "ask the server to take an EVM network of the wallet";
+    /// The server takes no EVM network, or no signature of the kind we make.
+    SignInChain = "SIGN_IN_CHAIN", "ask the server to take an EVM network, signed with `eip191`";
     /// The message is for another site than the call.
     SignInDomain = "SIGN_IN_DOMAIN", "do not trust this server: it wants a sign-in for another site";
     /// The message is from another time, or can be used for too long.

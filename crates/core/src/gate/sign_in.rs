@@ -74,7 +74,8 @@ impl<P: Policy> Court<'_, P> {
         (workflow, _): (&WorkflowName, &Workflow),
     ) -> Result<(ChainId, (&WalletName, &Wallet)), Denial> {
         let mut refused = None;
-        for SupportedChain { chain: network, .. } in &ask.challenge.supported_chains {
+        let networks = ask.challenge.supported_chains.iter().map(|SupportedChain { chain, .. }| chain);
+        for network in networks.filter(|network| matches!(network, ChainId::Eip155(_))) {
             match resolve::wallet(self.policy.registry(), &ask.asked, workflow, network) {
                 Ok(found) if found.1.networks.contains(network) => return Ok((network.clone(), found)),
                 Ok((name, _)) => {

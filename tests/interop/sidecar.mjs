@@ -11,8 +11,31 @@ import { promisify } from "node:util";
 import * as grpc from "@grpc/grpc-js";
 import * as protoLoader from "@grpc/proto-loader";
 
-const PROTOS = fileURLToPath(new URL("../../../proto", import.meta.url));
+const PROTOS = fileURLToPath(new URL("../../proto", import.meta.url));
 const CALL_MS_MAX = 10_000;
+
+export const binary = process.env.PURSEKEEPER_BIN;
+
+// Runs a program to its end, whatever its exit status: `code`, and what it printed.
+export function run(command, args, cwd = import.meta.dirname) {
+  return new Promise((resolve, reject) => {
+    execFile(command, args, { cwd, timeout: 60_000, maxBuffer: 2 ** 26 }, (error, output, errors) => {
+      const code = error ? error.code : 0;
+      // Not a number: it could not be started, or was killed when its time was over.
+      if (typeof code === "number") resolve({ code, output, errors });
+      else reject(new Error(`\`${command} ${args.join(" ")}\` did not end by itself: ${errors}`, { cause: error }));
+    });
+  });
+}
+
+// Waits until `done` holds. `logged` tells what the sidecar said, should it never do.
+export async function until(done, what, logged) {
+  const deadline = Date.now() + 60_000;
+  while (!(await done())) {
+    if (Date.now() > deadline) throw new Error(`gave up waiting until ${what}: ${logged()}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
 
 // The service `Signer` as an agent sees it: each method takes a request and promises the answer.
 export function connect(socket) {
@@ -46,21 +69,20 @@ export function connect(socket) {
 // - `policies`: more files of the bundle, by name;
 // - `configure(text)`: changes pursekeeper.yaml.
 export async function startSidecar({ registry, wallets = 1, policies = {}, configure = (text) => text }) {
-  const binary = process.env.PURSEKEEPER_BIN;
   if (!binary) throw new Error("PURSEKEEPER_BIN is not set: start the tests with ./run");
   const home = mkdtempSync(join(tmpdir(), "pursekeeper-"));
   const file = join(home, "pursekeeper.yaml");
   const log = join(home, "serve.log");
   const socket = join(home, "run", "agent.sock");
 
-  const run = (...args) => promisify(execFile)(binary, args, { timeout: 60_000, maxBuffer: 2 ** 30 });
+  const execute = (...args) => promisify(execFile)(binary, args, { timeout: 60_000, maxBuffer: 2 ** 30 });
   // What an operator does: each line of a command's output.
   async function command(...args) {
-    const { stdout } = await run(...args, "--config", file, "--output", "json");
+    const { stdout } = await execute(...args, "--config", file, "--output", "json");
     return stdout.trim().split("\n").map((line) => JSON.parse(line));
   }
 
-  await run("init", home);
+  await execute("init", home);
   for (let count = 1; count < wallets; count++) await command("wallet", "create", `wallet-${count}`);
   const [listed] = await command("wallet", "list");
   const addresses = Object.fromEntries(listed.map(({ name, address }) => [name, address]));
@@ -82,6 +104,8 @@ export async function startSidecar({ registry, wallets = 1, policies = {}, confi
     throw new Error(`${error.message}: ${logged()}`, { cause: error });
   }
   return {
+    home,
+    config: ["--config", file],
     socket,
     addresses,
     command,
