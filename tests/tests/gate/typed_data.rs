@@ -1,14 +1,16 @@
 //! Signatures over typed data that an app built itself: the same gate, the app's own nonce and validity.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pursekeeper_core::gate::{Answer, Ask, Settings, TypedDataAsk};
+use pursekeeper_core::registry::FirstUse;
 use pursekeeper_core::typed_data::{self, TypedData};
 use pursekeeper_core::{ActVerb, Asked, Endpoint, Entry, Signable, WalletName};
 use pursekeeper_tests::{PAYEE, URL, USDC};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, NOON_MS, WALLET, act, ask, asked, authorized, intent, subjects};
+use crate::fixture::{Fixture, NOON_MS, WALLET, act, ask, asked, authorized, evm, intent, subjects};
 
 const NOW: u64 = NOON_MS / 1000;
 const NONCE: &str = "0x1111111111111111111111111111111111111111111111111111111111111111";
@@ -178,6 +180,33 @@ fn the_same_data_is_the_same_request_and_a_nonce_is_used_once() {
     let nonce = format!("0x{}", hex::encode(intent(&ours).nonce));
     fixture.check(vec![sign(&with(transfer(), "/message/nonce", nonce))], &["NONCE_REUSED"]);
     assert_eq!(fixture.gate.journal().entries.iter().filter_map(Entry::binding_permit).count(), 3);
+}
+
+#[test]
+fn a_payee_that_nobody_listed_waits_like_one_of_an_offer() {
+    let mut fixture = Fixture::new();
+    for service in fixture.policy.0.services.values_mut() {
+        (service.payees.list, service.payees.first_use) = (BTreeSet::new(), FirstUse::Pending);
+        service.unknown_endpoints = true;
+    }
+    let accept = || {
+        let mut ask = act("alice", ActVerb::AcceptPayee, subjects()[3].clone());
+        ask.act.payee = Some(evm(PAYEE));
+        Ask::Lifecycle(ask)
+    };
+    let left =
+        |fixture: &Fixture| fixture.gate.journal().entries.iter().filter_map(Entry::pending_payee).count();
+    let mut nowhere = transfer();
+    nowhere["message"]["nonce"] = json!(NONCE.replace('1', "2"));
+    let nowhere = || at(Endpoint::unknown(), &nowhere);
+    // Without a call nobody can say at which service it waits.
+    fixture.check(vec![nowhere(), accept()], &["PAYEE_UNACCEPTED", "PAYEE_UNKNOWN"]);
+    assert_eq!(left(&fixture), 0);
+    let batch = vec![sign(&transfer()), accept(), sign(&transfer())];
+    fixture.check(batch, &["PAYEE_UNACCEPTED", "OK", "OK"]);
+    assert_eq!(left(&fixture), 1);
+    // And only the registry's list tells where a payment without a call belongs.
+    fixture.check(vec![nowhere()], &["PAYEE_UNACCEPTED"]);
 }
 
 #[test]
