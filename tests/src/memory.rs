@@ -126,6 +126,11 @@ impl View<'_> {
         u64::try_from(self.reports().filter(|(_, report)| report.original_seq == seq).count()).unwrap()
     }
 
+    /// When an entry was recorded.
+    fn at(&self, seq: u64) -> UnixSeconds {
+        self.entries().nth(usize::try_from(seq - 1).unwrap()).unwrap().at().unix_seconds()
+    }
+
     /// Every hold with what became of it.
     fn holds(&self) -> impl Iterator<Item = (u64, &Permit, HoldState)> {
         self.numbered().filter_map(|(seq, entry)| {
@@ -213,6 +218,7 @@ impl Ledger for View<'_> {
         });
         let hold = |(seq, permit, state): (u64, &Permit, HoldState)| Hold {
             seq,
+            at: self.at(seq),
             permit: permit.clone(),
             state,
             claims: 0,
@@ -243,7 +249,13 @@ impl Ledger for View<'_> {
     fn hold(&self, seq: u64) -> Result<Option<Hold>, LedgerError> {
         let claims = self.claims(seq);
         let found = self.holds().find(|(at, _, _)| *at == seq);
-        Ok(found.map(|(seq, permit, state)| Hold { seq, permit: permit.clone(), state, claims }))
+        Ok(found.map(|(seq, permit, state)| Hold {
+            seq,
+            at: self.at(seq),
+            permit: permit.clone(),
+            state,
+            claims,
+        }))
     }
 
     fn sign_in(&self, seq: u64) -> Result<Option<PastSignIn>, LedgerError> {

@@ -125,6 +125,8 @@ pub enum Used {
 pub struct Hold {
     /// The record that holds the permit.
     pub seq: u64,
+    /// When it was permitted; the signature was not made before.
+    pub at: UnixSeconds,
     /// What was permitted, and until when it binds.
     pub permit: Permit,
     /// What became of it.

@@ -93,8 +93,8 @@ pub(crate) fn hold(connection: &Connection, seq: u64) -> Result<Option<Hold>, Jo
     }
     let Some((body, state)) = store::find_permit(connection, seq)? else { return Ok(None) };
     let wrong = || JournalError::damaged(format!("record {seq} has a hold and is no permit"));
-    let permit = permit(&body, seq)?.ok_or_else(wrong)?;
-    Ok(Some(Hold { seq, permit, state, claims: store::count_claims(connection, seq)? }))
+    let (at, permit) = permit(&body, seq)?.ok_or_else(wrong)?;
+    Ok(Some(Hold { seq, at, permit, state, claims: store::count_claims(connection, seq)? }))
 }
 
 fn held_alike(
@@ -109,12 +109,14 @@ fn held_alike(
     Ok(holds.into_iter().flatten().filter(|hold| hold.permit.intent.terms.asset == *asset).collect())
 }
 
-/// The binding permit that a record is, if it is one and stands at `seq`.
-fn permit(body: &[u8], seq: u64) -> Result<Option<Permit>, JournalError> {
+/// The binding permit that a record is, if it is one and stands at `seq`, and when it was given.
+fn permit(body: &[u8], seq: u64) -> Result<Option<(UnixSeconds, Permit)>, JournalError> {
     let record = decode(body)?;
     Ok(match record.content {
         Content::Entry(Entry::Payment(decision)) => match (decision.mode, decision.outcome) {
-            (Mode::Enforce, Outcome::Permit(permit)) if record.seq == seq => Some(*permit),
+            (Mode::Enforce, Outcome::Permit(permit)) if record.seq == seq => {
+                Some((record.time.unix_seconds(), *permit))
+            }
             (Mode::Enforce | Mode::Preview, Outcome::Permit(_) | Outcome::Deny { .. }) => None,
         },
         Content::Entry(

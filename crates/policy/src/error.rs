@@ -16,7 +16,7 @@ pub struct Place {
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// A file or the directory cannot be read.
-    #[error("`{path}` cannot be read: {source}")]
+    #[error("`{}` cannot be read: {source}", OneLine(.path))]
     Unreadable {
         /// Which.
         path: String,
@@ -25,7 +25,7 @@ pub enum BundleError {
         source: std::io::Error,
     },
     /// Something the bundle may not contain, or too much of it.
-    #[error("`{path}`: {what}")]
+    #[error("`{}`: {}", OneLine(.path), OneLine(.what))]
     Refused {
         /// Which file.
         path: String,
@@ -33,7 +33,7 @@ pub enum BundleError {
         what: String,
     },
     /// `registry.yaml` says something it cannot mean.
-    #[error("{place}: {what}")]
+    #[error("{place}: {}", OneLine(.what))]
     Registry {
         /// Where.
         place: Place,
@@ -41,7 +41,7 @@ pub enum BundleError {
         what: String,
     },
     /// A policy does not parse, does not fit the schema, or names what is not declared.
-    #[error("{place}: {what}")]
+    #[error("{place}: {}", OneLine(.what))]
     Policy {
         /// Where.
         place: Place,
@@ -84,6 +84,20 @@ impl fmt::Display for Place {
     }
 }
 
+/// What a complaint says, on one line of its own: it quotes a file, which must not forge another line, move the cursor or
+/// turn the reading direction.
+struct OneLine<'t>(&'t str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let turns =
+            |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        self.0.chars().try_for_each(|c| {
+            if c.is_control() || turns(c) { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
+        })
+    }
+}
+
 impl fmt::Display for BundleErrors {
     /// One a line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -105,6 +119,6 @@ impl From<BundleError> for BundleErrors {
 
 impl fmt::Display for BundleWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
+        write!(f, "{}: {}", self.place, OneLine(&self.what))
     }
 }

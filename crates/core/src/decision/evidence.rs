@@ -162,15 +162,19 @@ impl Claim {
     /// That it was settled, in the transaction named, if one is.
     #[must_use]
     pub fn settled(transaction: Option<&str>) -> Self {
-        Self::Settled { transaction: transaction.map(cut) }
+        Self::Settled { transaction: transaction.map(cut).filter(|transaction| !transaction.is_empty()) }
     }
 
     /// That it failed.
     #[must_use]
     pub fn failed(reason: &str) -> Self {
-        Self::Failed { reason: cut(reason) }
+        let reason = cut(reason);
+        Self::Failed { reason: if reason.is_empty() { NO_REASON.to_owned() } else { reason } }
     }
 }
+
+/// What a failure says that says nothing.
+const NO_REASON: &str = "no reason is given";
 
 /// At most [`CLAIM_TEXT_LEN_MAX`] bytes, without control characters.
 fn cut(text: &str) -> String {
@@ -196,5 +200,7 @@ mod tests {
         };
         assert!(reason.starts_with("a[31mé") && reason.len() <= CLAIM_TEXT_LEN_MAX, "{reason}");
         assert_eq!(Claim::settled(None), Claim::Settled { transaction: None });
+        assert_eq!(Claim::settled(Some("\n")), Claim::settled(None), "nothing is left of it");
+        assert_eq!(Claim::failed("\r\n"), Claim::failed(NO_REASON));
     }
 }

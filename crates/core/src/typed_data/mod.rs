@@ -282,6 +282,11 @@ fn permit2(
     }
     let (permitted, witness) = (message.object("permitted")?, message.object("witness")?);
     let deadline = message.seconds("deadline")?;
+    // The payment is dead in the second after it, and after this one there is none.
+    if deadline == UnixSeconds(u64::MAX) {
+        let problem = "is no time: at most 2^64-2 seconds".to_owned();
+        return Err(TypedDataError::Field { path: "message.deadline".to_owned(), problem });
+    }
     Ok(Ok(TypedData::Payment(TypedPayment {
         from: None,
         terms: Terms {

@@ -143,6 +143,9 @@ fn a_wrong_field_makes_it_malformed() {
         let problem = answer(&data).unwrap_err();
         assert!(DenyCode::parse(&problem).is_none() && problem.contains('`'), "{pointer} {value}: {problem}");
     }
+    let mut endless = vectors("permit2_exact", &super::EXACT).remove(0).0;
+    endless["message"]["deadline"] = json!(u64::MAX.to_string());
+    assert!(answer(&endless).unwrap_err().contains("`message.deadline`"));
     let text = transfer().to_string();
     for text in ["", "[]", "{}", "null", &text[1..], &text.replacen("\"to\":", "\"to\":\"\",\"to\":", 1)] {
         assert!(TypedData::read(text).is_err(), "{text}");

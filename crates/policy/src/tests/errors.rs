@@ -459,3 +459,17 @@ fn a_bundle_is_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Bundle>();
 }
+
+/// Whoever reviews a bundle reads the complaints in a terminal.
+#[test]
+fn a_complaint_cannot_leave_its_line() {
+    let registry = errors("version: 1\n\"a\\nregistry.yaml: valid\\e[2K\\u202e\": 1\n", &[]);
+    let policy =
+        errors(REGISTRY, &[("t.cedar", "@id(\"a\\nb\\u{1b}[2K\") permit (principal, action, resource);")]);
+    for errors in [registry, policy] {
+        for error in &errors.0 {
+            let shown = error.to_string();
+            assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        }
+    }
+}

@@ -183,13 +183,14 @@ fn question(hold: &Hold) -> Question {
             scheme: intent.terms.scheme,
         },
     };
+    let skew_secs = hold.permit.held_until.0.saturating_sub(intent.valid_before.0);
     Question {
         hold: hold.seq,
         asset: evm(intent.terms.asset.address),
         payee: evm(intent.terms.payee),
         amount: intent.terms.amount,
-        // The signature was not valid before, whenever exactly it was made.
-        signed_at: intent.valid_after,
+        // The signature was neither valid nor made before, as far as clocks agree: an app may let it begin long ago.
+        signed_at: intent.valid_after.max(hold.at.minus(skew_secs)),
         dead_at: hold.permit.held_until,
         authorization,
     }
@@ -239,7 +240,14 @@ mod tests {
         };
         let held_until = UnixSeconds(1160);
         let permit = Permit { intent, policies: Vec::new(), held_until, warnings: Vec::new() };
-        Hold { seq: 7, permit, state: HoldState::Held, claims: 0 }
+        Hold { seq: 7, at: UnixSeconds(1060), permit, state: HoldState::Held, claims: 0 }
+    }
+
+    #[test]
+    fn a_signature_that_begins_long_ago_is_looked_for_since_it_was_made() {
+        let mut hold = hold(Scheme::Exact, TransferMethod::Eip3009);
+        hold.permit.intent.valid_after = UnixSeconds(0);
+        assert_eq!(question(&hold).signed_at, UnixSeconds(1000));
     }
 
     #[test]

@@ -256,7 +256,7 @@ pub(super) fn cancellation(signed: &Signed) -> Option<v1::Cancellation> {
 
 /// Money bound by a signature, as it is listed.
 pub(super) fn hold(journal: JournalId, hold: Hold, claims: Vec<Said>) -> v1::Hold {
-    let Hold { seq, permit, state, claims: _ } = hold;
+    let Hold { seq, at: _, permit, state, claims: _ } = hold;
     let Permit { intent, held_until, policies: _, warnings: _ } = permit;
     let settled = match state {
         HoldState::Settled { amount: _, usd } => usd.to_string(),
