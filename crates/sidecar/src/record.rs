@@ -1,9 +1,15 @@
 //! A record of the journal, on the wire and as a line for a person.
 
 use pursekeeper_api::v1;
+use pursekeeper_core::Endpoint;
 use pursekeeper_journal::{JournalError, Reader, StoredRecord, Summary};
 
 use crate::output::{Output, Tone};
+
+/// A call as it is told.
+pub(crate) fn call_to_wire(endpoint: &Endpoint) -> v1::Endpoint {
+    v1::Endpoint { method: endpoint.method().to_owned(), url: endpoint.url().to_owned() }
+}
 
 /// A record as it is streamed.
 pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Decision, JournalError> {
@@ -26,10 +32,7 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
         workflow: summary.workflow,
         wallet: summary.wallet,
         service: summary.service,
-        endpoint: summary.endpoint.map(|endpoint| v1::Endpoint {
-            method: endpoint.method().to_owned(),
-            url: endpoint.url().to_owned(),
-        }),
+        endpoint: summary.endpoint.as_ref().map(call_to_wire),
         network: summary.network,
         asset: summary.asset,
         payee: summary.payee,

@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::identity::IdentityError;
+use crate::record;
 use crate::turnstile::Fault;
 
 /// The domain of the reasons in error details.
@@ -269,10 +270,7 @@ pub(super) fn hold(journal: JournalId, hold: Hold, claims: Vec<Said>) -> v1::Hol
         workflow: intent.workflow.to_string(),
         wallet: intent.wallet.to_string(),
         service: intent.service.map(|name| name.to_string()).unwrap_or_default(),
-        endpoint: Some(v1::Endpoint {
-            method: intent.endpoint.method().to_owned(),
-            url: intent.endpoint.url().to_owned(),
-        }),
+        endpoint: Some(record::call_to_wire(&intent.endpoint)),
         network: intent.terms.asset.network.to_string(),
         asset: intent.terms.asset.address.to_string(),
         payee: intent.terms.payee.to_string(),

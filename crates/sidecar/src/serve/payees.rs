@@ -9,6 +9,7 @@ use pursekeeper_journal::{Content, JournalError, KnownPayee, Reader};
 use tonic::{Code, Status};
 
 use super::convert::fault;
+use crate::record;
 
 /// Most payees in one answer.
 const PAYEES_PER_ANSWER_MAX: usize = 1_000;
@@ -103,10 +104,7 @@ fn refusal(reader: &Reader, seq: u64) -> Result<Option<v1::PayeeRefusal>, Journa
         time_unix_ms: summary.time_unix_ms,
         agent: summary.agent,
         workflow: summary.workflow,
-        endpoint: summary.endpoint.map(|endpoint| v1::Endpoint {
-            method: endpoint.method().to_owned(),
-            url: endpoint.url().to_owned(),
-        }),
+        endpoint: summary.endpoint.as_ref().map(record::call_to_wire),
         network: summary.network,
         usd: summary.usd,
     }))
