@@ -174,7 +174,7 @@ impl Claim {
 }
 
 /// What a failure says that says nothing.
-const NO_REASON: &str = "no reason is given";
+const NO_REASON: &str = "the seller gives no reason";
 
 /// At most [`CLAIM_TEXT_LEN_MAX`] bytes, without control characters.
 fn cut(text: &str) -> String {

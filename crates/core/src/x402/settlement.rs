@@ -40,7 +40,7 @@ impl Claim {
         let word = |key: &str| root.get(key).and_then(Node::as_str).filter(|word| !word.is_empty());
         match root.get("success").map(Node::raw) {
             Some("true") => Ok(Self::settled(word("transaction"))),
-            Some("false") => Ok(Self::failed(word("errorReason").unwrap_or("the seller gives no reason"))),
+            Some("false") => Ok(Self::failed(word("errorReason").unwrap_or_default())),
             Some(_) | None => Err(SettlementError::Success),
         }
     }
