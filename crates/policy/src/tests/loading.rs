@@ -88,3 +88,14 @@ fn payees_may_be_left_to_the_operators() {
         assert!(!bundle.warnings().iter().any(|warning| warning.what.contains("payee")), "{text}");
     }
 }
+
+#[test]
+fn an_asset_takes_permits_only_where_the_registry_says_so() {
+    let has = |registry: &str| {
+        let bundle = Bundle::from_parts(registry, &[], BundleOptions::default()).unwrap();
+        bundle.registry().assets.values().any(pursekeeper_core::Asset::has_eip2612)
+    };
+    assert!(!has(REGISTRY));
+    assert!(has(&REGISTRY.replace("methods: [eip3009]", "methods: [eip3009, permit2]\n    eip2612: true")));
+    assert!(!has(&REGISTRY.replace("methods: [eip3009]", "methods: [eip3009]\n    eip2612: false")));
+}
