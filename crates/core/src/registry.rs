@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Address, AgentName, Asset, AssetId, ChainId, Endpoint, OperatorName, Origin, Scope, ServiceName, Status,
-    Subject, TeamName, UnixSeconds, Usd, WalletName, Window, WorkflowName,
+    Address, AgentName, Asset, AssetId, BackupRecipient, ChainId, Endpoint, OperatorName, Origin,
+    REVIEWED_IDENTITY, Reviewed, Scope, ServiceName, Status, Subject, TeamName, UnixSeconds, Usd, WalletName,
+    Window, WorkflowName,
 };
 
 /// Everything declared.
@@ -23,7 +24,7 @@ pub struct Registry {
     /// Assets by network and address.
     pub assets: BTreeMap<AssetId, Asset>,
     /// Groups of operators.
-    pub teams: BTreeSet<TeamName>,
+    pub teams: BTreeMap<TeamName, Team>,
     /// People who govern.
     pub operators: BTreeMap<OperatorName, Operator>,
     /// Ceilings on what one address may receive, whoever pays.
@@ -45,10 +46,17 @@ pub struct Ceilings {
     pub warn_at: Option<u8>,
 }
 
+/// A group of operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Team {
+    /// Who opens the backups of the wallets it may recover.
+    pub backup_recipients: BTreeSet<BackupRecipient>,
+}
+
 /// A workload that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// The user ids it may connect as.
+    /// The user ids it may connect as; at least one.
     pub uids: BTreeSet<u32>,
     /// The tasks it works for; at least one.
     pub workflows: BTreeSet<WorkflowName>,
@@ -56,6 +64,10 @@ pub struct Agent {
     pub was: BTreeSet<AgentName>,
     /// Declared properties such as `model`.
     pub labels: BTreeMap<String, String>,
+    /// The labels, or [`REVIEWED_IDENTITY`], that may not change without an operator looking at it.
+    pub review_on: BTreeSet<String>,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
     /// Its own limits.
     pub ceilings: Ceilings,
     /// What the registry declares.
@@ -84,6 +96,8 @@ pub struct Workflow {
 pub struct Wallet {
     /// Its address.
     pub address: Address,
+    /// Addresses it had before it was rotated. What they spent counts as its own.
+    pub was: BTreeSet<Address>,
     /// Who answers for it.
     pub owner: TeamName,
     /// Who may recover it; at least one.
@@ -92,6 +106,10 @@ pub struct Wallet {
     pub revokers: BTreeSet<TeamName>,
     /// The tasks it pays for; more than one only with `shared: true`.
     pub workflows: BTreeSet<WorkflowName>,
+    /// Whether it may sign without a backup of its key.
+    pub backup: BackupRule,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
     /// Where it may spend.
     pub networks: BTreeSet<ChainId>,
     /// What must be left of its balance, in dollars of the asset that is paid with.
@@ -102,6 +120,16 @@ pub struct Wallet {
     pub ceilings: Ceilings,
     /// What the registry declares.
     pub status: Status,
+}
+
+/// Whether a wallet needs a backup before it signs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackupRule {
+    /// It does.
+    #[default]
+    Required,
+    /// Losing the key is losing what it holds, and that is accepted.
+    None,
 }
 
 /// A named set of endpoints.
@@ -125,6 +153,8 @@ pub struct Service {
     pub resource_optional: bool,
     /// Where credit is bought, if calls are paid out of credit.
     pub prepaid: Option<Prepaid>,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
     /// Its limits.
     pub ceilings: Ceilings,
     /// What the registry declares.
@@ -316,7 +346,12 @@ impl Registry {
             Scope::Agent(name) => self.names_of_agent(name).cloned().map(Scope::Agent).collect(),
             Scope::Workflow(name) => self.names_of_workflow(name).cloned().map(Scope::Workflow).collect(),
             Scope::Service(name) => self.names_of_service(name).cloned().map(Scope::Service).collect(),
-            Scope::Wallet(_) | Scope::Payee(_) => vec![scope.clone()],
+            Scope::Wallet(address) => {
+                let was = self.wallet_at(*address).map(|(_, wallet)| &wallet.was);
+                let was = was.into_iter().flatten().copied().map(Scope::Wallet);
+                std::iter::once(scope.clone()).chain(was).collect()
+            }
+            Scope::Payee(_) => vec![scope.clone()],
         }
     }
 
@@ -387,6 +422,64 @@ impl Registry {
     #[must_use]
     pub fn operator_of_uid(&self, uid: u32) -> Option<&OperatorName> {
         self.operators.iter().find(|(_, operator)| operator.uids.contains(&uid)).map(|(name, _)| name)
+    }
+
+    /// The wallet that has this address, or had it before it was rotated.
+    #[must_use]
+    pub fn wallet_of(&self, address: Address) -> Option<(&WalletName, &Wallet)> {
+        let is =
+            |(_, wallet): &(&WalletName, &Wallet)| wallet.address == address || wallet.was.contains(&address);
+        self.wallets.iter().find(is)
+    }
+
+    /// Who can open a wallet's backup: the recipients of the teams that may recover it.
+    #[must_use]
+    pub fn backup_recipients(&self, wallet: &Wallet) -> BTreeSet<BackupRecipient> {
+        let teams = wallet.recovery.iter().filter_map(|name| self.teams.get(name));
+        teams.flat_map(|team| team.backup_recipients.iter().cloned()).collect()
+    }
+
+    /// What is declared about a subject at a time, an expiry that is over included; nothing when it is not declared. A
+    /// workflow's expiry is not included: it has a rule of its own. What was rotated away drains.
+    #[must_use]
+    pub fn declared(&self, subject: &Subject, now: UnixSeconds) -> Option<Status> {
+        let timed = |(status, expires): (Status, Option<UnixSeconds>)| {
+            let expired = expires.is_some_and(|expires| now >= expires);
+            if expired { status.strictest(Status::Expired) } else { status }
+        };
+        match subject {
+            Subject::Agent(name) => self.agents.get(name).map(|agent| (agent.status, agent.expires)),
+            Subject::Workflow(name) => self.workflows.get(name).map(|workflow| (workflow.status, None)),
+            Subject::Wallet(address) => self.wallet_of(*address).map(|(_, wallet)| {
+                let replaced =
+                    if wallet.address == *address { Status::Active } else { Status::Draining };
+                (wallet.status.strictest(replaced), wallet.expires)
+            }),
+            Subject::Service(name) => self.services.get(name).map(|service| (service.status, service.expires)),
+            Subject::Sidecar => Some((Status::Active, None)),
+        }
+        .map(timed)
+    }
+
+    /// The labels and the identity of agents that may not change unseen, as they are declared.
+    #[must_use]
+    pub fn reviewed(&self) -> Reviewed {
+        let of = |agent: &Agent| {
+            let value = |key: &String| self.reviewed_value(agent, key).map(|value| (key.clone(), value));
+            agent.review_on.iter().filter_map(value).collect::<BTreeMap<String, String>>()
+        };
+        let agents = self.agents.iter().map(|(name, agent)| (name.clone(), of(agent)));
+        agents.filter(|(_, values)| !values.is_empty()).collect()
+    }
+
+    /// What a property of an agent is that can be reviewed.
+    #[must_use]
+    pub fn reviewed_value(&self, agent: &Agent, key: &str) -> Option<String> {
+        if key == REVIEWED_IDENTITY {
+            let uids = agent.uids.iter().map(|uid| format!("uid {uid}"));
+            return Some(uids.collect::<Vec<_>>().join(", "));
+        }
+        agent.labels.get(key).cloned()
     }
 
     /// The wallet with this address.
