@@ -192,19 +192,30 @@ pub trait Journal {
     /// holds, totals, statuses and request ids that follow from them. Returns once that is on disk; on an error nothing
     /// was recorded and nothing is remembered.
     ///
-    /// `decide` sees the ledger as left by the asks before it.
+    /// `decide` sees the ledger as left by the asks before it, and may be asked again from the first on. For
+    /// [`Urgency::Stop`] an implementation has room that nothing else may use.
     ///
     /// # Errors
     /// The implementation's own, and whatever `decide` returns.
     fn commit<A>(
         &mut self,
         at: Moment,
+        urgency: Urgency,
         asks: &[A],
         decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, Self::Error>;
 
     /// What it knows about time, between two commits.
     fn clock(&self) -> ClockMark;
+}
+
+/// What a batch is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Anything.
+    Payment,
+    /// Stops alone: they are recorded when nothing else can be.
+    Stop,
 }
 
 /// What is to be done about an ask.

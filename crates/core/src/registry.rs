@@ -451,11 +451,12 @@ impl Registry {
             Subject::Agent(name) => self.agents.get(name).map(|agent| (agent.status, agent.expires)),
             Subject::Workflow(name) => self.workflows.get(name).map(|workflow| (workflow.status, None)),
             Subject::Wallet(address) => self.wallet_of(*address).map(|(_, wallet)| {
-                let replaced =
-                    if wallet.address == *address { Status::Active } else { Status::Draining };
+                let replaced = if wallet.address == *address { Status::Active } else { Status::Draining };
                 (wallet.status.strictest(replaced), wallet.expires)
             }),
-            Subject::Service(name) => self.services.get(name).map(|service| (service.status, service.expires)),
+            Subject::Service(name) => {
+                self.services.get(name).map(|service| (service.status, service.expires))
+            }
             Subject::Sidecar => Some((Status::Active, None)),
         }
         .map(timed)

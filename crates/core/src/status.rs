@@ -18,8 +18,7 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 5] =
-        [Self::Active, Self::Draining, Self::Suspended, Self::Expired, Self::Revoked];
+    pub const ALL: [Self; 5] = [Self::Active, Self::Draining, Self::Suspended, Self::Expired, Self::Revoked];
 
     /// The word used in policies, files and answers.
     #[must_use]

@@ -65,6 +65,9 @@ pub enum JournalError {
     /// No space left. Nothing was recorded; a later attempt may succeed.
     #[error("the journal is full and nothing was recorded: free space on its disk; it recovers by itself")]
     Full(#[source] rusqlite::Error),
+    /// What is left of the disk is kept for stops.
+    #[error("the disk is full but for the room that is kept for stopping wallets: free some space")]
+    Reserved,
     /// Another program holds the database's write lock. Nothing was recorded; a later attempt may succeed.
     #[error("another program keeps the journal locked and nothing was recorded: close it")]
     Busy(#[source] rusqlite::Error),
@@ -115,6 +118,7 @@ impl JournalError {
             | Self::SqliteTooOld(_)
             | Self::File { .. }
             | Self::Full(_)
+            | Self::Reserved
             | Self::Busy(_)
             | Self::RequestIdTaken(_)
             | Self::TotalTooLarge

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded, Urgency};
 use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
-    Denial, DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent,
-    JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
+    Denial, DenyCode, Detail, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource,
+    Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
     OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName,
     SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod,
     UnixSeconds, Usd, WalletName, WorkflowName,
@@ -190,12 +190,13 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
             source: IdentitySource::UnixPeer { uid: 501 },
             verb,
             subject,
-            hold: None,
-            payee: None,
+            detail: Detail::None,
             reason: "incident 42 – \u{1f9ef}".to_owned(),
         },
         denial: None,
         cancellation: None,
+        cascade: Default::default(),
+        wallet: None,
         policies: vec![policy("revokers")],
         bundle: Digest([0xbb; 32]),
     }))
@@ -206,7 +207,7 @@ pub(crate) fn accepted(service: &str, payee: Address, at: u64) -> Entry {
     let service = Subject::Service(ServiceName::parse(service).unwrap());
     let mut entry = act(ActVerb::AcceptPayee, service, at);
     if let Entry::Lifecycle(lifecycle) = &mut entry {
-        lifecycle.act.payee = Some(payee);
+        lifecycle.act.detail = Detail::Payee(payee);
     }
     entry
 }
@@ -318,14 +319,14 @@ impl Home {
 /// Records entries as they are, in one batch, at the time of the last one.
 pub(crate) fn record(journal: &mut SqliteJournal, entries: &[Entry]) -> Result<Vec<Recorded>, JournalError> {
     let at = entries.last().map_or(moment(NOW), Entry::at);
-    journal.commit(at, entries, |entry, _| Ok(Judged::Entry(entry.clone())))
+    journal.commit(at, Urgency::Payment, entries, |entry, _| Ok(Judged::Entry(entry.clone())))
 }
 
 /// Looks at the ledger without recording anything.
 pub(crate) fn look<T>(journal: &mut SqliteJournal, at: u64, look: impl Fn(&dyn Ledger) -> T) -> T {
     let mut seen = None;
     let stop = || pursekeeper_core::ports::LedgerError("only looking".into());
-    let result = journal.commit(moment(at), &[()], |(), ledger| {
+    let result = journal.commit(moment(at), Urgency::Payment, &[()], |(), ledger| {
         seen = Some(look(ledger));
         Err(stop())
     });

@@ -5,12 +5,14 @@
 mod tests;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded};
+use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded, Urgency};
 use pursekeeper_core::{
-    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Entry, HoldState, JournalId, Moment, PayeeState,
-    PendingPayee, Report, Scope, ServiceName, SignInOutcome, Status, Subject, UnixSeconds,
+    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Digest, Entry, HoldState, JournalId, Moment,
+    PayeeState, PendingAct, PendingPayee, Report, Scope, ServiceName, SignInOutcome, Signature, Status,
+    Subject, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -19,10 +21,12 @@ use crate::credit::CreditEvent;
 use crate::file::{self, Access};
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::ledger::{View, credit_key};
+use crate::lives::{KnownBackup, Lives};
 use crate::load::load;
 use crate::lock::Lock;
 use crate::payees::Standing;
 use crate::record::{Genesis, Record};
+use crate::reserve::Reserve;
 use crate::state::{Change, Changes, State, Tip};
 use crate::usage::Usage;
 use crate::{JournalError, store};
@@ -46,6 +50,7 @@ pub struct SqliteJournal {
     state: State,
     health: Health,
     since_checkpoint: u64,
+    reserve: Reserve,
     // Dropped last: the lock is given back when nothing can be written any more.
     _lock: Lock,
 }
@@ -118,8 +123,9 @@ impl SqliteJournal {
         }
         file::prepare_writer(&connection, path)?;
         let state = load(&connection, meta)?;
-        let health = Health::Sound;
-        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, _lock: lock })
+        let reserve = Reserve::of(path);
+        let health = if reserve.is_whole() { Health::Sound } else { Health::Stuck };
+        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, _lock: lock })
     }
 
     /// Which journal this is.
@@ -138,6 +144,64 @@ impl SqliteJournal {
     #[must_use]
     pub fn status(&self, names: &[Subject]) -> Status {
         self.state.status(names)
+    }
+
+    /// The governance bundle that was put in force last; nothing before the first.
+    #[must_use]
+    pub fn bundle(&self) -> Option<Digest> {
+        self.state.lives.bundle()
+    }
+
+    /// The acts that the registry did not contain yet, oldest first.
+    #[must_use]
+    pub fn pending_acts(&self) -> Vec<PendingAct> {
+        self.state.lives.pending().cloned().collect()
+    }
+
+    /// The subjects that drain.
+    #[must_use]
+    pub fn draining(&self) -> Vec<Subject> {
+        self.state.draining()
+    }
+
+    /// Every address that was revoked.
+    #[must_use]
+    pub fn revoked_wallets(&self) -> BTreeSet<Address> {
+        let revoked = self.state.statuses.iter().filter(|(_, (status, _))| *status == Status::Revoked);
+        let wallet = |subject: &Subject| match subject {
+            Subject::Wallet(address) => Some(*address),
+            Subject::Agent(_) | Subject::Workflow(_) | Subject::Service(_) | Subject::Sidecar => None,
+        };
+        revoked.filter_map(|(subject, _)| wallet(subject)).collect()
+    }
+
+    /// The record that decided the status of a subject, by exactly this name.
+    #[must_use]
+    pub fn status_seq(&self, subject: &Subject) -> Option<u64> {
+        self.state.statuses.get(subject).map(|(_, seq)| *seq)
+    }
+
+    /// Each address that replaced another in a rotation the registry contains, and the one it replaced.
+    #[must_use]
+    pub fn rotated(&self) -> Vec<(Address, Address)> {
+        self.state.lives.rotated().collect()
+    }
+
+    /// The last backup of a wallet's key.
+    #[must_use]
+    pub fn backup(&self, wallet: Address) -> Option<&KnownBackup> {
+        self.state.lives.backup(wallet)
+    }
+
+    /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
+    ///
+    /// # Errors
+    /// Whatever the disk does; then none of them is kept.
+    pub fn keep_voids(&mut self, voids: &[(u64, Signature)]) -> Result<(), JournalError> {
+        if self.health == Health::Broken {
+            return Err(JournalError::Broken);
+        }
+        store::put_voids(&self.connection, voids).map_err(|error| self.fail(error))
     }
 
     /// What is known of a payee of a service, under any of the service's names.
@@ -173,7 +237,9 @@ impl SqliteJournal {
                     Ok(()) | Err(JournalError::Full(_) | JournalError::Busy(_)) => {}
                     Err(error) => return Err(error),
                 }
+                self.reserve.refill();
                 match store::probe(&self.connection) {
+                    Ok(()) if !self.reserve.is_whole() => Err(JournalError::Reserved),
                     Ok(()) => {
                         self.health = Health::Sound;
                         Ok(())
@@ -262,6 +328,15 @@ impl SqliteJournal {
         if let Some(accepted) = entry.accepted_payee() {
             self.know_payee(changes, accepted, Standing { pending: None, accepted: Some(seq) })?;
         }
+        for (subject, status) in entry.statuses() {
+            if self.state.set_status(changes, subject.clone(), (status, seq)) {
+                store::put_status(&self.connection, seq, &subject, status)?;
+            }
+        }
+        if Lives::concerns(entry) {
+            let [added, removed] = self.state.follow_lives(changes, seq, entry);
+            store::put_lives(&self.connection, &added, &removed)?;
+        }
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
@@ -269,13 +344,6 @@ impl SqliteJournal {
                     store::insert_request(&self.connection, seq, id, decision.fingerprint)?;
                     store::insert_hold(&self.connection, seq, permit)?;
                     self.state.hold(changes, seq, permit)?;
-                }
-            }
-            Entry::Lifecycle(lifecycle) => {
-                if let (None, Some(status)) = (&lifecycle.denial, lifecycle.act.verb.status()) {
-                    let subject = lifecycle.act.subject.clone();
-                    store::put_status(&self.connection, seq, &subject, status)?;
-                    self.state.set_status(changes, subject, (status, seq));
                 }
             }
             Entry::SignIn(decision) => {
@@ -286,7 +354,7 @@ impl SqliteJournal {
                 }
             }
             Entry::Report(report) => self.claim(changes, seq, report)?,
-            Entry::Evidence(_) | Entry::Reissue(_) => {}
+            Entry::Evidence(_) | Entry::Reissue(_) | Entry::Lifecycle(_) | Entry::Transition(_) => {}
         }
         Ok(seq)
     }
@@ -336,6 +404,7 @@ impl SqliteJournal {
                 | Change::Resolved { .. }
                 | Change::Credit { .. }
                 | Change::Status { .. }
+                | Change::Lives { .. }
                 | Change::Payee { .. } => continue,
             };
             let Some(account) = self.state.accounts.get(scope) else { continue };
@@ -403,7 +472,7 @@ impl SqliteJournal {
         }
         if fatal {
             self.health = Health::Broken;
-        } else if matches!(error, JournalError::Full(_) | JournalError::Busy(_)) {
+        } else if matches!(error, JournalError::Full(_) | JournalError::Reserved | JournalError::Busy(_)) {
             self.health = Health::Stuck;
         }
         error
@@ -429,8 +498,9 @@ impl Journal for SqliteJournal {
     fn commit<A>(
         &mut self,
         at: Moment,
+        urgency: Urgency,
         asks: &[A],
-        decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
+        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, JournalError> {
         if self.health == Health::Broken {
             return Err(JournalError::Broken);
@@ -438,13 +508,37 @@ impl Journal for SqliteJournal {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
+        if urgency == Urgency::Payment && !self.reserve.is_whole() {
+            // What is left is for stops.
+            return Err(self.fail(JournalError::Reserved));
+        }
+        match self.commit_once(at, asks, &mut decide) {
+            Err(JournalError::Full(_)) if urgency == Urgency::Stop && self.reserve.release() => {
+                self.commit_once(at, asks, &mut decide)
+            }
+            committed => committed,
+        }
+    }
+
+    fn clock(&self) -> ClockMark {
+        self.state.clock()
+    }
+}
+
+impl SqliteJournal {
+    fn commit_once<A>(
+        &mut self,
+        at: Moment,
+        asks: &[A],
+        decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
+    ) -> Result<Vec<Recorded>, JournalError> {
         let mut changes = self.state.begin();
         // What is in the database shows that there was a log to lose; see `file::open`.
         let first = self.state.tip.seq == 1;
         match self.record_batch(&mut changes, at, asks, decide) {
             Ok(Written { recorded, asked, folds }) => {
                 self.settle(asked, folds);
-                self.health = Health::Sound;
+                self.health = if self.reserve.is_whole() { Health::Sound } else { Health::Stuck };
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);
                 if first || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
                     // The batch is durable whatever becomes of this; a fatal failure refuses the next one.
@@ -457,9 +551,5 @@ impl Journal for SqliteJournal {
                 Err(self.fail(error))
             }
         }
-    }
-
-    fn clock(&self) -> ClockMark {
-        self.state.clock()
     }
 }

@@ -89,6 +89,10 @@ impl Reader {
         Ok(Self { connection, meta })
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Which journal this is.
     #[must_use]
     pub fn id(&self) -> JournalId {

@@ -296,7 +296,9 @@ impl LifecycleDecision {
     /// What operators decided about whom with this: nothing when it is refused.
     #[must_use]
     pub fn statuses(&self) -> Vec<(Subject, Status)> {
-        let Some(status) = self.act.verb.status().filter(|_| self.denial.is_none()) else { return Vec::new() };
+        let Some(status) = self.act.verb.status().filter(|_| self.denial.is_none()) else {
+            return Vec::new();
+        };
         let cascade = self.cascade.iter().map(|wallet| (Subject::Wallet(*wallet), Status::Suspended));
         std::iter::once((self.act.subject.clone(), status)).chain(cascade).collect()
     }

@@ -274,11 +274,9 @@ impl Entry {
                 (None, ActVerb::Release) => lifecycle.act.hold().map(|hold| (hold, HoldState::Released)),
                 (None | Some(_), _) => None,
             },
-            Self::Payment(_)
-            | Self::Reissue(_)
-            | Self::Report(_)
-            | Self::SignIn(_)
-            | Self::Transition(_) => None,
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::SignIn(_) | Self::Transition(_) => {
+                None
+            }
         }
     }
 
@@ -291,11 +289,9 @@ impl Entry {
                 let changes = transition.statuses.iter();
                 changes.map(|change| (change.subject.clone(), change.status)).collect()
             }
-            Self::Payment(_)
-            | Self::Reissue(_)
-            | Self::Report(_)
-            | Self::Evidence(_)
-            | Self::SignIn(_) => Vec::new(),
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
+                Vec::new()
+            }
         }
     }
 

@@ -52,7 +52,8 @@ impl<P: Policy> Court<'_, P> {
         let registry = self.policy.registry();
         match (act.verb, &act.subject) {
             (ActVerb::Backup, Subject::Wallet(address)) => {
-                let found = registry.wallet_of(*address).map(|(_, wallet)| registry.backup_recipients(wallet));
+                let found =
+                    registry.wallet_of(*address).map(|(_, wallet)| registry.backup_recipients(wallet));
                 Act { detail: Detail::Recipients(found.unwrap_or_default()), ..act.clone() }
             }
             (_, _) => act.clone(),
@@ -84,7 +85,8 @@ impl<P: Policy> Court<'_, P> {
     /// What was revoked is nothing any more.
     fn revoked(&self, subject: &Subject) -> Option<Denial> {
         let revoked = self.decreed(subject) == Status::Revoked;
-        revoked.then(|| Denial::rule(DenyCode::Revoked, format!("{} `{subject}` was revoked", subject.kind())))
+        revoked
+            .then(|| Denial::rule(DenyCode::Revoked, format!("{} `{subject}` was revoked", subject.kind())))
     }
 
     /// An address that was rotated away does not come back.

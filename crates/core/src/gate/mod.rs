@@ -23,7 +23,7 @@ pub use authorized::{Authorized, Signed};
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::ports::{Journal, Judged, Nothing, Policy, Recorded};
+use crate::ports::{Journal, Judged, Nothing, Policy, Recorded, Urgency};
 use crate::{
     Act, Address, Balances, Cancellation, ClockTolerance, ClockTrust, DecisionId, Denial, Digest, Entry,
     HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject,
@@ -234,7 +234,18 @@ impl<J: Journal> Gate<J> {
         };
         let settings = self.settings;
         let mut voids = VecDeque::new();
-        let recorded = self.journal.commit(at, &batch, |ask, ledger| {
+        let stop = |ask: &Ask| match ask {
+            Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
+            Ask::Transition => true,
+            Ask::Payment(_)
+            | Ask::Report(_)
+            | Ask::Evidence(_)
+            | Ask::SignIn(_)
+            | Ask::TypedData(_)
+            | Ask::Void(_) => false,
+        };
+        let urgency = if batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
+        let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
             let court = judge::Court { policy, ledger, settings, at, trust, around };
             match ask {
                 Ask::Payment(ask) => court.payment(ask).map(Judged::Entry),

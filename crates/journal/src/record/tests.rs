@@ -1,3 +1,5 @@
+mod life;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -420,44 +422,14 @@ fn sign_in() -> impl Strategy<Value = Entry> {
     )
 }
 
-fn lifecycle() -> impl Strategy<Value = Entry> {
-    let subject = prop_oneof![
-        name().prop_map(|name| Subject::Agent(AgentName::parse(&name).unwrap())),
-        name().prop_map(|name| Subject::Workflow(WorkflowName::parse(&name).unwrap())),
-        name().prop_map(|name| Subject::Service(ServiceName::parse(&name).unwrap())),
-        address().prop_map(Subject::Wallet),
-        Just(Subject::Sidecar),
-    ];
-    let verb = prop::sample::select(&ActVerb::ALL);
-    let hold = prop::option::of(0u64..1 << 53);
-    let payee = prop::option::of(address());
-    let act = (name(), any::<u32>(), verb, subject, (hold, payee), any::<String>()).prop_map(
-        |(operator, uid, verb, subject, (hold, payee), reason)| pursekeeper_core::Act {
-            operator: OperatorName::parse(&operator).unwrap(),
-            source: IdentitySource::UnixPeer { uid },
-            verb,
-            subject,
-            hold,
-            payee,
-            reason,
-        },
-    );
-    let cancellation = prop::option::of(intent()).prop_map(|intent| core::Cancellation::of(&intent?));
-    (at(), act, prop::option::of(denial()), cancellation, policies(), any::<[u8; 32]>()).prop_map(
-        |(at, act, denial, cancellation, policies, bundle)| {
-            let bundle = Digest(bundle);
-            Entry::Lifecycle(Box::new(LifecycleDecision { at, act, denial, cancellation, policies, bundle }))
-        },
-    )
-}
-
 proptest! {
     /// Every entry comes back exactly, and its bytes are what an independent canonicaliser (RFC 8785) makes of them.
     #[test]
     fn records_are_canonical_and_come_back_exactly(
         seq in 1u64..1 << 53,
         entry in prop_oneof![
-            3 => payment(), 1 => reissue(), 1 => lifecycle(), 1 => report(), 1 => evidence(), 1 => sign_in()
+            3 => payment(), 1 => reissue(), 1 => life::lifecycle(), 1 => report(), 1 => evidence(), 1 => sign_in(),
+            1 => life::transition()
         ],
     ) {
         let body = Record::of(seq, &entry).to_bytes().unwrap();
