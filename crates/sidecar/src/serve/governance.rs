@@ -196,6 +196,8 @@ impl Governance for GovernanceService {
             | Answer::Acted { .. }
             | Answer::Reported { .. }
             | Answer::Resolved { .. }
+            | Answer::Changed { .. }
+            | Answer::Voids(_)
             | Answer::Nothing(_) => return Err(mixed_up()),
         };
         Ok(Response::new(v1::CancelPaymentResponse { result: Some(outcome) }))
