@@ -54,6 +54,13 @@ impl PrivateKey {
         Address::Evm(self.address)
     }
 
+    /// Where in memory the key lies, and how many bytes it takes.
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> (u64, usize) {
+        let place = std::ptr::from_ref::<SigningKey>(&self.signing).addr();
+        (u64::try_from(place).unwrap(), size_of::<SigningKey>())
+    }
+
     /// Signs a digest: r‖s‖v with a low s and v 27 or 28, always the same bytes for the same digest (RFC 6979).
     pub(crate) fn sign(&self, digest: &[u8; 32]) -> [u8; 65] {
         let (signature, recovery) = self.signing.sign_prehash_recoverable(digest);

@@ -146,6 +146,12 @@ impl Custody for LocalCustody {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::*;
     use crate::key::KeyBytes;
     use pursekeeper_core::EvmAddress;
@@ -229,5 +235,72 @@ pub(crate) mod tests {
             custody.insert(key).unwrap();
         }
         assert_eq!(custody.addresses().len(), 3);
+    }
+
+    /// The bytes of this process's memory at `place`.
+    fn memory(place: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        let memory = File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut bytes, place).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_destroyed_key_is_wiped_and_signs_nothing() {
+        let vectors = vectors();
+        let custody = custody_of(&vectors);
+        let Vector { key, address, digest, .. } = &vectors[0];
+        let (place, len) = custody.keys()[address].place();
+        // The scalar lies in memory as little-endian words. What is freed may be written over, but not with the key.
+        let scalar: Vec<u8> = key.iter().rev().copied().collect();
+        let (secret, _) = scalar.split_at(16);
+        let found = |bytes: &[u8]| bytes.windows(16).any(|part| part == secret);
+        assert!(found(&memory(place, len)), "the test looks in the right place");
+        assert!(custody.destroy(*address));
+        assert!(!found(&memory(place, len)));
+        assert!(!custody.holds(*address) && !custody.destroy(*address));
+        let error = custody.sign_digest(*address, digest).unwrap_err();
+        assert!(matches!(error, CustodyError::NoKey { .. }));
+    }
+
+    #[test]
+    fn nothing_is_signed_once_destroying_has_returned() {
+        let vectors = vectors();
+        let custody = custody_of(&vectors);
+        let Vector { address, digest, .. } = &vectors[0];
+        let (signed, destroyed) = (Barrier::new(3), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    custody.sign_digest(*address, digest).unwrap();
+                    signed.wait();
+                    loop {
+                        let before = destroyed.load(Ordering::SeqCst);
+                        match custody.sign_digest(*address, digest) {
+                            Ok(_) => assert!(!before, "it was signed after the key was destroyed"),
+                            Err(_) => break,
+                        }
+                    }
+                });
+            }
+            signed.wait();
+            assert!(custody.destroy(*address));
+            destroyed.store(true, Ordering::SeqCst);
+        });
+    }
+
+    #[test]
+    fn adopting_keeps_what_is_there_and_adds_what_is_not() {
+        let vectors = vectors();
+        let (all, first) = (custody_of(&vectors), custody_of(&vectors[..1]));
+        let place = |custody: &LocalCustody| custody.keys()[&vectors[0].address].place();
+        let before = place(&first);
+        first.adopt(custody_of(&vectors));
+        assert_eq!((first.addresses(), place(&first)), (all.addresses(), before));
+        first.adopt(LocalCustody::new());
+        assert_eq!(first.addresses(), all.addresses());
+        for Vector { address, digest, signature, .. } in &vectors {
+            assert_eq!(first.sign_digest(*address, digest).unwrap(), *signature);
+        }
     }
 }
