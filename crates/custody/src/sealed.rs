@@ -1,10 +1,11 @@
 //! Keys on their way out, encrypted by age for those who may have them (<https://age-encryption.org/v1>).
 
-use std::io::{self, Write as _};
+mod encrypt;
+
 use std::path::Path;
 
-use age::armor::{ArmoredReader, ArmoredWriter, Format};
-use age::{DecryptError, Decryptor, Encryptor, x25519};
+use age::armor::ArmoredReader;
+use age::{DecryptError, Decryptor, x25519};
 use zeroize::Zeroizing;
 
 use crate::wallet_key::WALLET_KEY_LEN_MAX;
@@ -31,18 +32,7 @@ pub(crate) fn seal(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, Cu
     if count > count_max {
         return Err(CustodyError::TooManyRecipients { count, count_max });
     }
-    encrypt(plain, recipients).map_err(|source| CustodyError::SealFailed { source })
-}
-
-// age keeps the plaintext in a buffer of 64 KiB until it is finished, and frees that without wiping it. There is no way
-// to reach the buffer; what it holds is gone when the allocator next hands out the place.
-fn encrypt(plain: &[u8], recipients: &[Recipient]) -> io::Result<Vec<u8>> {
-    let recipients = recipients.iter().map(|recipient| recipient.as_age() as &dyn age::Recipient);
-    let encryptor = Encryptor::with_recipients(recipients).map_err(io::Error::other)?;
-    let armored = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
-    let mut writer = encryptor.wrap_output(armored)?;
-    writer.write_all(plain)?;
-    writer.finish()?.finish()
+    encrypt::encrypt(plain, recipients)
 }
 
 /// Opens what was sealed for one of the `identities`, and came in `path`.
