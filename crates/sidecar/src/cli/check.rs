@@ -55,7 +55,7 @@ fn key_problems(config: &Config, bundle: Option<&Bundle>) -> Vec<String> {
         Err(error) => problems.push(error.to_string()),
         Ok(passphrase) => {
             let wallets = bundle.into_iter().flat_map(|bundle| &bundle.registry().wallets);
-            let expected = wallets.map(|(name, wallet)| (name.clone(), wallet.address)).collect();
+            let expected = wallets.map(|(name, wallet)| (wallet.address, name.clone())).collect();
             problems
                 .extend(keystore.load_expected(&passphrase, &expected).err().map(|error| error.to_string()));
         }

@@ -114,7 +114,7 @@ impl Sidecar {
         }
         let keystore = Keystore::open(&config.keystore.dir)?;
         let passphrase = Passphrase::from_file(&config.keystore.passphrase_file)?;
-        let expected = bundle.registry().wallets.iter().map(|(name, wallet)| (name.clone(), wallet.address));
+        let expected = bundle.registry().wallets.iter().map(|(name, wallet)| (wallet.address, name.clone()));
         let custody = keystore.load_expected(&passphrase, &expected.collect())?;
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
         let journal = SqliteJournal::open(&config.journal, journal_id)?;
