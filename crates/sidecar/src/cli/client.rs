@@ -64,7 +64,7 @@ pub(super) fn show_refusal(denied: &v1::Denied, output: Output) -> anyhow::Resul
 pub(super) fn show_act(response: v1::LifecycleResponse, done: &str, output: Output) -> anyhow::Result<Exit> {
     use v1::lifecycle_response::Result as Outcome;
     match response.result {
-        Some(Outcome::Done(v1::LifecycleDone { decision_id, status: _, durable, already })) => {
+        Some(Outcome::Done(v1::LifecycleDone { decision_id, durable, already, .. })) => {
             if output.is_json() {
                 output.json(&json!({ "done": done, "decision_id": decision_id, "durable": durable, "already": already }))?;
             } else if already {

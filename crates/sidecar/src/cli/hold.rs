@@ -160,10 +160,10 @@ fn as_json(hold: &v1::Hold) -> serde_json::Value {
 
 fn release(args: ReleaseArgs, output: Output) -> anyhow::Result<Exit> {
     let ReleaseArgs { decision, reason, config } = args;
-    let request = v1::ReleaseHoldRequest { decision_id: decision.clone(), reason };
+    let request = v1::ReleaseRequest { decision_id: decision.clone(), reason };
     let response = block_on(async {
         let mut governance = Governance::new(client::operators(&config.config).await?);
-        client::answer(governance.release_hold(request).await)
+        client::answer(governance.release(request).await)
     })?;
     client::show_act(response, &format!("the money of {decision} is free"), output)
 }
