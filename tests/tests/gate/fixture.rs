@@ -9,7 +9,7 @@ use pursekeeper_core::gate::{
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
 use pursekeeper_core::registry::{
-    Agent, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Wallet, Workflow,
+    Agent, BackupRule, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Team, Wallet, Workflow,
 };
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::*;
@@ -113,6 +113,8 @@ pub(crate) fn policy() -> OneCeiling {
         was: BTreeSet::new(),
         workflows: BTreeSet::from([workflow.clone()]),
         labels: BTreeMap::new(),
+        review_on: BTreeSet::new(),
+        expires: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -126,10 +128,13 @@ pub(crate) fn policy() -> OneCeiling {
     };
     let wallet = Wallet {
         address: evm(WALLET),
+        was: BTreeSet::new(),
         owner: team.clone(),
         recovery: BTreeSet::from([team.clone()]),
         revokers: BTreeSet::from([team.clone()]),
         workflows: BTreeSet::from([workflow.clone()]),
+        backup: BackupRule::None,
+        expires: None,
         networks: BTreeSet::from([network]),
         floor: None,
         warn_below: None,
@@ -146,6 +151,7 @@ pub(crate) fn policy() -> OneCeiling {
         unknown_endpoints: false,
         resource_optional: false,
         prepaid: None,
+        expires: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -155,7 +161,7 @@ pub(crate) fn policy() -> OneCeiling {
         wallets: BTreeMap::from([(WalletName::parse("treasury").unwrap(), wallet)]),
         services: BTreeMap::from([(service, reports)]),
         assets: BTreeMap::from([(asset.id().clone(), asset)]),
-        teams: BTreeSet::from([team]),
+        teams: BTreeMap::from([(team, Team::default())]),
         ..Registry::default()
     })
 }

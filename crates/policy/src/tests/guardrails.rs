@@ -13,6 +13,7 @@ fn each_guardrail_refuses_what_it_should_under_its_code() {
         (&|_, f| f.wallet_status = Status::Suspended, D::NotActive, &["revocation.wallet"]),
         (&|_, f| f.service_status = Status::Suspended, D::NotActive, &["revocation.service"]),
         (&|_, f| f.now.unix_ms = 1_798_761_600_000, D::WorkflowExpired, &["revocation.expiry"]),
+        (&|_, f| f.wallet_backed_up = false, D::BackupMissing, &["ownership.backup"]),
         (
             &|i, _| {
                 i.workflow = WorkflowName::parse("sales").unwrap();
@@ -73,6 +74,28 @@ fn each_guardrail_refuses_what_it_should_under_its_code() {
     check(&bundle, &|_, _| {}, None, &["base.sign"]);
     for (spoil, code, ids) in table {
         check(&bundle, spoil, Some(*code), ids);
+    }
+}
+
+#[test]
+fn only_what_is_active_takes_part() {
+    let bundle = bundle(&[]);
+    for status in Status::ALL {
+        let table: [(&str, &dyn Fn(&mut Facts)); 4] = [
+            ("revocation.agent", &|f| f.agent_status = status),
+            ("revocation.workflow", &|f| f.workflow_status = status),
+            ("revocation.wallet", &|f| f.wallet_status = status),
+            ("revocation.service", &|f| f.service_status = status),
+        ];
+        for (id, spoil) in table {
+            let (code, id) = match status {
+                Status::Active => (None, "base.sign"),
+                Status::Draining | Status::Suspended | Status::Expired | Status::Revoked => {
+                    (Some(DenyCode::NotActive), id)
+                }
+            };
+            check(&bundle, &|_, f| spoil(f), code, &[id]);
+        }
     }
 }
 
