@@ -7,7 +7,7 @@
     reason = "helpers of a test fail the test"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -37,6 +37,7 @@ impl Journal for Prepared {
     fn commit<A>(
         &mut self,
         _: Moment,
+        _: Urgency,
         _: &[A],
         _: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, LedgerError> {
@@ -58,7 +59,7 @@ impl Policy for Unasked {
     }
 
     fn digest(&self) -> Digest {
-        unreachable!()
+        Digest::default()
     }
 
     fn decide(&self, _: &Intent, _: &Facts) -> Verdict {
@@ -92,8 +93,8 @@ fn authorize(intent: Intent) -> Authorized {
         bundle: Digest::default(),
     };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
-    let around = Surroundings { at: AT, balances: &Balances::default() };
-    let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().remove(0);
+    let around = Surroundings { at: AT, balances: &Balances::default(), keys: &BTreeSet::new() };
+    let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().before.remove(0);
     let Answer::Authorized(right) = answer else { unreachable!("{answer:?}") };
     *right
 }

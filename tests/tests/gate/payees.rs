@@ -39,7 +39,7 @@ fn pay_to(payee: &str, id: &str) -> Ask {
 fn accept_by(operator: &str, service: &str, payee: Option<Address>) -> Ask {
     let service = Subject::Service(ServiceName::parse(service).unwrap());
     let mut ask = act(operator, ActVerb::AcceptPayee, service);
-    ask.act.payee = payee;
+    ask.act.detail = payee.map_or(Detail::None, Detail::Payee);
     Ask::Lifecycle(ask)
 }
 

@@ -191,7 +191,7 @@ fn a_payee_that_nobody_listed_waits_like_one_of_an_offer() {
     }
     let accept = || {
         let mut ask = act("alice", ActVerb::AcceptPayee, subjects()[3].clone());
-        ask.act.payee = Some(evm(PAYEE));
+        ask.act.detail = Detail::Payee(evm(PAYEE));
         Ask::Lifecycle(ask)
     };
     let left =
