@@ -161,6 +161,16 @@ fn a_payment_of_another_wallet_is_not_signed() {
 }
 
 #[test]
+fn a_right_to_sign_with_a_destroyed_key_is_worth_nothing() {
+    let vector = &vectors()[0];
+    let (custody, job) = (custody(vector), authorize(intent(vector)));
+    let address = job.wallet_address();
+    assert!(custody.holds(address) && custody.destroy(address));
+    let error = custody.sign(job).err().unwrap();
+    assert!(matches!(error, CustodyError::NoKey { address: named } if named == address), "{error:?}");
+}
+
+#[test]
 fn what_is_authorised_is_signed_as_viem_signs_it() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 4);
