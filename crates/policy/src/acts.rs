@@ -1,6 +1,8 @@
 //! Judging an operator's act.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+use std::sync::Arc;
 
 use cedar_policy::{Context, Entities, Entity, Request, RequestValidationError, Schema};
 use pursekeeper_core::ports::Verdict;
@@ -19,19 +21,25 @@ use crate::vocabulary::{Pairs, action, pair, text, unjudgeable};
 pub(crate) struct Acts {
     schema: &'static Schema,
     /// The guardrails and the teams' policies about each act. About an act that only stops or voids the guardrails alone:
-    /// no policy of a team, careful or careless, stands between an operator and the stop.
-    selections: BTreeMap<ActVerb, Selection>,
+    /// no policy of a team, careful or careless, stands between an operator and the stop. Acts about which the policies are
+    /// the same share them: there can be many.
+    selections: BTreeMap<ActVerb, Arc<Selection>>,
 }
 
 impl Acts {
     pub(crate) fn new(team: &[Rule], guardrails: &'static Guardrails) -> Result<Self, DenyCode> {
-        let select = |verb: ActVerb| {
+        let mut known: BTreeMap<Vec<Arc<str>>, Arc<Selection>> = BTreeMap::new();
+        let mut select = |verb: ActVerb| {
             let narrowing = if verb.is_stop() { &[] } else { team };
-            let rules = guardrails.always.iter().chain(narrowing);
-            let selection = Selection::new(rules.filter(|rule| rule.is_about(Asking::Act(verb))))?;
+            let all = guardrails.always.iter().chain(narrowing);
+            let rules: Vec<&Rule> = all.filter(|rule| rule.is_about(Asking::Act(verb))).collect();
+            let selection = match known.entry(rules.iter().map(|rule| rule.reference.id.clone()).collect()) {
+                MapEntry::Occupied(same) => same.get().clone(),
+                MapEntry::Vacant(new) => new.insert(Arc::new(Selection::new(rules)?)).clone(),
+            };
             Ok((verb, selection))
         };
-        let selections = ActVerb::ALL.into_iter().map(select).collect::<Result<_, _>>()?;
+        let selections = ActVerb::ALL.into_iter().map(&mut select).collect::<Result<_, _>>()?;
         Ok(Self { schema: &guardrails.schema, selections })
     }
 

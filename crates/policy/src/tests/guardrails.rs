@@ -81,20 +81,20 @@ fn each_guardrail_refuses_what_it_should_under_its_code() {
 fn only_what_is_active_takes_part() {
     let bundle = bundle(&[]);
     for status in Status::ALL {
-        let table: [(&str, &dyn Fn(&mut Facts)); 4] = [
-            ("revocation.agent", &|f| f.agent_status = status),
-            ("revocation.workflow", &|f| f.workflow_status = status),
-            ("revocation.wallet", &|f| f.wallet_status = status),
-            ("revocation.service", &|f| f.service_status = status),
-        ];
-        for (id, spoil) in table {
+        for id in ["revocation.agent", "revocation.workflow", "revocation.wallet", "revocation.service"] {
+            let spoil = |_: &mut Intent, f: &mut Facts| match id {
+                "revocation.agent" => f.agent_status = status,
+                "revocation.workflow" => f.workflow_status = status,
+                "revocation.wallet" => f.wallet_status = status,
+                _ => f.service_status = status,
+            };
             let (code, id) = match status {
                 Status::Active => (None, "base.sign"),
                 Status::Draining | Status::Suspended | Status::Expired | Status::Revoked => {
                     (Some(DenyCode::NotActive), id)
                 }
             };
-            check(&bundle, &|_, f| spoil(f), code, &[id]);
+            check(&bundle, &spoil, code, &[id]);
         }
     }
 }
