@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use pursekeeper_core::gate::{Answer, Authorized, Gate, Settings, Surroundings};
 use pursekeeper_core::ports::{
-    Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Verdict,
+    Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Urgency, Verdict,
 };
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::x402::{Scheme, Terms};

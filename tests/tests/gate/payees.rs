@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use pursekeeper_core::gate::{Answer, Ask};
 use pursekeeper_core::registry::FirstUse;
 use pursekeeper_core::{
-    ActVerb, Address, Entry, EvmAddress, Mode, PENDING_PAYEES_MAX, PayeeState, ServiceName, Status, Subject,
+    ActVerb, Address, Detail, Entry, EvmAddress, Mode, PENDING_PAYEES_MAX, PayeeState, ServiceName, Status,
+    Subject,
 };
 use pursekeeper_tests::{Offer, PAYEE};
 

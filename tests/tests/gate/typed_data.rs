@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pursekeeper_core::gate::{Answer, Ask, Settings, TypedDataAsk};
 use pursekeeper_core::registry::FirstUse;
 use pursekeeper_core::typed_data::{self, TypedData};
-use pursekeeper_core::{ActVerb, Asked, Endpoint, Entry, Signable, WalletName};
+use pursekeeper_core::{ActVerb, Asked, Detail, Endpoint, Entry, Signable, WalletName};
 use pursekeeper_tests::{PAYEE, URL, USDC};
 use serde_json::{Value, json};
 
