@@ -4,6 +4,7 @@ mod commit;
 mod credit;
 mod files;
 mod holds;
+mod lives;
 mod payees;
 mod speed;
 mod tampering;
