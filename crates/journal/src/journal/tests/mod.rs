@@ -2,6 +2,7 @@
 
 mod commit;
 mod credit;
+mod exposure;
 mod files;
 mod holds;
 mod lives;
