@@ -7,6 +7,7 @@ mod files;
 mod holds;
 mod lives;
 mod payees;
+mod report;
 mod reserve;
 mod speed;
 mod tampering;
