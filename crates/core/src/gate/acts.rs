@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::ports::{Hold, LedgerError, Policy, Verdict};
 use crate::{
     Act, ActVerb, Address, Aim, Cancellation, ClockTrust, Denial, DenyCode, Detail, Entry, HoldState,
-    LifecycleDecision, Moment, Status, Subject, WalletName, WorkflowName,
+    LifecycleDecision, Moment, Status, Subject, WalletName,
 };
 
 use super::LifecycleAsk;

@@ -1,6 +1,5 @@
 //! What the writer knows without reading.
 
-
 use pursekeeper_core::{
     Address, Credit, Digest, JournalId, PayeeState, PendingAct, Scope, ServiceName, Status, Subject,
     UnixSeconds,
