@@ -142,7 +142,7 @@ fn custody(vector: &Value) -> LocalCustody {
     let keystore = Keystore::create(dir.path().join("keys")).unwrap();
     let passphrase = Passphrase::generate().unwrap();
     let address = keystore.import_wallet(&name, Import::HexFile(&source), &passphrase).unwrap();
-    keystore.load_expected(&passphrase, &BTreeMap::from([(name, address)])).unwrap()
+    keystore.load_expected(&passphrase, &BTreeMap::from([(address, name)])).unwrap()
 }
 
 fn vectors() -> Vec<Value> {

@@ -5,7 +5,6 @@
 mod tests;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded, Urgency};
@@ -164,15 +163,11 @@ impl SqliteJournal {
         self.state.draining()
     }
 
-    /// Every address that was revoked.
+    /// Everybody who was revoked, and the record that did it.
     #[must_use]
-    pub fn revoked_wallets(&self) -> BTreeSet<Address> {
+    pub fn revoked(&self) -> Vec<(Subject, u64)> {
         let revoked = self.state.statuses.iter().filter(|(_, (status, _))| *status == Status::Revoked);
-        let wallet = |subject: &Subject| match subject {
-            Subject::Wallet(address) => Some(*address),
-            Subject::Agent(_) | Subject::Workflow(_) | Subject::Service(_) | Subject::Sidecar => None,
-        };
-        revoked.filter_map(|(subject, _)| wallet(subject)).collect()
+        revoked.map(|(subject, (_, seq))| (subject.clone(), *seq)).collect()
     }
 
     /// The record that decided the status of a subject, by exactly this name.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
-    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Outcome,
+    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Moment, Outcome,
     PayeeState, PendingAct, Permit, RequestId, Reviewed, Scope, ServiceName, SignInIntent, SignInOutcome,
     Status, Subject, Totals, UnixSeconds, Usd,
 };
@@ -110,7 +110,8 @@ impl Ledger for View<'_> {
     }
 
     fn act(&self, seq: u64) -> Result<Option<Act>, LedgerError> {
-        act(self.connection, seq).map_err(|error| LedgerError(Box::new(error)))
+        let act = act(self.connection, seq).map_err(|error| LedgerError(Box::new(error)))?;
+        Ok(act.map(|(_, act)| act))
     }
 
     fn clock(&self) -> ClockMark {
@@ -131,8 +132,8 @@ pub(crate) fn exposed(
     Ok(holds?.into_iter().flatten().collect())
 }
 
-/// The operator's act in record `seq`, if there is one that was permitted.
-fn act(connection: &Connection, seq: u64) -> Result<Option<Act>, JournalError> {
+/// The operator's act in record `seq` and when it was done, if there is one that was permitted.
+pub(crate) fn act(connection: &Connection, seq: u64) -> Result<Option<(Moment, Act)>, JournalError> {
     if i64::try_from(seq).is_err() {
         return Ok(None);
     }
@@ -140,7 +141,7 @@ fn act(connection: &Connection, seq: u64) -> Result<Option<Act>, JournalError> {
     let record = decode(&body)?;
     Ok(match record.content {
         Content::Entry(Entry::Lifecycle(lifecycle)) if record.seq == seq => {
-            lifecycle.denial.is_none().then_some(lifecycle.act)
+            lifecycle.denial.is_none().then_some((lifecycle.at, lifecycle.act))
         }
         Content::Entry(_) | Content::Genesis(_) => None,
     })

@@ -282,7 +282,8 @@ pub struct LifecycleDecision {
     pub denial: Option<Denial>,
     /// What is signed then, for [`ActVerb::Cancel`].
     pub cancellation: Option<Cancellation>,
-    /// The wallets that only served a workflow that ends with this: they are suspended.
+    /// The wallets that are suspended with this: those that only served a workflow that ends, or the addresses that a wallet
+    /// which is stopped had before and that still drain.
     pub cascade: BTreeSet<Address>,
     /// What completes once the registry contains it, for a rotation or reassignment: the wallet as it is called now.
     pub wallet: Option<WalletName>,

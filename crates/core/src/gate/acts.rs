@@ -27,6 +27,9 @@ impl<P: Policy> Court<'_, P> {
         let accepted = denial.is_none() && act.verb == ActVerb::AcceptClock;
         let cascade = match (&denial, act.verb, &act.subject) {
             (None, ActVerb::Revoke, Subject::Workflow(name)) => self.cascade(name),
+            (None, ActVerb::Suspend | ActVerb::Revoke, Subject::Wallet(address)) => {
+                self.predecessors(*address)
+            }
             (_, _, _) => BTreeSet::new(),
         };
         let wallet = match (act.verb, &act.subject) {

@@ -161,6 +161,13 @@ impl<P: Policy> Court<'_, P> {
         serving.map(|wallet| wallet.address).collect()
     }
 
+    /// The addresses a wallet had that still drain: who stops the wallet means them too.
+    pub(super) fn predecessors(&self, address: Address) -> BTreeSet<Address> {
+        let found = self.policy.registry().wallet_at(address);
+        let was = found.into_iter().flat_map(|(_, wallet)| wallet.was.iter().copied());
+        was.filter(|old| self.decreed(&Subject::Wallet(*old)) < Status::Suspended).collect()
+    }
+
     /// What operators decided about a subject, under any of its names.
     pub(super) fn decreed(&self, subject: &Subject) -> Status {
         self.ledger.status(&self.policy.registry().subjects(subject))
