@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
-    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Moment, Outcome,
-    PayeeState, PendingAct, Permit, RequestId, Reviewed, Scope, ServiceName, SignInIntent, SignInOutcome,
-    Status, Subject, Totals, UnixSeconds, Usd,
+    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Moment,
+    Outcome, PayeeState, PendingAct, Permit, RequestId, Reviewed, Scope, ServiceName, SignInIntent,
+    SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 

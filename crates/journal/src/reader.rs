@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use pursekeeper_core::ports::Hold;
-use pursekeeper_core::{Act, Address, ChainId, DecisionId, Digest, Entry, JournalId, Moment, Said, ServiceName};
+use pursekeeper_core::{
+    Act, Address, ChainId, DecisionId, Digest, Entry, JournalId, Moment, Said, ServiceName,
+};
 use rusqlite::{Connection, Row, params};
 
 use crate::file::{self, Access, Meta};

@@ -9,7 +9,7 @@ use pursekeeper_core::gate::{
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
 use pursekeeper_core::registry::{
-    Agent, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Wallet, Workflow,
+    Agent, BackupRule, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Team, Wallet, Workflow,
 };
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::*;
@@ -71,7 +71,9 @@ impl Policy for OneCeiling {
         let ceilings = self.0.workflows.values().next().map(|workflow| &workflow.ceilings.sign_ins);
         let limit = ceilings.and_then(|sign_ins| sign_ins.get(&Window::Hour));
         match (facts.wallet_status, limit) {
-            (Status::Suspended, _) => Verdict::Deny(DenyCode::NotActive, vec![by("stopped")]),
+            (Status::Draining | Status::Suspended | Status::Expired | Status::Revoked, _) => {
+                Verdict::Deny(DenyCode::NotActive, vec![by("stopped")])
+            }
             (Status::Active, Some(limit)) if facts.after.workflow.sign_ins[0] > *limit => {
                 Verdict::Deny(DenyCode::CeilingExceeded, vec![by("one-ceiling")])
             }
@@ -113,6 +115,8 @@ pub(crate) fn policy() -> OneCeiling {
         was: BTreeSet::new(),
         workflows: BTreeSet::from([workflow.clone()]),
         labels: BTreeMap::new(),
+        review_on: BTreeSet::new(),
+        expires: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -126,10 +130,13 @@ pub(crate) fn policy() -> OneCeiling {
     };
     let wallet = Wallet {
         address: evm(WALLET),
+        was: BTreeSet::new(),
         owner: team.clone(),
         recovery: BTreeSet::from([team.clone()]),
         revokers: BTreeSet::from([team.clone()]),
         workflows: BTreeSet::from([workflow.clone()]),
+        backup: BackupRule::None,
+        expires: None,
         networks: BTreeSet::from([network]),
         floor: None,
         warn_below: None,
@@ -146,6 +153,7 @@ pub(crate) fn policy() -> OneCeiling {
         unknown_endpoints: false,
         resource_optional: false,
         prepaid: None,
+        expires: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -155,7 +163,7 @@ pub(crate) fn policy() -> OneCeiling {
         wallets: BTreeMap::from([(WalletName::parse("treasury").unwrap(), wallet)]),
         services: BTreeMap::from([(service, reports)]),
         assets: BTreeMap::from([(asset.id().clone(), asset)]),
-        teams: BTreeSet::from([team]),
+        teams: BTreeMap::from([(team, Team::default())]),
         ..Registry::default()
     })
 }
@@ -206,7 +214,7 @@ pub(crate) fn act(operator: &str, verb: ActVerb, subject: Subject) -> LifecycleA
     let operator = OperatorName::parse(operator).unwrap();
     let source = IdentitySource::UnixPeer { uid: 2000 };
     let reason = "drill".to_owned();
-    LifecycleAsk { act: Act { operator, source, verb, subject, hold: None, payee: None, reason } }
+    LifecycleAsk { act: Act { operator, source, verb, subject, detail: Detail::None, reason } }
 }
 
 pub(crate) fn subjects() -> [Subject; 4] {
@@ -226,16 +234,20 @@ pub(crate) struct Fixture {
     pub(crate) boot_ms: u64,
     pub(crate) boot: u8,
     pub(crate) balances: Balances,
+    pub(crate) keys: BTreeSet<Address>,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
         let begun = Moment { unix_ms: NOON_MS, boot_ms: 60_000, boot_id: [1; 16] };
         let clock_before = ClockMark { high_water_ms: NOON_MS, anchor: Some(begun) };
-        let journal = MemoryJournal { clock_before, ..MemoryJournal::default() };
+        let policy = policy();
+        let bundle_before = Some(policy.digest());
+        let journal = MemoryJournal { clock_before, bundle_before, ..MemoryJournal::default() };
         Self {
             gate: Gate::new(journal, Settings::default()),
-            policy: policy(),
+            keys: policy.0.wallets.values().map(|wallet| wallet.address).collect(),
+            policy,
             now_ms: NOON_MS,
             boot_ms: 60_000,
             boot: 1,
@@ -249,7 +261,8 @@ impl Fixture {
 
     pub(crate) fn try_pass(&mut self, asks: Vec<Ask>) -> Result<Vec<Answer>, MemoryError> {
         let at = Moment { unix_ms: self.now_ms, boot_ms: self.boot_ms, boot_id: [self.boot; 16] };
-        self.gate.pass(&self.policy, Surroundings { at, balances: &self.balances }, asks)
+        let around = Surroundings { at, balances: &self.balances, keys: &self.keys };
+        Ok(self.gate.pass(&self.policy, around, asks)?.answers)
     }
 
     /// Time passes on all clocks.
@@ -274,6 +287,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         Answer::Authorized(_)
         | Answer::WouldSign { .. }
         | Answer::Acted { .. }
+        | Answer::Changed { .. }
+        | Answer::Voids(_)
         | Answer::Reported { .. }
         | Answer::Resolved { .. } => "OK",
         Answer::Denied { denial, .. } => denial.code.as_str(),
@@ -282,6 +297,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         Answer::Nothing(Nothing::NotAPayment) => "NotAPayment",
         Answer::Nothing(Nothing::NotPrepaid) => "NotPrepaid",
         Answer::Nothing(Nothing::HoldResolved) => "HoldResolved",
+        Answer::Nothing(Nothing::NothingDue) => "NothingDue",
+        Answer::Nothing(Nothing::Voids) => "Voids",
     }
 }
 

@@ -103,6 +103,12 @@ impl Model {
         }
     }
 
+    /// Takes note of records that nobody asked for: what a bundle that is new to the journal entails.
+    pub(crate) fn recorded_besides(&mut self, now: Reading, records: usize) {
+        let at = self.clock.believed(now);
+        (0..records).for_each(|_| self.record(at, false));
+    }
+
     fn record(&mut self, at: Reading, accepted: bool) {
         self.seq += 1;
         self.clock.record(at, accepted);

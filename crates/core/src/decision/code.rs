@@ -82,7 +82,7 @@ deny_codes! {
     /// No such payee waits for an operator at this service.
     PayeeUnknown = "PAYEE_UNKNOWN", "list those that do with `pursekeeper payee list`; any other belongs into the service's `payees` in registry.yaml";
     /// The policies do not let this operator do this.
-    OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `revokers` or `owner`";
+    OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `owner`, `revokers` or `recovery`";
     /// A payment scheme we do not sign.
     SchemeUnsupported = "SCHEME_UNSUPPORTED", "ask the seller for an `exact` or `upto` offer";
     /// The scheme `batch-settlement`: payee, fees and deadlines hide inside a nonce.

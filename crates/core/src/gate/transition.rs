@@ -72,11 +72,11 @@ impl<P: Policy> Court<'_, P> {
             if self.decreed(&subject) >= Status::Suspended {
                 continue;
             }
-            let known = registry.names_of_agent(name).filter_map(|name| before.get(name)).flatten();
+            let mut known = registry.names_of_agent(name).filter_map(|name| before.get(name)).flatten();
             let differs = |(key, value): (&String, &String)| {
                 registry.reviewed_value(agent, key).is_none_or(|now| now != *value)
             };
-            if known.map(|(key, value)| (key, value)).any(differs) {
+            if known.any(differs) {
                 changed.push(suspend(name.clone()));
             }
         }

@@ -49,7 +49,10 @@ impl GovernanceService {
     }
 
     /// A page of it.
-    pub(super) async fn exposure(&self, request: v1::ExposureRequest) -> Result<v1::ExposureResponse, Status> {
+    pub(super) async fn exposure(
+        &self,
+        request: v1::ExposureRequest,
+    ) -> Result<v1::ExposureResponse, Status> {
         let v1::ExposureRequest { subject, after_seq, limit } = request;
         let policy = self.gatehouse.policy();
         let subject = match subject {
@@ -84,7 +87,9 @@ impl GovernanceService {
         let act = operator.act(ActVerb::CancelOutstanding, subject, Detail::None, reason);
         let decision_id = match self.done(act).await? {
             Ok((decision_id, _)) => decision_id,
-            Err(denied) => return Ok(v1::CancelOutstandingResponse { result: Some(Outcome::Denied(denied)) }),
+            Err(denied) => {
+                return Ok(v1::CancelOutstandingResponse { result: Some(Outcome::Denied(denied)) });
+            }
         };
         let recorded = DecisionId::parse(&decision_id).map_err(|_| super::mixed_up())?;
         self.endings.void(recorded).await?;

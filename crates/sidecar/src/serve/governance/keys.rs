@@ -9,9 +9,7 @@ use std::sync::Arc;
 use pursekeeper_api::v1;
 use pursekeeper_core::gate::{Answer, Ask, LifecycleAsk};
 use pursekeeper_core::ports::{Policy as _, Verdict};
-use pursekeeper_core::{
-    Act, ActVerb, Address, Aim, Detail, PendingAct, Subject, WalletName, WorkflowName,
-};
+use pursekeeper_core::{Act, ActVerb, Address, Aim, Detail, PendingAct, Subject, WalletName, WorkflowName};
 use pursekeeper_custody::{CustodyError, Keystore, Passphrase, Recipient};
 use pursekeeper_policy::Bundle;
 use tonic::{Code, Status};
@@ -64,9 +62,8 @@ impl GovernanceService {
         let _turn = self.changes.lock().await;
         let policy = self.gatehouse.policy();
         let act = |detail| operator.act(verb, Subject::Sidecar, detail, reason.clone());
-        let waiting = self.waiting(|pending| {
-            pending.wallet == *wallet && matches!(pending.aim, Aim::Declare(_))
-        });
+        let waiting =
+            self.waiting(|pending| pending.wallet == *wallet && matches!(pending.aim, Aim::Declare(_)));
         let address = match (waiting, policy.registry().wallets.get(wallet)) {
             (Some(pending), _) => pending.aim.address(),
             // Refused, with the record that belongs to it.
@@ -90,7 +87,8 @@ impl GovernanceService {
         let (subject, reason) = convert::lifecycle(request, policy.registry())?;
         let (old, wallet) = self.wallet(&policy, &subject)?;
         let act = |detail| operator.act(ActVerb::Rotate, subject.clone(), detail, reason.clone());
-        let waiting = self.waiting(|pending| matches!(pending.aim, Aim::Replace { old: from, .. } if from == old));
+        let waiting =
+            self.waiting(|pending| matches!(pending.aim, Aim::Replace { old: from, .. } if from == old));
         let new = match waiting {
             Some(pending) => Some(pending.aim.address()),
             None => self.made(&policy, &act(Detail::None), |keystore, passphrase| {
@@ -100,7 +98,10 @@ impl GovernanceService {
                 let mut kept = keystore.list()?.into_iter();
                 let spare =
                     kept.find(|(name, address)| *name == wallet && !known(*address) && !dead(*address));
-                spare.map_or_else(|| keystore.create_successor(&wallet, passphrase), |(_, address)| Ok(address))
+                spare.map_or_else(
+                    || keystore.create_successor(&wallet, passphrase),
+                    |(_, address)| Ok(address),
+                )
             })?,
         };
         self.pend(act(new.map_or(Detail::None, Detail::Successor))).await
@@ -115,7 +116,8 @@ impl GovernanceService {
         let v1::ReassignRequest { wallet, workflows, reason } = request;
         let subject = Some(v1::Subject { kind: "wallet".to_owned(), name: wallet });
         let policy = self.gatehouse.policy();
-        let (subject, reason) = convert::lifecycle(v1::LifecycleRequest { subject, reason }, policy.registry())?;
+        let (subject, reason) =
+            convert::lifecycle(v1::LifecycleRequest { subject, reason }, policy.registry())?;
         let names = workflows.iter().map(|name| WorkflowName::parse(name));
         let names = names.collect::<Result<_, _>>().map_err(|error| convert::bad_name(&error))?;
         self.pend(operator.act(ActVerb::Reassign, subject, Detail::Workflows(names), reason)).await
@@ -164,7 +166,8 @@ impl GovernanceService {
         let _turn = self.changes.lock().await;
         let policy = self.gatehouse.policy();
         let subject = Some(v1::Subject { kind: "wallet".to_owned(), name: wallet });
-        let (subject, reason) = convert::lifecycle(v1::LifecycleRequest { subject, reason }, policy.registry())?;
+        let (subject, reason) =
+            convert::lifecycle(v1::LifecycleRequest { subject, reason }, policy.registry())?;
         let (address, wallet) = self.wallet(&policy, &subject)?;
         let response = self.pass(operator.act(ActVerb::Recover, subject, Detail::None, reason)).await?;
         if matches!(response.result, Some(v1::lifecycle_response::Result::Done(_))) {
@@ -215,9 +218,14 @@ impl GovernanceService {
         subject: &Subject,
     ) -> Result<(Address, WalletName), Status> {
         let Subject::Wallet(address) = subject else {
-            return Err(fault(Code::InvalidArgument, "MALFORMED_SUBJECT", "only a wallet has a key: name a wallet"));
+            return Err(fault(
+                Code::InvalidArgument,
+                "MALFORMED_SUBJECT",
+                "only a wallet has a key: name a wallet",
+            ));
         };
-        let unknown = || fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no wallet `{address}` in registry.yaml"));
+        let unknown =
+            || fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no wallet `{address}` in registry.yaml"));
         let (name, _) = policy.registry().wallet_of(*address).ok_or_else(unknown)?;
         Ok((*address, name.clone()))
     }

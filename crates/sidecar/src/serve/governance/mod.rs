@@ -211,7 +211,9 @@ impl GovernanceService {
                 let declared = policy.registry().wallet_at(*address);
                 declared.map_or_else(|| address.to_string(), |(name, _)| name.to_string())
             }
-            Subject::Agent(_) | Subject::Workflow(_) | Subject::Service(_) | Subject::Sidecar => subject.to_string(),
+            Subject::Agent(_) | Subject::Workflow(_) | Subject::Service(_) | Subject::Sidecar => {
+                subject.to_string()
+            }
         };
         wallets.map(name).collect()
     }
@@ -518,5 +520,9 @@ fn declared_of(registry: &Registry, subject: &Subject, now: pursekeeper_core::Un
         Subject::Workflow(name) => registry.workflows.get(name).and_then(|workflow| workflow.expires),
         Subject::Agent(_) | Subject::Wallet(_) | Subject::Service(_) | Subject::Sidecar => None,
     };
-    if expires.is_some_and(|expires| now >= expires) { declared.strictest(Standing::Expired) } else { declared }
+    if expires.is_some_and(|expires| now >= expires) {
+        declared.strictest(Standing::Expired)
+    } else {
+        declared
+    }
 }

@@ -39,7 +39,9 @@ pub enum BundleRefused {
         old: Address,
     },
     /// It would change what signatures are worth that are outside.
-    #[error("the decimals of {symbol} cannot change while {symbol} is held: wait until its holds are resolved")]
+    #[error(
+        "the decimals of {symbol} cannot change while {symbol} is held: wait until its holds are resolved"
+    )]
     Decimals {
         /// What the asset is called.
         symbol: String,
@@ -53,7 +55,10 @@ pub enum BundleRefused {
 }
 
 /// Every address whose key a bundle wants, and the wallet it belongs to. What was revoked has no key.
-pub(in super::super) fn expected(registry: &Registry, journal: &SqliteJournal) -> BTreeMap<Address, WalletName> {
+pub(in super::super) fn expected(
+    registry: &Registry,
+    journal: &SqliteJournal,
+) -> BTreeMap<Address, WalletName> {
     let revoked = journal.revoked();
     let dead = |address: &Address| revoked.iter().any(|(subject, _)| *subject == Subject::Wallet(*address));
     let addresses = registry.wallets.iter().flat_map(|(name, wallet)| {
@@ -143,7 +148,8 @@ impl GovernanceService {
         })?;
         let unchanged = bundle.digest() == before.digest();
         let waiting = self.pending_acts().await?;
-        let missing = expected.iter().filter(|(address, _)| !keys.holds(**address) && !self.custody.holds(**address));
+        let missing =
+            expected.iter().filter(|(address, _)| !keys.holds(**address) && !self.custody.holds(**address));
         let mut notes: Vec<String> = missing
             .map(|(address, name)| {
                 format!("wallet `{name}` signs nothing: there is no key for {address}: bring it back with `pursekeeper wallet recover`")
@@ -155,7 +161,8 @@ impl GovernanceService {
         self.endings.note_keys();
         let digest = bundle.digest();
         self.gatehouse.set_policy(Arc::new(bundle));
-        let answer = self.gatehouse.pass(Ask::Transition).await.map_err(|fault| convert::unanswered(&fault))?;
+        let answer =
+            self.gatehouse.pass(Ask::Transition).await.map_err(|fault| convert::unanswered(&fault))?;
         // Whatever came before this in the same batch may have recorded it already.
         match answer {
             Answer::Changed { transition, .. } => notes.extend(changes(&transition)),
@@ -168,7 +175,8 @@ impl GovernanceService {
             | Answer::Reported { .. }
             | Answer::Resolved { .. } => return Err(mixed_up()),
         }
-        for address in self.custody.addresses().into_iter().filter(|address| !expected.contains_key(address)) {
+        for address in self.custody.addresses().into_iter().filter(|address| !expected.contains_key(address))
+        {
             // What the registry does not name is under no ceiling.
             self.custody.destroy(address);
         }
@@ -176,7 +184,9 @@ impl GovernanceService {
         let still = self.gatehouse.with_journal(|journal| journal.pending_acts());
         let completed: Vec<v1::PendingAct> = waiting
             .into_iter()
-            .filter(|act| !still.iter().any(|pending| act.decision_id.ends_with(&format!("-{}", pending.seq))))
+            .filter(|act| {
+                !still.iter().any(|pending| act.decision_id.ends_with(&format!("-{}", pending.seq)))
+            })
             .collect();
         info!(bundle = %digest, unchanged, completed = completed.len(), "bundle in force");
         let bundle_digest = digest.to_string();
@@ -188,6 +198,12 @@ impl GovernanceService {
 /// The statuses that changed, one sentence each.
 fn changes(transition: &Transition) -> impl Iterator<Item = String> {
     transition.statuses.iter().map(|change| {
-        format!("{} `{}` is {}: {}", change.subject.kind(), change.subject, change.status, change.cause.as_str())
+        format!(
+            "{} `{}` is {}: {}",
+            change.subject.kind(),
+            change.subject,
+            change.status,
+            change.cause.as_str()
+        )
     })
 }

@@ -39,7 +39,11 @@ impl GovernanceService {
             (None, None) => (None, None),
         };
         let Some((found, address)) = found.zip(address) else {
-            return Err(fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no wallet `{called}` in registry.yaml")));
+            return Err(fault(
+                Code::NotFound,
+                "SUBJECT_UNKNOWN",
+                format!("no wallet `{called}` in registry.yaml"),
+            ));
         };
         let wallet = self.with_exposure(vec![self.governed(registry, found, address)]).await?.pop();
         let name = found.0.to_string();
@@ -57,7 +61,8 @@ impl GovernanceService {
         let now = self.gatehouse.now().unix_seconds();
         let declared = registry.declared(&subject, now).unwrap_or(Standing::Suspended);
         let decided = self.decided(&subject);
-        let texts = |names: &BTreeSet<pursekeeper_core::TeamName>| names.iter().map(ToString::to_string).collect();
+        let texts =
+            |names: &BTreeSet<pursekeeper_core::TeamName>| names.iter().map(ToString::to_string).collect();
         v1::GovernedWallet {
             name: name.to_string(),
             address: address.to_string(),
