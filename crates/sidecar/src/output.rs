@@ -153,12 +153,15 @@ mod tests {
             row(coloured.paint(Tone::Faint, "")),
         ];
         let lines = lay_out(&["WALLET", "STATUS", "END"], &rows);
-        assert_eq!(lines, [
-            "WALLET    STATUS     END",
-            "treasury  \x1b[32mactive\x1b[0m     last",
-            "treasury  suspended  last",
-            "treasury             last",
-        ]);
+        assert_eq!(
+            lines,
+            [
+                "WALLET    STATUS     END",
+                "treasury  \x1b[32mactive\x1b[0m     last",
+                "treasury  suspended  last",
+                "treasury             last",
+            ]
+        );
         assert_eq!(lay_out(&["ONLY", "HEADING"], &[]), ["ONLY  HEADING"]);
     }
 

@@ -152,7 +152,7 @@ mod tests {
             ("suspended", "with it: a, b".to_owned()),
             (
                 "outside",
-                "3 signatures over $1.20 can still be settled until 2026-11-18T10:26:40Z, 2 of them can be voided"
+                "3 signatures over $1.20 can still be settled until 2026-11-18T11:06:40Z, 2 of them can be voided"
                     .to_owned()
             ),
             ("next", "cancel".to_owned()),
@@ -162,8 +162,11 @@ mod tests {
 
     #[test]
     fn an_act_that_changed_nothing_or_is_not_on_disk_says_so() {
-        let (subject, quiet) = (treasury(), v1::LifecycleDone { status: "suspended".to_owned(), ..Default::default() });
-        let said = |durable, already| in_words(&v1::LifecycleDone { durable, already, ..quiet.clone() }, &asked(&subject));
+        let (subject, quiet) =
+            (treasury(), v1::LifecycleDone { status: "suspended".to_owned(), ..Default::default() });
+        let said = |durable, already| {
+            in_words(&v1::LifecycleDone { durable, already, ..quiet.clone() }, &asked(&subject))
+        };
         assert!(said(false, false).0.contains("NOT DURABLE"));
         assert!(said(true, true).0.contains("already: nothing changed"));
         assert_eq!(said(true, false), ("wallet treasury is suspended (decision )".to_owned(), Vec::new()));
@@ -173,7 +176,10 @@ mod tests {
     fn programs_are_told_everything_as_well() {
         let json = in_json(&done(), &asked(&treasury()));
         assert_eq!(json["exposure"]["cancellable"], 2);
-        assert_eq!((&json["kind"], &json["name"], &json["verb"]), (&json!("wallet"), &json!("treasury"), &json!("revoke")));
+        assert_eq!(
+            (&json["kind"], &json["name"], &json["verb"]),
+            (&json!("wallet"), &json!("treasury"), &json!("revoke"))
+        );
         assert_eq!(json["suspended_wallets"], json!(["a", "b"]));
         assert_eq!((&json["key"], &json["effective_micros"]), (&json!("destroyed"), &json!(1_284)));
     }

@@ -71,7 +71,8 @@ fn key_problems(
                 Err(error) => problems.push(error.to_string()),
                 Ok(custody) => {
                     let wallets = bundle.into_iter().flat_map(|bundle| &bundle.registry().wallets);
-                    let missing = wallets.filter(|(_, wallet)| is_missed(wallet, custody.holds(wallet.address)));
+                    let missing =
+                        wallets.filter(|(_, wallet)| is_missed(wallet, custody.holds(wallet.address)));
                     warnings.extend(missing.map(|(name, wallet)| no_key(name, wallet)));
                 }
             }
@@ -93,9 +94,8 @@ fn key_problems(
 
 /// Every key that the registry names: of each wallet its own and, while they drain, those it had.
 fn expected(registry: &Registry) -> BTreeMap<Address, WalletName> {
-    let addresses = |wallet: &Wallet| -> Vec<Address> {
-        wallet.was.iter().copied().chain([wallet.address]).collect()
-    };
+    let addresses =
+        |wallet: &Wallet| -> Vec<Address> { wallet.was.iter().copied().chain([wallet.address]).collect() };
     let of = |(name, wallet): (&WalletName, &Wallet)| -> Vec<_> {
         addresses(wallet).into_iter().map(|address| (address, name.clone())).collect()
     };
@@ -109,8 +109,8 @@ fn is_missed(wallet: &Wallet, has_key: bool) -> bool {
 
 fn no_key(name: &WalletName, wallet: &Wallet) -> String {
     format!(
-        "wallet {name}: the keystore has no key for {}, so nothing is signed with it; take it in with `pursekeeper wallet \
-         import` or `wallet recover`, or delete the wallet from registry.yaml",
+        "wallet `{name}` signs nothing: the keystore has no key for {}: bring it back with `pursekeeper wallet recover`; one \
+         that was revoked needs none",
         wallet.address
     )
 }

@@ -32,7 +32,8 @@ fn is_to_ask(yes: bool, is_terminal: bool) -> Result<bool, Unconfirmed> {
         return Ok(!yes);
     }
     Err(Unconfirmed(
-        "this asks for confirmation, and there is no terminal to ask on: pass --yes if it is meant".to_owned(),
+        "this asks for confirmation, and there is no terminal to ask on: pass --yes if it is meant"
+            .to_owned(),
     ))
 }
 

@@ -67,11 +67,7 @@ pub(super) fn run(args: ExposureArgs, output: Output) -> anyhow::Result<Exit> {
 }
 
 /// Shows what is outside of one subject, or of all.
-pub(super) fn show(
-    subject: Option<v1::Subject>,
-    config: &ConfigArg,
-    output: Output,
-) -> anyhow::Result<Exit> {
+pub(super) fn show(subject: Option<v1::Subject>, config: &ConfigArg, output: Output) -> anyhow::Result<Exit> {
     let Outside { total, signatures } = block_on(async {
         let mut governance = Governance::new(client::operators(&config.config).await?);
         fetch(&mut governance, subject).await
@@ -160,7 +156,10 @@ pub(super) fn sentence(total: &v1::ExposureTotal) -> String {
         (all, some) if all == some => "all of them can be voided".to_owned(),
         (_, some) => format!("{some} of them can be voided"),
     };
-    format!("{signatures} {noun} over ${usd} can still be settled until {}, {voided}", moment::of_secs(*until))
+    format!(
+        "{signatures} {noun} over ${usd} can still be settled until {}, {voided}",
+        moment::of_secs(*until)
+    )
 }
 
 /// A total in a cell of a table: nothing, or how many and how much.
@@ -179,15 +178,38 @@ mod tests {
     fn a_total_is_a_sentence() {
         let table = [
             (0, 0, "nothing that was signed can still be settled"),
-            (1, 0, "1 signature over $0.50 can still be settled until 2026-11-18T10:26:40Z, it cannot be voided"),
-            (1, 1, "1 signature over $0.50 can still be settled until 2026-11-18T10:26:40Z, it can be voided"),
-            (2, 0, "2 signatures over $0.50 can still be settled until 2026-11-18T10:26:40Z, none of them can be voided"),
-            (3, 2, "3 signatures over $0.50 can still be settled until 2026-11-18T10:26:40Z, 2 of them can be voided"),
-            (3, 3, "3 signatures over $0.50 can still be settled until 2026-11-18T10:26:40Z, all of them can be voided"),
+            (
+                1,
+                0,
+                "1 signature over $0.50 can still be settled until 2026-11-18T11:06:40Z, it cannot be voided",
+            ),
+            (
+                1,
+                1,
+                "1 signature over $0.50 can still be settled until 2026-11-18T11:06:40Z, it can be voided",
+            ),
+            (
+                2,
+                0,
+                "2 signatures over $0.50 can still be settled until 2026-11-18T11:06:40Z, none of them can be voided",
+            ),
+            (
+                3,
+                2,
+                "3 signatures over $0.50 can still be settled until 2026-11-18T11:06:40Z, 2 of them can be voided",
+            ),
+            (
+                3,
+                3,
+                "3 signatures over $0.50 can still be settled until 2026-11-18T11:06:40Z, all of them can be voided",
+            ),
         ];
         for (signatures, cancellable, text) in table {
             let usd = "0.50".to_owned();
-            assert_eq!(sentence(&v1::ExposureTotal { signatures, usd, cancellable, until: 1_795_000_000 }), text);
+            assert_eq!(
+                sentence(&v1::ExposureTotal { signatures, usd, cancellable, until: 1_795_000_000 }),
+                text
+            );
         }
     }
 

@@ -144,9 +144,7 @@ enum Command {
     #[command(subcommand)]
     Journal(journal::JournalCommand),
     /// Print shell completions.
-    #[command(
-        after_help = "Example:\n  pursekeeper completions bash > /etc/bash_completion.d/pursekeeper"
-    )]
+    #[command(after_help = "Example:\n  pursekeeper completions bash > /etc/bash_completion.d/pursekeeper")]
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,

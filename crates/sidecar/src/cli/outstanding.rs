@@ -62,10 +62,12 @@ pub(super) fn run(noun: Noun, args: OutstandingArgs, output: Output) -> anyhow::
 fn show(done: &v1::CancelledOutstanding, out: Option<&Path>, output: Output) -> anyhow::Result<()> {
     let v1::CancelledOutstanding { decision_id, cancellations, not_cancellable } = done;
     if cancellations.is_empty() {
-        output.line(&format!("there is nothing that a message could void (decision {decision_id})"))?;
+        output.line(&format!("there is nothing that could be voided (decision {decision_id})"))?;
     } else {
         let (count, noun) = counted(cancellations.len(), "transaction");
-        output.line(&format!("{count} {noun} to send, from any account that has gas (decision {decision_id}):"))?;
+        output.line(&format!(
+            "{count} {noun} to send, from any account that has gas (decision {decision_id}):"
+        ))?;
         let row = |one: &v1::Cancellation| vec![one.network.clone(), one.asset.clone(), one.nonce.clone()];
         output.table(&["NETWORK", "TO", "NONCE"], &cancellations.iter().map(row).collect::<Vec<_>>())?;
         let where_data_is = match out {
@@ -78,7 +80,7 @@ fn show(done: &v1::CancelledOutstanding, out: Option<&Path>, output: Output) -> 
         return Ok(());
     }
     let (count, noun) = counted(not_cancellable.len(), "signature");
-    output.line(&format!("\n{count} {noun} that no message can void, dead at the deadline:"))?;
+    output.line(&format!("\n{count} {noun} that cannot be voided, dead at the deadline:"))?;
     let row = |hold: &v1::Hold| {
         let v1::Hold { decision_id, usd, network, payee, held_until, .. } = hold;
         let until = moment::of_secs(*held_until);
@@ -103,7 +105,11 @@ fn write(dir: &Path, one: &v1::Cancellation) -> anyhow::Result<PathBuf> {
             .with_context(|| format!("cannot write `{}`", path.display()))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let same = fs::read_to_string(&path).is_ok_and(|there| is_same(&there, &text));
-            anyhow::ensure!(same, "`{}` is there already and holds something else: choose another directory and ask again", path.display());
+            anyhow::ensure!(
+                same,
+                "`{}` is there already and holds something else: choose another directory and ask again",
+                path.display()
+            );
         }
         Err(error) => return Err(error).with_context(|| format!("cannot write `{}`", path.display())),
     }

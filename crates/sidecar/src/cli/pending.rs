@@ -19,6 +19,9 @@ pub(super) fn show(response: v1::PendingResponse, output: Output) -> anyhow::Res
         return Ok(Exit::Done);
     }
     output.line(&format!("{} (decision {})", what_was_done(&act), act.decision_id))?;
+    if act.registry_patch.is_empty() {
+        return Ok(Exit::Done);
+    }
     output.line("\nIn force once registry.yaml says so:\n")?;
     output.line(&output.paint(Tone::Strong, act.registry_patch.trim_end()))?;
     output.line("\nNext:")?;
@@ -30,11 +33,16 @@ pub(super) fn show(response: v1::PendingResponse, output: Output) -> anyhow::Res
 
 /// What an act prepared.
 fn what_was_done(act: &v1::PendingAct) -> String {
-    let v1::PendingAct { verb, wallet, address, replaces, workflows, .. } = act;
+    let v1::PendingAct { verb, wallet, address, replaces, workflows, registry_patch, .. } = act;
+    if registry_patch.is_empty() {
+        return format!("the {verb} is complete: registry.yaml says so already");
+    }
     match verb.as_str() {
         "create" => format!("wallet {wallet} has a new key with the address {address}"),
         "import" => format!("wallet {wallet} has the key of the address {address}"),
-        "rotate" => format!("wallet {wallet} has a new key with the address {address}, to replace {replaces}"),
+        "rotate" => {
+            format!("wallet {wallet} has a new key with the address {address}, to replace {replaces}")
+        }
         "reassign" => format!("wallet {wallet} ({address}) is to serve {}", workflows.join(", ")),
         other => format!("{other} of wallet {wallet}, address {address}"),
     }
@@ -91,6 +99,7 @@ mod tests {
             workflows: vec!["research".to_owned(), "sales".to_owned()],
             time_unix_ms: 1_795_000_000_007,
             operator: "alice".to_owned(),
+            registry_patch: "wallets:\n".to_owned(),
             reason: "one\n\x1b[31mtwo".to_owned(),
             ..v1::PendingAct::default()
         }
@@ -108,6 +117,12 @@ mod tests {
         for (verb, text, steps) in table {
             assert_eq!(what_was_done(&act(verb)), text);
             assert_eq!(next_steps(&act(verb)).len(), steps, "{verb}");
+            let complete =
+                v1::PendingAct { registry_patch: String::new(), wallet: String::new(), ..act(verb) };
+            assert_eq!(
+                what_was_done(&complete),
+                format!("the {verb} is complete: registry.yaml says so already")
+            );
             assert!(next_steps(&act(verb))[1].starts_with("pursekeeper reload --reason"), "{verb}");
         }
     }
@@ -115,6 +130,6 @@ mod tests {
     #[test]
     fn a_reason_stays_on_its_line_and_sets_no_colours() {
         let said = asked_by(&act("create"));
-        assert_eq!(said, "asked for by alice at 2026-11-18T10:26:40.007Z, decision d-7: one[31mtwo");
+        assert_eq!(said, "asked for by alice at 2026-11-18T11:06:40.007Z, decision d-7: one[31mtwo");
     }
 }

@@ -87,10 +87,13 @@ mod tests {
         };
         let (first, rest) = in_words(&done);
         assert_eq!(first, "bundle abc is in force (decision d-9)");
-        assert_eq!(rest, [
-            ("complete", "rotate of wallet treasury: 0xNew, replacing 0xOld".to_owned()),
-            ("note", "agent crawler is suspended: its model changed".to_owned()),
-        ]);
+        assert_eq!(
+            rest,
+            [
+                ("complete", "rotate of wallet treasury: 0xNew, replacing 0xOld".to_owned()),
+                ("note", "agent crawler is suspended: its model changed".to_owned()),
+            ]
+        );
         let same = v1::Reloaded { unchanged: true, bundle_digest: "abc".to_owned(), ..Default::default() };
         assert_eq!(in_words(&same), ("bundle abc is already in force".to_owned(), Vec::new()));
     }

@@ -48,7 +48,10 @@ pub(super) fn run(args: &StatusArgs, output: Output) -> anyhow::Result<Exit> {
     }
     if !chains.is_empty() {
         output.line("")?;
-        output.table(&["CHAIN", "BLOCK", "READ AT", "PROBLEM"], &chains.iter().map(chain_row).collect::<Vec<_>>())?;
+        output.table(
+            &["CHAIN", "BLOCK", "READ AT", "PROBLEM"],
+            &chains.iter().map(chain_row).collect::<Vec<_>>(),
+        )?;
     }
     output.line("")?;
     let rows = count_rows(&counts);
@@ -72,8 +75,11 @@ fn facts(status: &v1::StatusResponse, output: Output) -> Vec<(&'static str, Stri
         transport_recipient,
         all_suspended: _,
     } = status;
-    let serving =
-        if *serving { output.paint(Tone::Good, "payments are signed") } else { output.paint(Tone::Bad, "nothing is signed") };
+    let serving = if *serving {
+        output.paint(Tone::Good, "payments are signed")
+    } else {
+        output.paint(Tone::Bad, "nothing is signed")
+    };
     vec![
         ("serving", serving),
         ("version", version.clone()),
@@ -150,14 +156,22 @@ mod tests {
 
     #[test]
     fn subjects_are_counted_by_kind_and_status() {
-        let all = [of("wallet", "active"), of("wallet", "active"), of("wallet", "revoked"), of("agent", "draining")];
+        let all = [
+            of("wallet", "active"),
+            of("wallet", "active"),
+            of("wallet", "revoked"),
+            of("agent", "draining"),
+        ];
         let counts = count(&all);
-        assert_eq!(count_rows(&counts), [
-            ["wallets", "2", "", "", "", "1"],
-            ["workflows", "", "", "", "", ""],
-            ["agents", "", "1", "", "", ""],
-            ["services", "", "", "", "", ""],
-        ]);
+        assert_eq!(
+            count_rows(&counts),
+            [
+                ["wallets", "2", "", "", "", "1"],
+                ["workflows", "", "", "", "", ""],
+                ["agents", "", "1", "", "", ""],
+                ["services", "", "", "", "", ""],
+            ]
+        );
         let json = in_json(&v1::StatusResponse { serving: true, ..Default::default() }, &counts);
         assert_eq!((&json["serving"], &json["counts"]["wallet"]["active"]), (&json!(true), &json!(2)));
     }

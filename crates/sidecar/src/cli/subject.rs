@@ -215,12 +215,7 @@ async fn change(noun: Noun, verb: Verb, args: ActArgs, ask: bool, output: Output
 }
 
 /// What an act means, in lines, for the person who is to confirm it.
-fn meaning(
-    noun: Noun,
-    verb: Verb,
-    name: &str,
-    outside: &anyhow::Result<v1::ExposureTotal>,
-) -> Vec<String> {
+fn meaning(noun: Noun, verb: Verb, name: &str, outside: &anyhow::Result<v1::ExposureTotal>) -> Vec<String> {
     let outside = match outside {
         Ok(total) => format!("Outside: {}.", exposure::sentence(total)),
         // An emergency does not wait for the books.
@@ -308,9 +303,12 @@ mod tests {
     fn whoever_confirms_is_told_what_it_means() {
         let outside = v1::ExposureTotal { signatures: 2, usd: "0.30".to_owned(), cancellable: 2, until: 0 };
         let said = meaning(Noun::Wallet, Verb::Revoke, "treasury", &Ok(outside)).join("\n");
-        assert!(said.starts_with("You are about to revoke wallet treasury.\nOutside: 2 signatures over $0.30"));
+        assert!(
+            said.starts_with("You are about to revoke wallet treasury.\nOutside: 2 signatures over $0.30")
+        );
         assert!(said.contains("key is destroyed") && said.contains("cannot be undone"), "{said}");
-        let said = meaning(Noun::Agent, Verb::Revoke, "crawler", &Err(anyhow::anyhow!("no books"))).join("\n");
+        let said =
+            meaning(Noun::Agent, Verb::Revoke, "crawler", &Err(anyhow::anyhow!("no books"))).join("\n");
         assert!(said.contains("cannot be told: no books") && !said.contains("key"), "{said}");
         for noun in Noun::ALL {
             let said = meaning(noun, Verb::Retire, "x", &Ok(v1::ExposureTotal::default())).join("\n");

@@ -51,7 +51,9 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '\\' | '|' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '~' | '&' | '#' => escaped.extend(['\\', c]),
+            '\\' | '|' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '~' | '&' | '#' => {
+                escaped.extend(['\\', c])
+            }
             c if c.is_control() => escaped.push(' '),
             c => escaped.push(c),
         }
@@ -150,7 +152,7 @@ mod tests {
         let expected = "\
 # Wallet governance report, 2026-11-18
 
-Made at 2026-11-18T10:26:40.007Z under the governance bundle `abcd`.
+Made at 2026-11-18T11:06:40.007Z under the governance bundle `abcd`.
 
 ## Wallets
 
@@ -186,9 +188,9 @@ How long it took until the wallets that served nothing else were suspended.
 
 | Workflow | Status | Ended | Wallet | Suspended after |
 | --- | --- | --- | --- | --- |
-| old | revoked | 2026-11-18T10:26:40.000Z | spare | 840 ms |
-| old | revoked | 2026-11-18T10:26:40.000Z | other | not suspended |
-| old | revoked | 2026-11-18T10:26:40.000Z |  | no wallet served it alone |
+| old | revoked | 2026-11-18T11:06:40.000Z | spare | 840 ms |
+| old | revoked | 2026-11-18T11:06:40.000Z | other | not suspended |
+| old | revoked | 2026-11-18T11:06:40.000Z |  | no wallet served it alone |
 
 ## Orphans
 

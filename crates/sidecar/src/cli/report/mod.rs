@@ -74,7 +74,8 @@ fn show(report: &v1::ReportResponse, output: Output) -> anyhow::Result<()> {
         }
         let heading: Vec<String> = heading.iter().map(|title| title.to_uppercase()).collect();
         let heading: Vec<&str> = heading.iter().map(String::as_str).collect();
-        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.into_iter().map(Cell::plain).collect()).collect();
+        let rows: Vec<Vec<String>> =
+            rows.into_iter().map(|row| row.into_iter().map(Cell::plain).collect()).collect();
         output.table(&heading, &rows)?;
     }
     Ok(())

@@ -56,16 +56,31 @@ pub(super) fn of(report: &v1::ReportResponse) -> Vec<Section> {
             title: "Wallets",
             note: Some(format!("Unused is what signed nothing for {unused_days} days.")),
             heading: &[
-                "Wallet", "Address", "Owner", "Recovery", "Revokers", "Status", "Backup", "Last used", "Unused",
+                "Wallet",
+                "Address",
+                "Owner",
+                "Recovery",
+                "Revokers",
+                "Status",
+                "Backup",
+                "Last used",
+                "Unused",
             ],
             rows: wallets.iter().map(wallet).collect(),
             empty: "The registry declares no wallet.",
         },
         Section {
             title: "Shared wallets",
-            note: Some("Each of them serves several workflows: what one spends, the others cannot.".to_owned()),
+            note: Some(
+                "Each of them serves several workflows: what one spends, the others cannot.".to_owned(),
+            ),
             heading: &["Wallet", "Owner", "Workflows"],
-            rows: wallets.iter().filter_map(|of| of.wallet.as_ref()).filter(|of| of.shared).map(shared).collect(),
+            rows: wallets
+                .iter()
+                .filter_map(|of| of.wallet.as_ref())
+                .filter(|of| of.shared && !of.replaced)
+                .map(shared)
+                .collect(),
             empty: "No wallet serves more than one workflow.",
         },
         Section {
@@ -77,14 +92,19 @@ pub(super) fn of(report: &v1::ReportResponse) -> Vec<Section> {
         },
         Section {
             title: "Endpoints nobody called",
-            note: Some("The registry permits them: whether they are needed is a question for their owners.".to_owned()),
+            note: Some(
+                "The registry permits them: whether they are needed is a question for their owners."
+                    .to_owned(),
+            ),
             heading: &["Service", "Method", "Endpoint"],
             rows: unused_endpoints.iter().map(unused_endpoint).collect(),
             empty: "Every endpoint that the registry permits was called.",
         },
         Section {
             title: "Ended workflows",
-            note: Some("How long it took until the wallets that served nothing else were suspended.".to_owned()),
+            note: Some(
+                "How long it took until the wallets that served nothing else were suspended.".to_owned(),
+            ),
             heading: &["Workflow", "Status", "Ended", "Wallet", "Suspended after"],
             rows: ended_workflows.iter().map(ended_workflow).collect(),
             empty: "No workflow has ended.",
@@ -125,7 +145,13 @@ fn shared(wallet: &v1::GovernedWallet) -> Vec<Cell> {
 
 fn volume(volume: &v1::Volume) -> Vec<Cell> {
     let v1::Volume { workflow, wallet, endpoint, payments, usd } = volume;
-    vec![words(workflow), words(wallet), code(endpoint), words(payments.to_string()), words(format!("${usd}"))]
+    vec![
+        words(workflow),
+        words(wallet),
+        code(endpoint),
+        words(payments.to_string()),
+        words(format!("${usd}")),
+    ]
 }
 
 fn unused_endpoint(endpoint: &v1::UnusedEndpoint) -> Vec<Cell> {
@@ -135,12 +161,15 @@ fn unused_endpoint(endpoint: &v1::UnusedEndpoint) -> Vec<Cell> {
 
 fn ended_workflow(ended: &v1::EndedWorkflow) -> Vec<Cell> {
     let v1::EndedWorkflow { workflow, status, ended_unix_ms, wallet, suspended_after_ms, suspended } = ended;
-    let after = match (wallet.as_str(), suspended) {
-        ("", _) => "no wallet served it alone".to_owned(),
-        (_, true) => moment::span(*suspended_after_ms),
-        (_, false) => "not suspended".to_owned(),
+    let after = match (wallet.as_str(), suspended, ended_unix_ms) {
+        ("", _, _) => "no wallet served it alone".to_owned(),
+        (_, false, _) => "not suspended".to_owned(),
+        // The registry says that it ended and not when.
+        (_, true, 0) => "suspended".to_owned(),
+        (_, true, _) => moment::span(*suspended_after_ms),
     };
-    vec![words(workflow), words(status), words(moment::of_millis(*ended_unix_ms)), words(wallet), words(after)]
+    let ended = if *ended_unix_ms == 0 { "unknown".to_owned() } else { moment::of_millis(*ended_unix_ms) };
+    vec![words(workflow), words(status), words(ended), words(wallet), words(after)]
 }
 
 fn orphan(subject: &v1::Subject) -> Vec<Cell> {

@@ -123,7 +123,8 @@ pub(super) fn recover(args: RecoverArgs, output: Output) -> anyhow::Result<Exit>
     if yes.is_to_ask()? {
         let meaning = [
             format!("You are about to take the key of wallet {name} in from `{}`.", backup.display()),
-            "The wallet is suspended, and every window of it counts as spent, until an operator resumes it.".to_owned(),
+            "The wallet is suspended, and every window of it counts as spent, until an operator resumes it."
+                .to_owned(),
         ];
         confirm::ask(&meaning, &name)?;
     }

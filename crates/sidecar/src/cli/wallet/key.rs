@@ -15,7 +15,8 @@ use crate::config::Config;
 use crate::output::Output;
 
 /// What is advised when no sidecar answers.
-const OFFLINE: &str = "or, before its first start, use --offline, which works on the keystore alone and is not recorded";
+const OFFLINE: &str =
+    "or, before its first start, use --offline, which works on the keystore alone and is not recorded";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -71,7 +72,7 @@ struct SourceArgs {
     #[arg(long, value_name = "FILE", requires = "key_file_passphrase")]
     key_file: Option<PathBuf>,
     /// The file that holds its passphrase; readable by its owner only.
-    #[arg(long, value_name = "FILE", requires = "key_file", group = "opens")]
+    #[arg(long, value_name = "FILE", requires = "key_file", conflicts_with_all = ["stdin", "hex_file"], group = "opens")]
     key_file_passphrase: Option<PathBuf>,
 }
 
@@ -113,7 +114,9 @@ pub(super) fn import(args: ImportArgs, output: Output) -> anyhow::Result<Exit> {
 pub(super) async fn recipient(governance: &mut Governance) -> anyhow::Result<Recipient> {
     let status = client::answer(governance.status(v1::StatusRequest {}).await)?;
     let recipient = Recipient::parse(&status.transport_recipient);
-    recipient.context("the sidecar does not say whom keys are to be sealed for: use the `pursekeeper` of the same version")
+    recipient.context(
+        "the sidecar does not say whom keys are to be sealed for: use the `pursekeeper` of the same version",
+    )
 }
 
 impl SourceArgs {
@@ -211,7 +214,8 @@ mod tests {
 
     #[test]
     fn a_key_is_imported_from_exactly_one_source() {
-        let imports = |source: &[&str]| is_accepted(&[&["import", "treasury", "--reason", "r"], source].concat());
+        let imports =
+            |source: &[&str]| is_accepted(&[&["import", "treasury", "--reason", "r"], source].concat());
         for source in [
             &[][..],
             &["--stdin", "--hex-file", "f"],
@@ -224,7 +228,9 @@ mod tests {
         ] {
             assert!(!imports(source), "{source:?}");
         }
-        for source in [&["--stdin"][..], &["--hex-file", "f"], &["--key-file", "f", "--key-file-passphrase", "p"]] {
+        for source in
+            [&["--stdin"][..], &["--hex-file", "f"], &["--key-file", "f", "--key-file-passphrase", "p"]]
+        {
             assert!(imports(source), "{source:?}");
         }
         assert!(!is_accepted(&["import", "treasury", "--stdin", "--offline"]), "offline reads files only");

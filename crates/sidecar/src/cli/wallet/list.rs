@@ -27,7 +27,8 @@ pub(super) fn list(config: &ConfigArg, output: Output) -> anyhow::Result<Exit> {
     let known: Vec<&v1::GovernedWallet> = wallets.iter().chain(&undeclared).collect();
     if output.is_json() {
         let of = |wallet: &v1::GovernedWallet| {
-            as_json::wallet(wallet, acts.iter().filter(|act| act.wallet == wallet.name))
+            // An address that was replaced has the name of the wallet, and nothing of it is pending.
+            as_json::wallet(wallet, acts.iter().filter(|act| act.wallet == wallet.name && !wallet.replaced))
         };
         output.json(&known.into_iter().map(of).collect())?;
         return Ok(Exit::Done);
@@ -53,7 +54,16 @@ fn undeclared(declared: &[v1::GovernedWallet], acts: &[v1::PendingAct]) -> Vec<v
 
 fn row(wallet: &v1::GovernedWallet, output: Output) -> Vec<String> {
     let v1::GovernedWallet {
-        name, address, status, key, backup, owner, workflows, replaced, exposure: total, ..
+        name,
+        address,
+        status,
+        key,
+        backup,
+        owner,
+        workflows,
+        replaced,
+        exposure: total,
+        ..
     } = wallet;
     let name = if *replaced { format!("{name} (replaced)") } else { name.clone() };
     vec![
@@ -84,7 +94,8 @@ fn kept(config: &ConfigArg, unavailable: anyhow::Error, output: Output) -> anyho
     };
     if output.is_json() {
         let wallet = |(name, address): &(_, _)| -> Value {
-            let (name, address): (&pursekeeper_core::WalletName, &pursekeeper_core::Address) = (name, address);
+            let (name, address): (&pursekeeper_core::WalletName, &pursekeeper_core::Address) =
+                (name, address);
             json!({ "name": name.as_str(), "address": address.to_string(), "status": null })
         };
         output.json(&kept.iter().map(wallet).collect())?;
@@ -203,10 +214,14 @@ mod tests {
     #[test]
     fn a_wallet_is_a_row_and_a_page() {
         let output = Output::new(Format::Text);
-        let exposure = Some(v1::ExposureTotal { signatures: 2, usd: "0.30".to_owned(), ..Default::default() });
+        let exposure =
+            Some(v1::ExposureTotal { signatures: 2, usd: "0.30".to_owned(), ..Default::default() });
         let wallet = v1::GovernedWallet { exposure, replaced: true, ..treasury() };
         let cells = row(&wallet, output);
-        assert_eq!((cells[0].as_str(), cells[6].as_str(), cells[7].as_str()), ("treasury (replaced)", "research, sales", "2, $0.30"));
+        assert_eq!(
+            (cells[0].as_str(), cells[6].as_str(), cells[7].as_str()),
+            ("treasury (replaced)", "research, sales", "2, $0.30")
+        );
         let facts = facts(&treasury(), output);
         assert!(facts.contains(&("workflows", "research, sales (shared)".to_owned())), "{facts:?}");
         assert!(facts.iter().all(|(noun, _)| !matches!(*noun, "expires" | "owner" | "outside")), "{facts:?}");

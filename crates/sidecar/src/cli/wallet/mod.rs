@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use pursekeeper_api::{Governance, v1};
 
-use super::confirm::{self, YesArg};
+use super::confirm;
 use super::subject::{self, EndArgs, NameArgs, Noun, VerbCommand};
 use super::{ConfigArg, Exit, block_on, client, pending};
 use crate::output::Output;
