@@ -158,8 +158,12 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     let at = moment(&request);
     let seen = Moment { unix_ms: at.unix_ms - case.clock_ahead_ms, ..at };
     let clock_before = ClockMark { high_water_ms: seen.unix_ms + case.clock_behind_ms, anchor: Some(seen) };
-    let journal =
-        MemoryJournal { spent_before: spent(bundle, case), clock_before, ..MemoryJournal::default() };
+    let journal = MemoryJournal {
+        spent_before: spent(bundle, case),
+        clock_before,
+        bundle_before: Some(bundle.digest()),
+        ..MemoryJournal::default()
+    };
     let balances = balances(bundle, case, at);
     let mut gate = Gate::new(journal, Settings::default());
     let mut batch: Vec<Ask> = (0..case.before).map(|n| payment(&request, &format!("before-{n}"))).collect();

@@ -66,7 +66,9 @@ pub enum JournalError {
     #[error("the journal is full and nothing was recorded: free space on its disk; it recovers by itself")]
     Full(#[source] rusqlite::Error),
     /// What is left of the disk is kept for stops.
-    #[error("the disk is full but for the room that is kept for stopping wallets: free some space")]
+    #[error(
+        "nothing but stops is recorded until there is room again for the journal's `-reserve` file: free some space on its disk, or remove what stands in the file's place"
+    )]
     Reserved,
     /// Another program holds the database's write lock. Nothing was recorded; a later attempt may succeed.
     #[error("another program keeps the journal locked and nothing was recorded: close it")]

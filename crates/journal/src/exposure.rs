@@ -6,7 +6,7 @@ use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
 use crate::store::{exposed_of, find_void, integer, unsigned};
-use crate::{JournalError, Reader, ledger};
+use crate::{JournalError, RECORDS_PER_READ_MAX, Reader, ledger};
 
 /// A signature that can still be settled.
 #[derive(Clone)]
@@ -32,7 +32,8 @@ pub struct ExposureSum {
 
 impl Reader {
     /// The signatures of a subject, under any of its names, that can still be settled at `now`, oldest first. `page` says
-    /// after which record, and how many at most. The sidecar stands for everybody.
+    /// after which record, and how many at most, which is never more than [`RECORDS_PER_READ_MAX`]. The sidecar stands for
+    /// everybody.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] when one cannot be read, and whatever the disk does.
@@ -40,8 +41,9 @@ impl Reader {
         &self,
         names: &[Subject],
         now: UnixSeconds,
-        page: (u64, usize),
+        (after, limit): (u64, usize),
     ) -> Result<Vec<Exposed>, JournalError> {
+        let page = (after, limit.min(RECORDS_PER_READ_MAX));
         let holds = ledger::exposed(self.connection(), names, now, page)?.into_iter();
         holds.map(|hold| Ok(Exposed { void: find_void(self.connection(), hold.seq)?, hold })).collect()
     }

@@ -1,5 +1,6 @@
 //! The one writer.
 
+mod known;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
@@ -9,9 +10,8 @@ use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded, Urgency};
 use pursekeeper_core::{
-    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Digest, Entry, HoldState, JournalId, Moment,
-    PayeeState, PendingAct, PendingPayee, Report, Scope, ServiceName, SignInOutcome, Signature, Status,
-    Subject, UnixSeconds,
+    Address, ClaimedCredit, ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, PendingPayee, Report,
+    Scope, ServiceName, SignInOutcome, Signature, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -20,14 +20,13 @@ use crate::credit::CreditEvent;
 use crate::file::{self, Access};
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::ledger::{View, credit_key};
-use crate::lives::{KnownBackup, Lives};
+use crate::lives::Lives;
 use crate::load::load;
 use crate::lock::Lock;
 use crate::payees::Standing;
 use crate::record::{Genesis, Record};
 use crate::reserve::Reserve;
 use crate::state::{Change, Changes, State, Tip};
-use crate::usage::Usage;
 use crate::{JournalError, store};
 
 /// Stale buckets folded into the total of a scope per batch: more than a batch adds, so that they never pile up.
@@ -127,67 +126,6 @@ impl SqliteJournal {
         Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, _lock: lock })
     }
 
-    /// Which journal this is.
-    #[must_use]
-    pub fn id(&self) -> JournalId {
-        self.id
-    }
-
-    /// The last durable record, from 1.
-    #[must_use]
-    pub fn last_seq(&self) -> u64 {
-        self.state.tip.seq
-    }
-
-    /// What operators decided last about a subject, under any of its names; active when they decided nothing.
-    #[must_use]
-    pub fn status(&self, names: &[Subject]) -> Status {
-        self.state.status(names)
-    }
-
-    /// The governance bundle that was put in force last; nothing before the first.
-    #[must_use]
-    pub fn bundle(&self) -> Option<Digest> {
-        self.state.lives.bundle()
-    }
-
-    /// The acts that the registry did not contain yet, oldest first.
-    #[must_use]
-    pub fn pending_acts(&self) -> Vec<PendingAct> {
-        self.state.lives.pending().cloned().collect()
-    }
-
-    /// The subjects that drain.
-    #[must_use]
-    pub fn draining(&self) -> Vec<Subject> {
-        self.state.draining()
-    }
-
-    /// Everybody who was revoked, and the record that did it.
-    #[must_use]
-    pub fn revoked(&self) -> Vec<(Subject, u64)> {
-        let revoked = self.state.statuses.iter().filter(|(_, (status, _))| *status == Status::Revoked);
-        revoked.map(|(subject, (_, seq))| (subject.clone(), *seq)).collect()
-    }
-
-    /// The record that decided the status of a subject, by exactly this name.
-    #[must_use]
-    pub fn status_seq(&self, subject: &Subject) -> Option<u64> {
-        self.state.statuses.get(subject).map(|(_, seq)| *seq)
-    }
-
-    /// Each address that replaced another in a rotation the registry contains, and the one it replaced.
-    #[must_use]
-    pub fn rotated(&self) -> Vec<(Address, Address)> {
-        self.state.lives.rotated().collect()
-    }
-
-    /// The last backup of a wallet's key.
-    #[must_use]
-    pub fn backup(&self, wallet: Address) -> Option<&KnownBackup> {
-        self.state.lives.backup(wallet)
-    }
-
     /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
     ///
     /// # Errors
@@ -197,24 +135,6 @@ impl SqliteJournal {
             return Err(JournalError::Broken);
         }
         store::put_voids(&self.connection, voids).map_err(|error| self.fail(error))
-    }
-
-    /// What is known of a payee of a service, under any of the service's names.
-    #[must_use]
-    pub fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
-        self.state.payees.state(services, payee)
-    }
-
-    /// How much of each window a scope has used at `now`.
-    #[must_use]
-    pub fn usage(&self, scope: &Scope, now: UnixSeconds) -> Usage {
-        Usage::of(&self.state, scope, now)
-    }
-
-    /// What a wallet paid at a service that is called so, and what agents say is left of it.
-    #[must_use]
-    pub fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
-        self.state.credit_at(wallet, service)
     }
 
     /// Whether a decision could be recorded now. It costs nothing while writes succeed; after a failure it tries a
@@ -255,6 +175,14 @@ impl SqliteJournal {
         }
         self.since_checkpoint = 0;
         file::checkpoint(&self.connection).map_err(|error| self.fail(error))
+    }
+
+    /// Whether the room that is kept for stops is there: without it nothing else is recorded.
+    ///
+    /// # Errors
+    /// [`JournalError::Reserved`] while it is not.
+    pub fn room(&self) -> Result<(), JournalError> {
+        if self.reserve.is_whole() { Ok(()) } else { Err(JournalError::Reserved) }
     }
 
     /// What is worth doing in a quiet moment: a checkpoint, once there is something to move.
@@ -529,13 +457,16 @@ impl SqliteJournal {
     ) -> Result<Vec<Recorded>, JournalError> {
         let mut changes = self.state.begin();
         // What is in the database shows that there was a log to lose; see `file::open`.
-        let first = self.state.tip.seq == 1;
+        let last = self.state.tip.seq;
         match self.record_batch(&mut changes, at, asks, decide) {
             Ok(Written { recorded, asked, folds }) => {
                 self.settle(asked, folds);
-                self.health = if self.reserve.is_whole() { Health::Sound } else { Health::Stuck };
+                // A batch that recorded nothing wrote nothing: it does not show that there is space again.
+                if self.state.tip.seq > last {
+                    self.health = if self.reserve.is_whole() { Health::Sound } else { Health::Stuck };
+                }
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);
-                if first || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
+                if last == 1 || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
                     // The batch is durable whatever becomes of this; a fatal failure refuses the next one.
                     let _ = self.checkpoint();
                 }

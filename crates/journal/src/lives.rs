@@ -129,9 +129,27 @@ impl Lives {
             | Entry::SignIn(_) => {}
         }
         for (subject, status) in entry.statuses() {
-            if let (Subject::Wallet(wallet), Status::Active | Status::Revoked) = (&subject, status) {
-                self.recovered.remove(wallet);
+            let Subject::Wallet(wallet) = subject else { continue };
+            match status {
+                Status::Active => self.resume(wallet),
+                Status::Revoked => {
+                    self.recovered.remove(&wallet);
+                    // A key that ended for ever waits for nothing, and holds its wallet's name for no other.
+                    self.pending.retain(|_, act| act.aim.address() != wallet);
+                }
+                Status::Draining | Status::Suspended | Status::Expired => {}
             }
+        }
+    }
+
+    /// An operator answers for what a wallet spent elsewhere, also under the addresses it had before: they are resumed by
+    /// no word of their own any more, and what was spent under them counts for the one they were replaced by.
+    fn resume(&mut self, wallet: Address) {
+        let mut address = Some(wallet);
+        let mut seen = BTreeSet::new();
+        while let Some(resumed) = address.filter(|address| seen.insert(*address)) {
+            self.recovered.remove(&resumed);
+            address = self.rotated.get(&resumed).map(|(_, old)| *old);
         }
     }
 
@@ -141,13 +159,11 @@ impl Lives {
             self.pending.retain(|_, other| !replaces(&pending, other));
             self.pending.insert(seq, pending);
         }
-        let Act { verb, subject: Subject::Wallet(wallet), detail, .. } = &lifecycle.act else { return };
-        match (verb, detail) {
-            (ActVerb::Backup, Detail::Recipients(recipients)) => {
-                self.backups.insert(*wallet, KnownBackup { seq, recipients: recipients.clone() });
-            }
-            (ActVerb::Recover, _) => drop(self.recovered.insert(*wallet, seq)),
-            (_, _) => {}
+        if let Some((wallet, recipients)) = backup(lifecycle) {
+            self.backups.insert(wallet, KnownBackup { seq, recipients: recipients.clone() });
+        }
+        if let Some(wallet) = recovered(lifecycle) {
+            self.recovered.insert(wallet, seq);
         }
     }
 
@@ -164,8 +180,12 @@ impl Lives {
                 let Aim::Replace { old, new } = pending_act(seq, lifecycle)?.aim else { return None };
                 self.rotated.insert(new, (seq, old));
             }
-            (Role::Backup | Role::Recovered, Entry::Lifecycle(lifecycle)) => {
-                self.follow_act(seq, lifecycle);
+            (Role::Backup, Entry::Lifecycle(lifecycle)) => {
+                let (wallet, recipients) = backup(lifecycle)?;
+                self.backups.insert(wallet, KnownBackup { seq, recipients: recipients.clone() });
+            }
+            (Role::Recovered, Entry::Lifecycle(lifecycle)) => {
+                self.recovered.insert(recovered(lifecycle)?, seq);
             }
             (_, _) => return None,
         }
@@ -190,6 +210,31 @@ fn replaces(newer: &PendingAct, older: &PendingAct) -> bool {
         (Aim::Serve(..), _) | (_, Aim::Serve(..)) => false,
         (a, b) => a.address() == b.address(),
     }
+}
+
+/// The wallet whose key an act handed out, and for whom, if it did.
+fn backup(lifecycle: &LifecycleDecision) -> Option<(Address, &BTreeSet<BackupRecipient>)> {
+    let Act { verb: ActVerb::Backup, subject: Subject::Wallet(wallet), detail, .. } = &lifecycle.act else {
+        return None;
+    };
+    match detail {
+        Detail::Recipients(recipients) if lifecycle.denial.is_none() => Some((*wallet, recipients)),
+        Detail::Recipients(_)
+        | Detail::None
+        | Detail::Hold(_)
+        | Detail::Payee(_)
+        | Detail::NewKey { .. }
+        | Detail::Successor(_)
+        | Detail::Workflows(_) => None,
+    }
+}
+
+/// The wallet that an act brought back from its backup, if it did.
+fn recovered(lifecycle: &LifecycleDecision) -> Option<Address> {
+    let Act { verb: ActVerb::Recover, subject: Subject::Wallet(wallet), .. } = lifecycle.act else {
+        return None;
+    };
+    lifecycle.denial.is_none().then_some(wallet)
 }
 
 /// What an act wants the registry to say, if it wants anything.

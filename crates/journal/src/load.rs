@@ -137,10 +137,10 @@ fn load_lives(connection: &Connection) -> Result<Lives, JournalError> {
         let body = record(connection, Some(seq))?;
         let content = body.map(|row| decode(&row.body)).transpose()?.map(|record| record.content);
         let restored = match &content {
-            Some(Content::Entry(entry)) => lives.restore(seq, role, entry),
+            Some(Content::Entry(entry)) => Role::parse(role).and_then(|role| lives.restore(seq, role, entry)),
             Some(Content::Genesis(_)) | None => None,
         };
-        let wrong = || JournalError::damaged(format!("record {seq} is no `{}`", role.as_str()));
+        let wrong = || JournalError::damaged(format!("record {seq} does not count as `{role}`"));
         restored.ok_or_else(wrong)
     })?;
     Ok(lives)
@@ -149,14 +149,13 @@ fn load_lives(connection: &Connection) -> Result<Lives, JournalError> {
 /// Tells of every row of `life`, in the order of the records.
 pub(crate) fn each_life(
     connection: &Connection,
-    mut tell: impl FnMut(u64, Role) -> Result<(), JournalError>,
+    mut tell: impl FnMut(u64, &str) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
     let mut lives = connection.prepare("SELECT seq, role FROM life ORDER BY seq")?;
     let mut rows = lives.query([])?;
     while let Some(row) = rows.next()? {
         let role: String = row.get(1)?;
-        let unknown = || JournalError::damaged(format!("`{role}` is no reason for a record to count"));
-        tell(unsigned(row.get(0)?)?, Role::parse(&role).ok_or_else(unknown)?)?;
+        tell(unsigned(row.get(0)?)?, &role)?;
     }
     Ok(())
 }

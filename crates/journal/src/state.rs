@@ -147,10 +147,11 @@ impl State {
         decided.max_by_key(last).map(|(status, _)| *status).unwrap_or_default()
     }
 
-    /// The subjects that drain.
+    /// The subjects that drain, in order: what follows from them is recorded.
     pub(crate) fn draining(&self) -> Vec<Subject> {
         let draining = self.statuses.iter().filter(|(_, (status, _))| *status == Status::Draining);
-        draining.map(|(subject, _)| subject.clone()).collect()
+        let draining: BTreeSet<&Subject> = draining.map(|(subject, _)| subject).collect();
+        draining.into_iter().cloned().collect()
     }
 
     /// Dollars of a scope's signatures that could still be settled at `since` or later.
@@ -164,10 +165,7 @@ impl State {
     /// What counts for a scope, from the high-water mark on.
     pub(crate) fn totals(&self, scope: &Scope, now: UnixSeconds) -> Totals {
         let now = now.max(self.high_water());
-        // What it spent elsewhere is not known here.
-        if let Scope::Wallet(wallet) = scope
-            && self.lives.is_recovered(*wallet)
-        {
+        if self.recovered(scope) {
             return Totals::EXHAUSTED;
         }
         let mut totals = self.accounts.get(scope).map(|account| account.totals(now)).unwrap_or_default();
@@ -178,6 +176,14 @@ impl State {
             }
         }
         totals
+    }
+
+    /// Whether a wallet counts as fully spent because it was brought back: what it spent elsewhere is not known here.
+    pub(crate) fn recovered(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Wallet(wallet) => self.lives.is_recovered(*wallet),
+            Scope::Agent(_) | Scope::Workflow(_) | Scope::Service(_) | Scope::Payee(_) => false,
+        }
     }
 
     /// Whether a window counts as fully spent because a journal was lost: that journal is one hold of unknown size.

@@ -380,9 +380,10 @@ pub(crate) fn put_voids(connection: &Connection, voids: &[(u64, Signature)]) -> 
 
 /// What voids the payment of record `seq`, if that was signed.
 pub(crate) fn find_void(connection: &Connection, seq: u64) -> Result<Option<Signature>, JournalError> {
+    let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
     let sql = "SELECT signature FROM void WHERE seq = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row([integer(seq)?], |row| row.get::<_, [u8; 65]>(0)).optional()?;
+    let found = statement.query_row([seq], |row| row.get::<_, [u8; 65]>(0)).optional()?;
     Ok(found.map(Signature::Evm))
 }
 
@@ -393,13 +394,24 @@ pub(crate) fn exposed(
     now: UnixSeconds,
     (after, limit): (u64, usize),
 ) -> Result<Vec<u64>, JournalError> {
-    let mut sql = "SELECT seq FROM hold WHERE state = 'held' AND held_until >= ?1 AND seq > ?2".to_owned();
-    let limit = integer(u64::try_from(limit).unwrap_or(u64::MAX))?;
-    let mut values: Vec<Value> = vec![integer(now.0)?.into(), integer(after)?.into(), limit.into()];
-    sql += &exposed_of(names, &mut values);
-    let mut statement = connection.prepare_cached(&(sql + " ORDER BY seq LIMIT ?3"))?;
+    // What SQLite cannot number is no record, and nothing comes after it.
+    let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut values: Vec<Value> = vec![integer(now.0)?.into(), after.into(), limit.into()];
+    let sql = exposed_sql(names, &mut values);
+    let mut statement = connection.prepare_cached(&sql)?;
     let seqs = statement.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
     seqs.map(|seq| unsigned(seq?)).collect()
+}
+
+/// How [`exposed`] asks. Without the `+`, SQLite would follow the order of the records and read every hold there ever was;
+/// with it, it reads those that are alive.
+pub(crate) fn exposed_sql(names: &[Subject], values: &mut Vec<Value>) -> String {
+    let of = exposed_of(names, values);
+    format!(
+        "SELECT seq FROM hold WHERE state = 'held' AND held_until >= ?1 AND +seq > ?2{of}
+         ORDER BY +seq LIMIT ?3"
+    )
 }
 
 /// What of an SQL condition is about a subject: nothing for the sidecar, which stands for everybody.
@@ -409,7 +421,9 @@ pub(crate) fn exposed_of(names: &[Subject], values: &mut Vec<Value>) -> String {
         Some(Subject::Workflow(_)) => "workflow",
         Some(Subject::Wallet(_)) => "wallet",
         Some(Subject::Service(_)) => "service",
-        Some(Subject::Sidecar) | None => return String::new(),
+        Some(Subject::Sidecar) => return String::new(),
+        // Nobody is not everybody.
+        None => return " AND 0".to_owned(),
     };
     let mut places = Vec::with_capacity(names.len());
     for name in names {

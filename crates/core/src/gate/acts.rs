@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::ports::{Hold, LedgerError, Policy, Verdict};
 use crate::{
     Act, ActVerb, Address, Aim, Cancellation, ClockTrust, Denial, DenyCode, Detail, Entry, HoldState,
-    LifecycleDecision, Moment, Status, Subject, WalletName, WorkflowName,
+    LifecycleDecision, Moment, Status, Subject, WalletName,
 };
 
 use super::LifecycleAsk;
@@ -125,11 +125,22 @@ impl<P: Policy> Court<'_, P> {
         let (Subject::Wallet(old), Detail::Successor(new)) = (&act.subject, &act.detail) else {
             return Some(Denial::rule(DenyCode::WalletUnknown, "no key is named"));
         };
-        let revoked = self.revoked(&act.subject).or_else(|| self.revoked(&Subject::Wallet(*new)));
-        let name = self.policy.registry().wallet_of(*old).map(|(name, _)| name);
-        revoked
+        let registry = self.policy.registry();
+        let Some((name, _)) = registry.wallet_of(*old) else {
+            return Some(Denial::rule(DenyCode::SubjectUnknown, format!("no wallet `{old}`")));
+        };
+        let taken = || {
+            let what = format!("`{new}` is a wallet's address in registry.yaml already");
+            registry.wallet_of(*new).map(|_| Denial::rule(DenyCode::WalletDeclared, what))
+        };
+        let retired = self.decreed(&act.subject) == Status::Draining;
+        let ends = || Denial::rule(DenyCode::NotActive, format!("wallet `{name}` is draining"));
+        self.revoked(&act.subject)
+            .or_else(|| self.revoked(&Subject::Wallet(*new)))
             .or_else(|| self.superseded(&act.subject))
-            .or_else(|| name.and_then(|name| self.waiting(name, *new)))
+            .or_else(|| retired.then(ends))
+            .or_else(taken)
+            .or_else(|| self.waiting(name, *new))
     }
 
     /// Another key waits under this name until the registry contains it.
@@ -153,8 +164,13 @@ impl<P: Policy> Court<'_, P> {
         if workflows.is_empty() {
             return Some(Denial::rule(DenyCode::WorkflowRequired, "no workflow is named"));
         }
-        let known = |name: &&WorkflowName| !self.policy.registry().workflows.contains_key(*name);
-        let unknown = workflows.iter().find(known);
+        let registry = self.policy.registry();
+        if let Subject::Wallet(address) = act.subject
+            && registry.wallet_of(address).is_none()
+        {
+            return Some(Denial::rule(DenyCode::SubjectUnknown, format!("no wallet `{address}`")));
+        }
+        let unknown = workflows.iter().find(|name| !registry.workflows.contains_key(*name));
         unknown
             .map(|name| Denial::rule(DenyCode::WorkflowUnknown, format!("no workflow `{name}`")))
             .or_else(|| self.revoked(&act.subject))

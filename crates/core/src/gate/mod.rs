@@ -236,6 +236,7 @@ impl<J: Journal> Gate<J> {
         let mut voids = VecDeque::new();
         let stop = |ask: &Ask| match ask {
             Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
+            // What a new bundle entails goes with the stop that comes after it.
             Ask::Transition => true,
             Ask::Payment(_)
             | Ask::Report(_)
@@ -244,7 +245,8 @@ impl<J: Journal> Gate<J> {
             | Ask::TypedData(_)
             | Ask::Void(_) => false,
         };
-        let urgency = if batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
+        let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_)));
+        let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
         let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
             let court = judge::Court { policy, ledger, settings, at, trust, around };
             match ask {

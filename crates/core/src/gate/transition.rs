@@ -97,8 +97,8 @@ impl<P: Policy> Court<'_, P> {
         }
     }
 
-    /// The address that was replaced drains. One that was suspended stays so, and so does what takes its place: a new
-    /// key is no way around a suspension.
+    /// The address that was replaced drains. One that was stopped meanwhile stays so, and what takes its place is
+    /// suspended: a new key is no way around a stop.
     fn replaced(&self, pending: &PendingAct) -> Vec<StatusChange> {
         let Aim::Replace { old, new } = pending.aim else { return Vec::new() };
         let change = |address, status| StatusChange {
@@ -108,19 +108,21 @@ impl<P: Policy> Court<'_, P> {
         };
         match self.decreed(&Subject::Wallet(old)) {
             Status::Active => vec![change(old, Status::Draining)],
-            Status::Draining | Status::Expired | Status::Revoked => Vec::new(),
-            Status::Suspended => vec![change(new, Status::Suspended)],
+            Status::Draining | Status::Suspended | Status::Expired | Status::Revoked => {
+                vec![change(new, Status::Suspended)]
+            }
         }
     }
 
-    /// Wallets all of whose workflows have ended: there is nothing left that they are for.
+    /// Active wallets all of whose workflows have ended: there is nothing left that they are for. One that drains ends by
+    /// itself.
     fn without_workflow(&self) -> Vec<StatusChange> {
         let registry = self.policy.registry();
         let ended = |name: &WorkflowName| self.has_ended(name);
         let idle = registry.wallets.values().filter(|wallet| {
             !wallet.workflows.is_empty()
                 && wallet.workflows.iter().all(ended)
-                && self.decreed(&Subject::Wallet(wallet.address)) < Status::Suspended
+                && self.decreed(&Subject::Wallet(wallet.address)) == Status::Active
         });
         let suspend = |address| StatusChange {
             subject: Subject::Wallet(address),
@@ -156,7 +158,7 @@ impl<P: Policy> Court<'_, P> {
         let serving = registry.wallets.values().filter(|wallet| {
             wallet.workflows.contains(ending)
                 && wallet.workflows.iter().all(ends)
-                && self.decreed(&Subject::Wallet(wallet.address)) < Status::Suspended
+                && self.decreed(&Subject::Wallet(wallet.address)) == Status::Active
         });
         serving.map(|wallet| wallet.address).collect()
     }

@@ -14,6 +14,7 @@
 //! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
 //! | `asked` | payment, preview, reissue | who asked for what |
 //! | `bundle` | all but genesis | SHA-256 of the governance bundle |
+//! | `cancellation` | cancellations permitted | what is signed to void a payment |
 //! | `cascade` | revocations of a workflow | the wallets that only served it and are suspended with it |
 //! | `changes` | transition | statuses that changed, each with its cause |
 //! | `completed` | transition | the acts, by their records, that the registry contains now |

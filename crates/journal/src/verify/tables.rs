@@ -15,7 +15,7 @@ use crate::account::{Sum, horizon, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
 use crate::file::{Meta, read_meta};
 use crate::ledger::credit_key;
-use crate::lives::Lives;
+use crate::lives::{Lives, Role};
 use crate::load::{each_life, sum};
 use crate::outstanding::endpoint_key;
 use crate::record::{Genesis, address_text, parse_credit, parse_scope, parse_subject};
@@ -297,13 +297,12 @@ impl<'c> Tables<'c> {
         let mut expected = self.lives.roles();
         let mut stray = None;
         each_life(self.connection, |seq, role| {
-            if !expected.remove(&(seq, role)) {
-                stray.get_or_insert((seq, role));
+            if !Role::parse(role).is_some_and(|role| expected.remove(&(seq, role))) {
+                stray.get_or_insert_with(|| (seq, format!("record {seq} does not count as `{role}`")));
             }
             Ok(())
         })?;
-        if let Some((seq, role)) = stray {
-            let what = format!("record {seq} does not count as `{}`", role.as_str());
+        if let Some((seq, what)) = stray {
             return Err(wrong("life", Some(seq), what));
         }
         if let Some((seq, role)) = expected.first() {

@@ -133,7 +133,7 @@ fn only_the_owner_reads_the_files() {
     let home = Home::new();
     let mut journal = home.create();
     record(&mut journal, &[Pay::new(1, NOW).permit()]).unwrap();
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm", "-reserve", ".lock"] {
         let mode = std::fs::metadata(beside(&home.path(), suffix)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{suffix}");
     }

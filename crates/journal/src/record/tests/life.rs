@@ -10,9 +10,72 @@ use pursekeeper_core::{
 };
 
 use super::{address, at, denial, intent, name, policies};
+use crate::fixtures::{NOW, Pay, about, act, changed, completed, evm, refused};
 
 /// From the specification of age.
 const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+
+/// Every act and transition whose bytes are final, in the order of the file they are pinned in.
+pub(super) fn pinned() -> Vec<Entry> {
+    let wallet = || Subject::Wallet(evm(1));
+    let workflow = WorkflowName::parse("literature-review").unwrap();
+    let service = Subject::Service(ServiceName::parse("papers").unwrap());
+    let agent = Subject::Agent(AgentName::parse("researcher").unwrap());
+    let done = |verb, subject| act(verb, subject, NOW);
+    let new_key = || Detail::NewKey { wallet: WalletName::parse("research").unwrap(), address: evm(2) };
+    let workflows = ["literature-review", "screening"].map(|name| WorkflowName::parse(name).unwrap());
+    let recipients = Detail::Recipients([BackupRecipient::parse(RECIPIENT).unwrap()].into());
+    let mut ended = done(ActVerb::Revoke, Subject::Workflow(workflow));
+    let mut voided = about(done(ActVerb::Cancel, wallet()), Detail::Hold(2));
+    if let (Entry::Lifecycle(ended), Entry::Lifecycle(voided)) = (&mut ended, &mut voided) {
+        ended.cascade = [evm(1), evm(2)].into();
+        voided.cancellation = core::Cancellation::of(&Pay::new(1, NOW).intent());
+    }
+    let change = |subject, status, cause| StatusChange { subject, status, cause };
+    let properties = [("identity", "uid 1000"), ("model", "orca-5")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    let renewed = Transition {
+        reviewed: Some([(AgentName::parse("researcher").unwrap(), properties)].into()),
+        statuses: vec![
+            change(agent.clone(), Status::Suspended, Cause::Review),
+            change(wallet(), Status::Draining, Cause::Rotated),
+            change(wallet(), Status::Revoked, Cause::Drained),
+            change(Subject::Wallet(evm(2)), Status::Suspended, Cause::WorkflowEnded),
+        ],
+        ..completed(&[5, 6], NOW)
+    };
+    vec![
+        ended,
+        done(ActVerb::Retire, service),
+        done(ActVerb::SuspendAll, Subject::Sidecar),
+        done(ActVerb::ResumeAll, Subject::Sidecar),
+        about(done(ActVerb::Create, Subject::Sidecar), new_key()),
+        about(done(ActVerb::Import, Subject::Sidecar), new_key()),
+        about(done(ActVerb::Rotate, wallet()), Detail::Successor(evm(2))),
+        about(done(ActVerb::Reassign, wallet()), Detail::Workflows(workflows.into())),
+        about(done(ActVerb::Backup, wallet()), recipients),
+        done(ActVerb::Recover, wallet()),
+        done(ActVerb::CancelOutstanding, agent),
+        voided,
+        about(done(ActVerb::Release, wallet()), Detail::Hold(2)),
+        done(ActVerb::AcceptClock, Subject::Sidecar),
+        done(ActVerb::Reload, Subject::Sidecar),
+        done(ActVerb::Resume, wallet()),
+        refused(about(done(ActVerb::Rotate, wallet()), Detail::Successor(evm(2)))),
+        changed(renewed),
+        changed(completed(&[], NOW)),
+    ]
+}
+
+#[test]
+fn every_verb_and_every_cause_is_pinned() {
+    let pinned = include_str!("../v1.jsonl");
+    let verbs = ActVerb::ALL.map(|verb| format!("\"verb\":\"{}\"", verb.as_str()));
+    let causes = Cause::ALL.map(|cause| format!("\"cause\":\"{}\"", cause.as_str()));
+    for word in verbs.iter().chain(&causes) {
+        assert!(pinned.contains(word.as_str()), "{word}");
+    }
+}
 
 fn subject() -> impl Strategy<Value = Subject> {
     prop_oneof![

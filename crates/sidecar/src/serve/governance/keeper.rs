@@ -51,7 +51,7 @@ fn has_idle_wallet(registry: &Registry, journal: &SqliteJournal, now: UnixSecond
     let status = |subject: &Subject| journal.status(&registry.subjects(subject));
     registry.wallets.values().any(|wallet| {
         wallet.workflows.iter().all(|name| has_ended(registry, journal, name, now))
-            && status(&Subject::Wallet(wallet.address)) < Status::Suspended
+            && status(&Subject::Wallet(wallet.address)) == Status::Active
     })
 }
 
