@@ -101,7 +101,6 @@ mod tests {
             operator: "alice".to_owned(),
             registry_patch: "wallets:\n".to_owned(),
             reason: "one\n\x1b[31mtwo".to_owned(),
-            ..v1::PendingAct::default()
         }
     }
 
