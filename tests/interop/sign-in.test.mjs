@@ -73,7 +73,7 @@ agents: { reader: { uids: [${process.getuid()}], workflows: [reading] } }
 workflows: { reading: { owner: platform, services: [site] } }
 wallets:
   research-hot: { address: "${address}", networks: ["${network}"], workflows: [reading],
-    owner: platform, recovery: [platform], revokers: [platform] }
+    owner: platform, recovery: [platform], revokers: [platform], backup: none }
 services:
   site: { origin: "${site.url}", methods: [GET], paths: [/me, /report], payees: ["${payee}"] }
 assets:

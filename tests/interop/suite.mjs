@@ -36,6 +36,7 @@ wallets:
     owner: platform
     recovery: [platform]
     revokers: [platform]
+    backup: none
     workflows: [interop]
     networks: ["${peers.network}"]
     floor: "0.10"

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::ports::{
-    Hold, Journal, Judged, Ledger, LedgerError, PastSignIn, Prior, Recorded, Used,
+    Hold, Journal, Judged, Ledger, LedgerError, PastSignIn, Prior, Recorded, Urgency, Used,
 };
 use pursekeeper_core::{
-    Address, AgentName, Amount, AssetId, ClaimedCredit, ClockMark, Credit, DecisionId, Digest, Endpoint,
-    Entry, HoldState, Intent, JournalId, Moment, PayeeState, Permit, Report, RequestId, Scope, ServiceName,
-    SignInOutcome, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
+    Act, ActVerb, Address, AgentName, Aim, Amount, AssetId, ClaimedCredit, ClockMark, Credit, DecisionId,
+    Detail, Digest, Endpoint, Entry, HoldState, Intent, JournalId, LifecycleDecision, Moment, PayeeState,
+    PendingAct, Permit, Report, RequestId, Reviewed, Scope, ServiceName, SignInOutcome, SignInPermit, Status,
+    Subject, Totals, Transition, UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -21,6 +22,8 @@ pub struct MemoryJournal {
     pub entries: Vec<Entry>,
     /// What was spent before the first entry, and never ages.
     pub spent_before: BTreeMap<Scope, Totals>,
+    /// The bundle that was in force before the first entry.
+    pub bundle_before: Option<Digest>,
     /// What was known about time before the first entry.
     pub clock_before: ClockMark,
     /// Whether the next commit fails, as on a full disk.
@@ -51,6 +54,7 @@ impl Journal for MemoryJournal {
     fn commit<A>(
         &mut self,
         at: Moment,
+        _: Urgency,
         asks: &[A],
         mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, MemoryError> {
@@ -117,6 +121,32 @@ impl View<'_> {
             | Entry::Reissue(_)
             | Entry::Lifecycle(_)
             | Entry::Evidence(_)
+            | Entry::SignIn(_)
+            | Entry::Transition(_) => None,
+        })
+    }
+
+    /// The permitted acts, with their records.
+    fn acts(&self) -> impl Iterator<Item = (u64, &LifecycleDecision)> {
+        self.numbered().filter_map(|(seq, entry)| match entry {
+            Entry::Lifecycle(lifecycle) => lifecycle.denial.is_none().then_some((seq, &**lifecycle)),
+            Entry::Payment(_)
+            | Entry::Reissue(_)
+            | Entry::Report(_)
+            | Entry::Evidence(_)
+            | Entry::SignIn(_)
+            | Entry::Transition(_) => None,
+        })
+    }
+
+    fn transitions(&self) -> impl Iterator<Item = &Transition> {
+        self.entries().filter_map(|entry| match entry {
+            Entry::Transition(transition) => Some(&**transition),
+            Entry::Payment(_)
+            | Entry::Reissue(_)
+            | Entry::Lifecycle(_)
+            | Entry::Report(_)
+            | Entry::Evidence(_)
             | Entry::SignIn(_) => None,
         })
     }
@@ -170,18 +200,80 @@ impl Ledger for View<'_> {
     }
 
     fn status(&self, names: &[Subject]) -> Status {
-        let act = |entry: &Entry| match entry {
-            Entry::Lifecycle(decision) => {
-                let done = decision.denial.is_none() && names.contains(&decision.act.subject);
-                decision.act.verb.status().filter(|_| done)
-            }
-            Entry::Payment(_)
-            | Entry::Reissue(_)
-            | Entry::Report(_)
-            | Entry::Evidence(_)
-            | Entry::SignIn(_) => None,
+        let decided = || {
+            let all = self.entries().flat_map(Entry::statuses);
+            all.filter(|(subject, _)| names.contains(subject)).map(|(_, status)| status)
         };
-        self.entries().filter_map(act).last().unwrap_or_default()
+        if decided().any(|status| status == Status::Revoked) {
+            return Status::Revoked;
+        }
+        decided().last().unwrap_or_default()
+    }
+
+    fn bundle(&self) -> Option<Digest> {
+        let renewed = self.transitions().filter(|transition| transition.reviewed.is_some()).last();
+        renewed.map(|transition| transition.bundle).or(self.journal.bundle_before)
+    }
+
+    fn reviewed(&self) -> Reviewed {
+        self.transitions().filter_map(|transition| transition.reviewed.clone()).last().unwrap_or_default()
+    }
+
+    fn pending_acts(&self) -> Vec<PendingAct> {
+        let complete: BTreeSet<u64> =
+            self.transitions().flat_map(|transition| transition.completed.iter().copied()).collect();
+        let waits = |(seq, lifecycle): (u64, &LifecycleDecision)| {
+            let wallet = lifecycle.wallet.clone();
+            let (wallet, aim) = match (&lifecycle.act.detail, &lifecycle.act.subject) {
+                (Detail::NewKey { wallet, address }, _) => (wallet.clone(), Aim::Declare(*address)),
+                (Detail::Successor(new), Subject::Wallet(old)) => {
+                    (wallet?, Aim::Replace { old: *old, new: *new })
+                }
+                (Detail::Workflows(names), Subject::Wallet(address)) => {
+                    (wallet?, Aim::Serve(*address, names.clone()))
+                }
+                (_, _) => return None,
+            };
+            (!complete.contains(&seq)).then_some(PendingAct { seq, wallet, aim })
+        };
+        self.acts().filter_map(waits).collect()
+    }
+
+    fn draining(&self) -> Vec<Subject> {
+        let all: BTreeSet<Subject> =
+            self.entries().flat_map(Entry::statuses).map(|(subject, _)| subject).collect();
+        all.into_iter().filter(|one| self.status(std::slice::from_ref(one)) == Status::Draining).collect()
+    }
+
+    fn has_backup(&self, wallet: Address) -> bool {
+        let of = |act: &Act| act.verb == ActVerb::Backup && act.subject == Subject::Wallet(wallet);
+        self.acts().any(|(_, lifecycle)| of(&lifecycle.act))
+    }
+
+    fn exposed(
+        &self,
+        names: &[Subject],
+        now: UnixSeconds,
+        (after, limit): (u64, usize),
+    ) -> Result<Vec<Hold>, LedgerError> {
+        let of = |intent: &Intent| {
+            names.contains(&Subject::Sidecar) || intent.subjects().iter().any(|one| names.contains(one))
+        };
+        let alive = self.holds().filter(|(seq, permit, state)| {
+            *state == HoldState::Held && *seq > after && permit.held_until >= now && of(&permit.intent)
+        });
+        let hold = |(seq, permit, state): (u64, &Permit, HoldState)| Hold {
+            seq,
+            at: self.at(seq),
+            permit: permit.clone(),
+            state,
+            claims: 0,
+        };
+        Ok(alive.take(limit).map(hold).collect())
+    }
+
+    fn act(&self, seq: u64) -> Result<Option<Act>, LedgerError> {
+        Ok(self.acts().find(|(at, _)| *at == seq).map(|(_, lifecycle)| lifecycle.act.clone()))
     }
 
     fn prior(&self, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, LedgerError> {

@@ -80,9 +80,15 @@ async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
     assert_eq!(refused.code(), Code::Unavailable, "not even what was signed before");
 
     let done = act(&sidecar, "in the middle of it").await;
-    assert_eq!((done.status.as_str(), done.durable, done.decision_id.as_str()), ("suspended", false, ""));
+    assert_eq!((done.status.as_str(), done.durable), ("suspended", true), "there is room kept for stops");
+    assert_eq!(health(&sidecar).await, ServingStatus::NotServing, "and for nothing else");
+    let Err(refused) = signer.sign_payment(request("paid", "1000")).await else {
+        panic!("the room for stops was used for a payment")
+    };
+    assert_eq!(refused.code(), Code::Unavailable);
 
     fs::remove_file(ballast).unwrap();
+    assert!(recovers(&sidecar).await, "the room for stops is made again by itself");
     let mut watch = sidecar
         .audit()
         .await
@@ -96,7 +102,7 @@ async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
     assert_eq!(
         (first.kind.as_str(), first.seq),
         ("lifecycle", before + 1),
-        "the stop is the first thing recorded"
+        "the stop was recorded before there was space"
     );
     for id in ["paid", "fresh"] {
         assert_eq!(denied(signer.sign_payment(request(id, "1000")).await).code, "NOT_ACTIVE");

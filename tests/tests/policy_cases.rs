@@ -12,7 +12,7 @@ use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, PaymentAsk, Settin
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Amount, Asked, Balance, Balances, Caller, ClockMark, DenyCode,
+    Act, ActVerb, Address, AgentName, Amount, Asked, Balance, Balances, Caller, ClockMark, DenyCode, Detail,
     Endpoint, Entry, EvmAddress, IdentitySource, Mode, Moment, OperatorName, Outcome, PolicyRef, RequestId,
     Scope, ServiceName, Subject, Totals, Usd, WalletName, WorkflowName,
 };
@@ -158,8 +158,12 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     let at = moment(&request);
     let seen = Moment { unix_ms: at.unix_ms - case.clock_ahead_ms, ..at };
     let clock_before = ClockMark { high_water_ms: seen.unix_ms + case.clock_behind_ms, anchor: Some(seen) };
-    let journal =
-        MemoryJournal { spent_before: spent(bundle, case), clock_before, ..MemoryJournal::default() };
+    let journal = MemoryJournal {
+        spent_before: spent(bundle, case),
+        clock_before,
+        bundle_before: Some(bundle.digest()),
+        ..MemoryJournal::default()
+    };
     let balances = balances(bundle, case, at);
     let mut gate = Gate::new(journal, Settings::default());
     let mut batch: Vec<Ask> = (0..case.before).map(|n| payment(&request, &format!("before-{n}"))).collect();
@@ -180,7 +184,9 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
         }
     };
     batch.push(asked);
-    let answered = gate.pass(bundle, Surroundings { at, balances: &balances }, batch).unwrap().pop().unwrap();
+    let keys = bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
+    let around = Surroundings { at, balances: &balances, keys: &keys };
+    let answered = gate.pass(bundle, around, batch).unwrap().answers.pop().unwrap();
     let recorded = gate.journal().entries.last().unwrap();
     match answered {
         Answer::Denied { denial, .. } => (denial.code.to_string(), ids(&denial.policies)),
@@ -191,13 +197,21 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
                     Outcome::Deny { denial, .. } => panic!("recorded as denied: {denial:?}"),
                 },
                 Entry::Lifecycle(decision) => &decision.policies,
-                Entry::Reissue(_) | Entry::Report(_) | Entry::Evidence(_) | Entry::SignIn(_) => {
+                Entry::Reissue(_)
+                | Entry::Report(_)
+                | Entry::Evidence(_)
+                | Entry::SignIn(_)
+                | Entry::Transition(_) => {
                     panic!("`{}` is no new request", case.name)
                 }
             };
             ("permit".to_owned(), ids(policies))
         }
-        Answer::Reported { .. } | Answer::Resolved { .. } | Answer::Nothing(_) => {
+        Answer::Reported { .. }
+        | Answer::Resolved { .. }
+        | Answer::Changed { .. }
+        | Answer::Voids(_)
+        | Answer::Nothing(_) => {
             panic!("`{}` is no question of policy", case.name)
         }
     }
@@ -274,8 +288,9 @@ fn offer(part: &OfferPart) -> Offer {
 fn act(operator: &str, verb: ActVerb, subject: Subject, payee: Option<Address>) -> Ask {
     let operator = OperatorName::parse(operator).unwrap();
     let source = IdentitySource::UnixPeer { uid: 1000 };
+    let detail = payee.map_or(Detail::None, Detail::Payee);
     Ask::Lifecycle(LifecycleAsk {
-        act: Act { operator, source, verb, subject, hold: None, payee, reason: "drill".to_owned() },
+        act: Act { operator, source, verb, subject, detail, reason: "drill".to_owned() },
     })
 }
 

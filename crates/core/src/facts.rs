@@ -111,6 +111,8 @@ pub struct Facts {
     pub workflow_status: Status,
     /// The wallet's status in force.
     pub wallet_status: Status,
+    /// Whether there is a backup of the wallet's key, or the registry wants none.
+    pub wallet_backed_up: bool,
     /// The status in force of the service the payment is booked under; active when it is booked under none.
     pub service_status: Status,
     /// Every service the endpoint belongs to.

@@ -10,6 +10,7 @@
 mod address;
 mod amount;
 mod asset;
+mod backup;
 mod balance;
 mod chain;
 mod clock;
@@ -37,6 +38,7 @@ pub mod x402;
 pub use address::{Address, AddressError, EvmAddress};
 pub use amount::{Amount, AmountError};
 pub use asset::{Asset, AssetId, TransferMethod, UsdRate, UsdRateError};
+pub use backup::{BackupRecipient, BackupRecipientError};
 pub use balance::{Balance, BalanceFacts, Balances};
 pub use chain::{ChainId, ChainIdError};
 pub use clock::{ClockMark, ClockTolerance, ClockTrust};
@@ -44,11 +46,12 @@ pub use credit::{
     ClaimedCredit, ClaimedFacts, Credit, PrepaidFacts, REMAINING_USD_MAX, RemainingError, parse_remaining,
 };
 pub use decision::{
-    Act, ActVerb, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
-    Cancellation, Claim, Decision, Denial, DenyCode, Entry, Evidence, Fate, HoldState, IdentitySource,
-    LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome, PENDING_PAYEES_MAX,
-    PayeeState, PendingPayee, Permit, PolicyRef, Reissue, Report, Said, SignInDecision, SignInIntent,
-    SignInOutcome, SignInPermit, Signable, Subject, Warning,
+    Act, ActVerb, Aim, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
+    Cancellation, Cause, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate, HoldState,
+    IdentitySource, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome,
+    PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY, Reissue,
+    Report, Reviewed, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
+    StatusChange, Subject, Transition, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

@@ -4,8 +4,8 @@ use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
     Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, DecisionId, DenyCode, Digest, Endpoint,
-    Entry, Facts, HoldState, Intent, Moment, PayeeState, Permit, PolicyRef, RequestId, Scope, ServiceName,
-    SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
+    Entry, Facts, HoldState, Intent, Moment, PayeeState, PendingAct, Permit, PolicyRef, RequestId, Reviewed,
+    Scope, ServiceName, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -47,7 +47,8 @@ pub trait Ledger {
     /// Money and payments of a subject, settled and held together, in every window.
     fn totals(&self, scope: &Scope) -> Totals;
 
-    /// What operators decided last about a subject, under any of its names; active when they decided nothing.
+    /// What operators decided last about a subject, under any of its names; active when they decided nothing. What was
+    /// revoked under one of them stays revoked.
     fn status(&self, names: &[Subject]) -> Status;
 
     /// The permit an agent's request id was used for.
@@ -73,6 +74,39 @@ pub trait Ledger {
 
     /// Dollars of a subject's signatures that are not released and could still be settled at `since` or later.
     fn bound_since(&self, scope: &Scope, since: UnixSeconds) -> Usd;
+
+    /// The governance bundle that the last transition put in force; nothing before the first.
+    fn bundle(&self) -> Option<Digest>;
+
+    /// What the reviewed properties of agents were under that bundle.
+    fn reviewed(&self) -> Reviewed;
+
+    /// The acts that the registry did not contain yet, oldest first.
+    fn pending_acts(&self) -> Vec<PendingAct>;
+
+    /// The subjects that operators or a rotation let drain.
+    fn draining(&self) -> Vec<Subject>;
+
+    /// Whether a backup of the key of an address was handed out.
+    fn has_backup(&self, wallet: Address) -> bool;
+
+    /// The signatures of a subject, under any of its names, that can still be settled at `now`, oldest first. `page` says
+    /// after which record, and how many at most. The sidecar stands for everybody.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn exposed(
+        &self,
+        names: &[Subject],
+        now: UnixSeconds,
+        page: (u64, usize),
+    ) -> Result<Vec<Hold>, LedgerError>;
+
+    /// The operator's act in record `seq`, if there is one that was permitted.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the journal cannot be read.
+    fn act(&self, seq: u64) -> Result<Option<Act>, LedgerError>;
 
     /// The money bound by the permit in record `seq`, if there is one.
     ///
@@ -158,19 +192,30 @@ pub trait Journal {
     /// holds, totals, statuses and request ids that follow from them. Returns once that is on disk; on an error nothing
     /// was recorded and nothing is remembered.
     ///
-    /// `decide` sees the ledger as left by the asks before it.
+    /// `decide` sees the ledger as left by the asks before it, and may be asked again from the first on. For
+    /// [`Urgency::Stop`] an implementation has room that nothing else may use.
     ///
     /// # Errors
     /// The implementation's own, and whatever `decide` returns.
     fn commit<A>(
         &mut self,
         at: Moment,
+        urgency: Urgency,
         asks: &[A],
         decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, Self::Error>;
 
     /// What it knows about time, between two commits.
     fn clock(&self) -> ClockMark;
+}
+
+/// What a batch is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// Anything.
+    Payment,
+    /// Stops alone: they are recorded when nothing else can be.
+    Stop,
 }
 
 /// What is to be done about an ask.
@@ -195,6 +240,10 @@ pub enum Nothing {
     NotPrepaid,
     /// The hold is resolved already, or there is none, or the evidence does not fit it.
     HoldResolved,
+    /// What was asked for voids signatures as a recorded act wants it: the act is the record.
+    Voids,
+    /// Nothing follows from bundle, time and records that is not recorded.
+    NothingDue,
 }
 
 /// What became of an ask.

@@ -2,11 +2,16 @@
 //!
 //! The policy crate reads the file and refuses it unless every reference resolves; from then on this is valid.
 
+mod path;
+
+pub use path::{PathPattern, PathPatternError};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Address, AgentName, Asset, AssetId, ChainId, Endpoint, OperatorName, Origin, Scope, ServiceName, Status,
-    Subject, TeamName, UnixSeconds, Usd, WalletName, Window, WorkflowName,
+    Address, AgentName, Asset, AssetId, BackupRecipient, ChainId, Endpoint, OperatorName, Origin,
+    REVIEWED_IDENTITY, Reviewed, Scope, ServiceName, Status, Subject, TeamName, UnixSeconds, Usd, WalletName,
+    Window, WorkflowName,
 };
 
 /// Everything declared.
@@ -23,7 +28,7 @@ pub struct Registry {
     /// Assets by network and address.
     pub assets: BTreeMap<AssetId, Asset>,
     /// Groups of operators.
-    pub teams: BTreeSet<TeamName>,
+    pub teams: BTreeMap<TeamName, Team>,
     /// People who govern.
     pub operators: BTreeMap<OperatorName, Operator>,
     /// Ceilings on what one address may receive, whoever pays.
@@ -45,10 +50,17 @@ pub struct Ceilings {
     pub warn_at: Option<u8>,
 }
 
+/// A group of operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Team {
+    /// Who opens the backups of the wallets it may recover.
+    pub backup_recipients: BTreeSet<BackupRecipient>,
+}
+
 /// A workload that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// The user ids it may connect as.
+    /// The user ids it may connect as; at least one.
     pub uids: BTreeSet<u32>,
     /// The tasks it works for; at least one.
     pub workflows: BTreeSet<WorkflowName>,
@@ -56,6 +68,10 @@ pub struct Agent {
     pub was: BTreeSet<AgentName>,
     /// Declared properties such as `model`.
     pub labels: BTreeMap<String, String>,
+    /// The labels, or [`REVIEWED_IDENTITY`], that may not change without an operator looking at it.
+    pub review_on: BTreeSet<String>,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
     /// Its own limits.
     pub ceilings: Ceilings,
     /// What the registry declares.
@@ -84,6 +100,8 @@ pub struct Workflow {
 pub struct Wallet {
     /// Its address.
     pub address: Address,
+    /// Addresses it had before it was rotated. What they spent counts as its own.
+    pub was: BTreeSet<Address>,
     /// Who answers for it.
     pub owner: TeamName,
     /// Who may recover it; at least one.
@@ -92,6 +110,10 @@ pub struct Wallet {
     pub revokers: BTreeSet<TeamName>,
     /// The tasks it pays for; more than one only with `shared: true`.
     pub workflows: BTreeSet<WorkflowName>,
+    /// Whether it may sign without a backup of its key.
+    pub backup: BackupRule,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
     /// Where it may spend.
     pub networks: BTreeSet<ChainId>,
     /// What must be left of its balance, in dollars of the asset that is paid with.
@@ -102,6 +124,16 @@ pub struct Wallet {
     pub ceilings: Ceilings,
     /// What the registry declares.
     pub status: Status,
+}
+
+/// Whether a wallet needs a backup before it signs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackupRule {
+    /// It does.
+    #[default]
+    Required,
+    /// Losing the key is losing what it holds, and that is accepted.
+    None,
 }
 
 /// A named set of endpoints.
@@ -125,6 +157,8 @@ pub struct Service {
     pub resource_optional: bool,
     /// Where credit is bought, if calls are paid out of credit.
     pub prepaid: Option<Prepaid>,
+    /// When its rights end.
+    pub expires: Option<UnixSeconds>,
     /// Its limits.
     pub ceilings: Ceilings,
     /// What the registry declares.
@@ -164,88 +198,6 @@ pub struct Operator {
     pub uids: BTreeSet<u32>,
     /// The groups they belong to.
     pub teams: BTreeSet<TeamName>,
-}
-
-/// Which paths belong to a service: `*` stands for one segment, a final `**` for any number, including none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern(String);
-
-/// Why a text is not a [`PathPattern`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathPatternError {
-    /// Does not begin with `/`.
-    #[error("a path pattern begins with `/`")]
-    Relative,
-    /// `*` next to other characters, or `**` before the end.
-    #[error("`*` stands for one whole segment and `**` for the rest: write `/v1/*/data` or `/v1/**`")]
-    Wildcard,
-    /// Query, fragment, white space or dot segments.
-    #[error("a path pattern holds a path only: no `?`, `#`, white space, `.` or `..` segments")]
-    NotPath,
-}
-
-impl PathPattern {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// [`PathPatternError`] when it is not one.
-    pub fn parse(text: &str) -> Result<Self, PathPatternError> {
-        let body = text.strip_prefix('/').ok_or(PathPatternError::Relative)?;
-        let segments: Vec<&str> = body.split('/').collect();
-        let last = segments.len().saturating_sub(1);
-        for (at, segment) in segments.iter().enumerate() {
-            let wild = *segment == "*" || *segment == "**" && at == last;
-            if segment.contains('*') && !wild {
-                return Err(PathPatternError::Wildcard);
-            }
-            let foreign = |c: char| c == '?' || c == '#' || c == '\\' || c.is_whitespace() || c.is_control();
-            if matches!(*segment, "." | "..") || segment.contains(foreign) {
-                return Err(PathPatternError::NotPath);
-            }
-        }
-        Ok(Self(text.to_owned()))
-    }
-
-    /// The pattern as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether a normalised path belongs.
-    #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
-        let mut segments = path.split('/');
-        for wanted in self.0.split('/') {
-            match (wanted, segments.next()) {
-                ("**", _) => return true,
-                ("*", Some(segment)) if !segment.is_empty() => {}
-                (literal, Some(segment)) if literal == segment => {}
-                (_, Some(_) | None) => return false,
-            }
-        }
-        segments.next().is_none()
-    }
-
-    /// Whether every path that `other` matches belongs.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        let mut segments = other.0.split('/');
-        for wanted in self.0.split('/') {
-            match (wanted, segments.next()) {
-                ("**", _) => return true,
-                ("*", Some(segment)) if !matches!(segment, "" | "**") => {}
-                (literal, Some(segment)) if literal == segment => {}
-                (_, Some(_) | None) => return false,
-            }
-        }
-        segments.next().is_none()
-    }
-
-    /// How much of the pattern is literal: of two that match, the longer literal is the more specific.
-    fn literal_len(&self) -> usize {
-        self.0.bytes().filter(|byte| *byte != b'*').count()
-    }
 }
 
 impl Prepaid {
@@ -316,7 +268,12 @@ impl Registry {
             Scope::Agent(name) => self.names_of_agent(name).cloned().map(Scope::Agent).collect(),
             Scope::Workflow(name) => self.names_of_workflow(name).cloned().map(Scope::Workflow).collect(),
             Scope::Service(name) => self.names_of_service(name).cloned().map(Scope::Service).collect(),
-            Scope::Wallet(_) | Scope::Payee(_) => vec![scope.clone()],
+            Scope::Wallet(address) => {
+                let was = self.wallet_at(*address).map(|(_, wallet)| &wallet.was);
+                let was = was.into_iter().flatten().copied().map(Scope::Wallet);
+                std::iter::once(scope.clone()).chain(was).collect()
+            }
+            Scope::Payee(_) => vec![scope.clone()],
         }
     }
 
@@ -389,76 +346,68 @@ impl Registry {
         self.operators.iter().find(|(_, operator)| operator.uids.contains(&uid)).map(|(name, _)| name)
     }
 
+    /// The wallet that has this address, or had it before it was rotated.
+    #[must_use]
+    pub fn wallet_of(&self, address: Address) -> Option<(&WalletName, &Wallet)> {
+        let is =
+            |(_, wallet): &(&WalletName, &Wallet)| wallet.address == address || wallet.was.contains(&address);
+        self.wallets.iter().find(is)
+    }
+
+    /// Who can open a wallet's backup: the recipients of the teams that may recover it.
+    #[must_use]
+    pub fn backup_recipients(&self, wallet: &Wallet) -> BTreeSet<BackupRecipient> {
+        let teams = wallet.recovery.iter().filter_map(|name| self.teams.get(name));
+        teams.flat_map(|team| team.backup_recipients.iter().cloned()).collect()
+    }
+
+    /// What is declared about a subject at a time, an expiry that is over included; nothing when it is not declared. A
+    /// workflow's expiry is not included: it has a rule of its own. What was rotated away drains.
+    #[must_use]
+    pub fn declared(&self, subject: &Subject, now: UnixSeconds) -> Option<Status> {
+        let timed = |(status, expires): (Status, Option<UnixSeconds>)| {
+            let expired = expires.is_some_and(|expires| now >= expires);
+            if expired { status.strictest(Status::Expired) } else { status }
+        };
+        match subject {
+            Subject::Agent(name) => self.agents.get(name).map(|agent| (agent.status, agent.expires)),
+            Subject::Workflow(name) => self.workflows.get(name).map(|workflow| (workflow.status, None)),
+            Subject::Wallet(address) => self.wallet_of(*address).map(|(_, wallet)| {
+                let replaced = if wallet.address == *address { Status::Active } else { Status::Draining };
+                (wallet.status.strictest(replaced), wallet.expires)
+            }),
+            Subject::Service(name) => {
+                self.services.get(name).map(|service| (service.status, service.expires))
+            }
+            Subject::Sidecar => Some((Status::Active, None)),
+        }
+        .map(timed)
+    }
+
+    /// The labels and the identity of agents that may not change unseen, as they are declared.
+    #[must_use]
+    pub fn reviewed(&self) -> Reviewed {
+        let of = |agent: &Agent| {
+            let value = |key: &String| self.reviewed_value(agent, key).map(|value| (key.clone(), value));
+            agent.review_on.iter().filter_map(value).collect::<BTreeMap<String, String>>()
+        };
+        let agents = self.agents.iter().map(|(name, agent)| (name.clone(), of(agent)));
+        agents.filter(|(_, values)| !values.is_empty()).collect()
+    }
+
+    /// What a property of an agent is that can be reviewed.
+    #[must_use]
+    pub fn reviewed_value(&self, agent: &Agent, key: &str) -> Option<String> {
+        if key == REVIEWED_IDENTITY {
+            let uids = agent.uids.iter().map(|uid| format!("uid {uid}"));
+            return Some(uids.collect::<Vec<_>>().join(", "));
+        }
+        agent.labels.get(key).cloned()
+    }
+
     /// The wallet with this address.
     #[must_use]
     pub fn wallet_at(&self, address: Address) -> Option<(&WalletName, &Wallet)> {
         self.wallets.iter().find(|(_, wallet)| wallet.address == address)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_that_could_surprise_are_refused() {
-        let table = [
-            ("v1", PathPatternError::Relative),
-            ("", PathPatternError::Relative),
-            ("/v*", PathPatternError::Wildcard),
-            ("/**/x", PathPatternError::Wildcard),
-            ("/***", PathPatternError::Wildcard),
-            ("/a?b", PathPatternError::NotPath),
-            ("/a/../b", PathPatternError::NotPath),
-            ("/a b", PathPatternError::NotPath),
-        ];
-        for (text, expected) in table {
-            assert_eq!(PathPattern::parse(text), Err(expected), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_covers_another_when_it_matches_all_of_it() {
-        let table = [
-            ("/v1/**", "/v1/top-up", true),
-            ("/v1/**", "/v1", true),
-            ("/v1/**", "/v1/**", true),
-            ("/v1/**", "/v1/*/x", true),
-            ("/v1/**", "/**", false),
-            ("/v1/*", "/v1/top-up", true),
-            ("/v1/*", "/v1/*", true),
-            ("/v1/*", "/v1/", false),
-            ("/v1/*", "/v1/**", false),
-            ("/v1/*", "/v1/a/b", false),
-            ("/v1/top-up", "/v1/top-up", true),
-            ("/v1/top-up", "/v1/*", false),
-            ("/v1/top-up", "/v1", false),
-        ];
-        for (wide, narrow, expected) in table {
-            let [wide, narrow] = [wide, narrow].map(|text| PathPattern::parse(text).unwrap());
-            assert_eq!(wide.covers(&narrow), expected, "{wide:?} {narrow:?}");
-        }
-    }
-
-    #[test]
-    fn one_star_is_one_segment_and_two_are_the_rest() {
-        let table = [
-            ("/", "/", true),
-            ("/", "/a", false),
-            ("/v1/data", "/v1/data", true),
-            ("/v1/data", "/v1/data/", false),
-            ("/v1/data", "/V1/data", false),
-            ("/v1/*/data", "/v1/x/data", true),
-            ("/v1/*/data", "/v1//data", false),
-            ("/v1/*/data", "/v1/x/y/data", false),
-            ("/v1/**", "/v1", true),
-            ("/v1/**", "/v1/a/b", true),
-            ("/v1/**", "/v1x", false),
-            ("/**", "/anything/at/all", true),
-            ("/v1/*", "/v1/a%2Fb", true),
-        ];
-        for (pattern, path, expected) in table {
-            assert_eq!(PathPattern::parse(pattern).unwrap().matches(path), expected, "{pattern} {path}");
-        }
     }
 }

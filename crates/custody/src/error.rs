@@ -82,7 +82,7 @@ pub enum CustodyError {
         asked: JournalId,
     },
     /// A file in the keystore that no wallet can have.
-    #[error("`{}` does not carry the name of a wallet; move it out of the keystore", path.display())]
+    #[error("`{}` does not carry the name of a wallet, or of a wallet and the address in it; move it out of the keystore", path.display())]
     StrayFile {
         /// The file.
         path: PathBuf,
@@ -107,10 +107,8 @@ pub enum CustodyError {
         /// Its address.
         address: Address,
     },
-    /// The registry names a wallet whose key is not here.
-    #[error(
-        "no key for wallet `{wallet}` in the keystore; create or import it, or remove the wallet from the registry"
-    )]
+    /// Only a wallet that has a key can have a successor to it.
+    #[error("no key for wallet `{wallet}` in the keystore; create or import its first one")]
     WalletMissing {
         /// The name.
         wallet: WalletName,
@@ -189,6 +187,76 @@ pub enum CustodyError {
     NotItsSignature {
         /// The address that should have signed.
         address: Address,
+    },
+    /// Not the public key of an age identity. The text is not repeated: it may be the secret one, given by mistake.
+    #[error(
+        "not an X25519 recipient of age; give the text that starts with `age1`, as `age-keygen -y` prints it"
+    )]
+    NotRecipient,
+    /// A backup that nobody can open.
+    #[error("no recipient is named; name at least one who can open the backup")]
+    NoRecipient,
+    /// More recipients than a backup has room for.
+    #[error("{count} recipients are named; name at most {count_max}")]
+    TooManyRecipients {
+        /// How many were named.
+        count: usize,
+        /// How many may be.
+        count_max: usize,
+    },
+    /// A key could not be encrypted for its recipients.
+    #[error("cannot encrypt the key: {source}; try again")]
+    SealFailed {
+        /// What age said.
+        source: io::Error,
+    },
+    /// Not something that is sealed for X25519 recipients: other bytes, a passphrase, another format.
+    #[error("`{}` is not an age file for X25519 recipients; seal the key again", path.display())]
+    NotSealed {
+        /// The file, or what stands for it.
+        path: PathBuf,
+    },
+    /// It is sealed, and none of the identities at hand is one of its recipients.
+    #[error("`{}` is sealed for somebody else; use the identity it was made for, or seal it again", path.display())]
+    OtherRecipient {
+        /// The file, or what stands for it.
+        path: PathBuf,
+    },
+    /// It is sealed for us, and was changed or cut off since.
+    #[error("`{}` was changed or cut off after it was sealed; seal the key again", path.display())]
+    SealBroken {
+        /// The file, or what stands for it.
+        path: PathBuf,
+    },
+    /// It opens, and what is in it is not a key of ours.
+    #[error("`{}` opens, but does not hold a wallet key of version 1; seal the key again", path.display())]
+    NotWalletKey {
+        /// The file, or what stands for it.
+        path: PathBuf,
+    },
+    /// It opens, and holds the key of another wallet.
+    #[error("`{}` holds the key of wallet `{found}`, not of `{expected}`; name that wallet, or give the right key", path.display())]
+    OtherWallet {
+        /// The file, or what stands for it.
+        path: PathBuf,
+        /// The wallet that was named.
+        expected: WalletName,
+        /// The wallet it was sealed as.
+        found: WalletName,
+    },
+    /// Another key was delivered than the one that is waited for.
+    #[error("the delivered key is the one of {found}, not of {expected}; deliver that one")]
+    OtherKey {
+        /// The address whose key is waited for.
+        expected: Address,
+        /// The address of the key that came.
+        found: Address,
+    },
+    /// No identity can be read from the file.
+    #[error("`{}` is not an age identity file; give the file that `age-keygen` wrote", path.display())]
+    NotIdentity {
+        /// The file.
+        path: PathBuf,
     },
     /// Bytes from which no signer can be recovered.
     #[error("not a signature that a token accepts; it needs v 27 or 28 and the lower s")]

@@ -15,6 +15,9 @@ pub(crate) const GROUP_AND_OTHERS: u32 = 0o077;
 /// it access to every file of a volume with an `fsGroup` each time the volume is mounted.
 pub(crate) const OTHERS: u32 = 0o007;
 
+/// Extension of a file that is being written. After a crash one may remain; nothing ever reads it.
+pub(crate) const TEMPORARY: &str = "tmp";
+
 /// Reads a regular file of at most `len_max` bytes that has none of the permission bits `refused`.
 ///
 /// Everything is checked on the open file, so that nothing can be swapped between the check and the reading.
@@ -34,11 +37,20 @@ pub(crate) fn read(path: &Path, len_max: usize, refused: u32) -> Result<Zeroizin
     }
     refuse_mode(path, metadata.permissions().mode(), refused)?;
 
+    read_all(file, path, len_max)
+}
+
+/// Reads at most `len_max` bytes to the end. `path` is what errors call it.
+pub(crate) fn read_all(
+    from: impl io::Read,
+    path: &Path,
+    len_max: usize,
+) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
     // One spare byte tells a file that is too long. All room is reserved first: growing a vector copies it and leaves
     // the old bytes behind.
     let room = len_max.saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(room.saturating_add(64)));
-    file.take(u64::try_from(room).unwrap_or(u64::MAX))
+    from.take(u64::try_from(room).unwrap_or(u64::MAX))
         .read_to_end(&mut bytes)
         .map_err(CustodyError::io("read", path))?;
     if bytes.len() > len_max {
@@ -75,7 +87,7 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Cust
 
 /// Writes `path`, replacing what was there. After a crash it holds the old or the new bytes, never a part.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CustodyError> {
-    let temporary = path.with_extension("tmp");
+    let temporary = path.with_extension(TEMPORARY);
     match fs::remove_file(&temporary) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             return Err(CustodyError::io("remove", &temporary)(source));
@@ -93,5 +105,10 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), CustodyError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
     };
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(CustodyError::io("sync", parent))
+    sync_dir(parent)
+}
+
+/// Makes what happened to the entries of a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), CustodyError> {
+    File::open(dir).and_then(|open| open.sync_all()).map_err(CustodyError::io("sync", dir))
 }

@@ -2,7 +2,7 @@ use alloy_primitives::Keccak256;
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use k256::elliptic_curve::point::AffineCoordinates as _;
 use pursekeeper_core::{Address, EvmAddress};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::CustodyError;
 
@@ -12,35 +12,53 @@ pub(crate) type KeyBytes = Zeroizing<[u8; 32]>;
 /// A secp256k1 private key and the account it controls.
 ///
 /// Wiped when dropped, which `k256::ecdsa::SigningKey` does itself. Unlike that type it has no `Debug` and no `Clone`,
-/// and there is no way to get the key out of it again.
+/// and only this crate can get the key out of it again, to encrypt it.
 pub(crate) struct PrivateKey {
-    signing: SigningKey,
+    /// In a place of its own: moving a value leaves its bytes behind, and nothing wipes those.
+    signing: Box<SigningKey>,
     address: EvmAddress,
 }
 
 impl PrivateKey {
     /// The key with these bytes; none when they are zero or not below the order of the curve.
     pub(crate) fn from_bytes(bytes: &KeyBytes) -> Option<Self> {
-        let signing = SigningKey::from_slice(bytes.as_slice()).ok()?;
+        let signing = Box::new(SigningKey::from_slice(bytes.as_slice()).ok()?);
         let address = address_of(signing.verifying_key());
         Some(Self { signing, address })
     }
 
-    /// Draws a new key, and returns its bytes with it so that they can be encrypted.
-    pub(crate) fn generate() -> Result<(Self, KeyBytes), CustodyError> {
+    /// Draws a new key.
+    pub(crate) fn generate() -> Result<Self, CustodyError> {
         loop {
             let mut bytes = KeyBytes::default();
             getrandom::fill(&mut *bytes)?;
             // Of 2^128 draws, about one is not a key.
             if let Some(key) = Self::from_bytes(&bytes) {
-                return Ok((key, bytes));
+                return Ok(key);
             }
         }
+    }
+
+    /// The key itself.
+    // INVARIANT: called only to encrypt what it returns, for a file or for a recipient.
+    pub(crate) fn to_bytes(&self) -> KeyBytes {
+        let mut scalar = self.signing.to_bytes();
+        let mut bytes = KeyBytes::default();
+        bytes.copy_from_slice(&scalar);
+        scalar.as_mut_slice().zeroize();
+        bytes
     }
 
     /// The account of this key.
     pub(crate) fn address(&self) -> Address {
         Address::Evm(self.address)
+    }
+
+    /// Where in memory the key lies, and how many bytes it takes.
+    #[cfg(test)]
+    pub(crate) fn place(&self) -> (u64, usize) {
+        let place = std::ptr::from_ref::<SigningKey>(&self.signing).addr();
+        (u64::try_from(place).unwrap(), size_of::<SigningKey>())
     }
 
     /// Signs a digest: r‖s‖v with a low s and v 27 or 28, always the same bytes for the same digest (RFC 6979).

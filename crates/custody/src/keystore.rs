@@ -1,3 +1,9 @@
+//! The directory in which keys lie encrypted.
+
+mod files;
+mod keep;
+mod removal;
+
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -8,9 +14,8 @@ use std::time::Duration;
 use pursekeeper_core::{Address, JournalId, WalletName};
 use serde::{Deserialize, Serialize};
 
-use crate::key::{KeyBytes, PrivateKey};
-use crate::v3::{self, KeyFile};
 use crate::{CustodyError, LocalCustody, Passphrase, file};
+pub use removal::Removal;
 
 /// How often a locked keystore is tried, and how long between two tries: writing a key takes a tenth of a second, and a
 /// process that is just starting another one holds the lock of both for a moment.
@@ -20,22 +25,15 @@ const METADATA: &str = "keystore";
 const EXTENSION: &str = "json";
 const METADATA_VERSION: u32 = 1;
 const METADATA_LEN_MAX: usize = 4096;
-/// Room for a private key as text: `0x`, 64 digits, and a line ending.
-const HEX_KEY_LEN_MAX: usize = 80;
 
-/// A directory of encrypted keys, one `<wallet>.json` in Web3 Secret Storage format each, and a `keystore.json` that
-/// names the journal in which the spending of these keys is recorded.
+/// A directory of encrypted keys in Web3 Secret Storage format, and a `keystore.json` that names the journal in which
+/// the spending of these keys is recorded.
+///
+/// The key of a wallet lies in `<wallet>.json`. When the wallet is rotated, its next key lies beside it in
+/// `<wallet>.0x<address>.json`, with the address in lower case.
 pub struct Keystore {
     dir: PathBuf,
     journal: Option<JournalId>,
-}
-
-/// Where an imported key comes from. Never from an argument or the environment, where other processes can read it.
-pub enum Import<'a> {
-    /// A file with the 64 hexadecimal digits of a key, with or without `0x`, that only its owner may access.
-    HexFile(&'a Path),
-    /// A Web3 Secret Storage file, and what opens it.
-    KeyFile(&'a Path, &'a Passphrase),
 }
 
 /// `keystore.json`.
@@ -120,142 +118,78 @@ impl Keystore {
         Ok(())
     }
 
-    /// Draws a new key and keeps it under `passphrase`, which must be the one of the other wallets.
-    ///
-    /// # Errors
-    ///
-    /// [`CustodyError`] when the name is taken, the passphrase is not the keystore's, or it cannot be written.
-    pub fn create_wallet(&self, name: &WalletName, passphrase: &Passphrase) -> Result<Address, CustodyError> {
-        let (key, bytes) = PrivateKey::generate()?;
-        self.keep(name, &key, &bytes, passphrase)
-    }
-
-    /// Keeps a key that was made elsewhere under `passphrase`, which must be the one of the other wallets.
-    ///
-    /// # Errors
-    ///
-    /// [`CustodyError`] when the source does not read, the name is taken, the keystore holds the key already, the
-    /// passphrase is not the keystore's, or it cannot be written.
-    pub fn import_wallet(
-        &self,
-        name: &WalletName,
-        source: Import<'_>,
-        passphrase: &Passphrase,
-    ) -> Result<Address, CustodyError> {
-        let (key, bytes) = match source {
-            Import::HexFile(path) => read_hex_key(path)?,
-            Import::KeyFile(path, opens_it) => KeyFile::read(path)?.open(opens_it)?,
-        };
-        self.keep(name, &key, &bytes, passphrase)
-    }
-
-    /// Every wallet and the address its file states, by name. Nothing is decrypted, so an address is what the file
+    /// Every wallet and the address of each of its keys, in order. Nothing is decrypted, so an address is what a file
     /// says: [`Keystore::load`] is what proves it.
     ///
     /// # Errors
     ///
     /// [`CustodyError`] when the directory or one of its files does not read.
     pub fn list(&self) -> Result<Vec<(WalletName, Address)>, CustodyError> {
-        let files = self.key_files()?;
-        files.into_iter().map(|(name, file)| Ok((name, file.stated_address()?))).collect()
+        let kept = self.key_files()?;
+        let mut listed: Vec<_> = kept.into_iter().map(|kept| (kept.wallet, kept.address)).collect();
+        listed.dedup();
+        Ok(listed)
     }
 
     /// Decrypts every key.
     ///
     /// # Errors
     ///
-    /// [`CustodyError`] for the first wallet whose file does not read, does not open, or holds another key than it
-    /// says.
+    /// [`CustodyError`] for the first file that does not read, does not open, or holds another key than it says.
     pub fn load(&self, passphrase: &Passphrase) -> Result<LocalCustody, CustodyError> {
         let mut custody = LocalCustody::new();
-        for file in self.key_files()?.values() {
-            custody.insert(file.open(passphrase)?.0)?;
+        for kept in self.key_files()? {
+            custody.insert(kept.file.open(passphrase)?)?;
         }
         Ok(custody)
     }
 
-    /// Decrypts the keys of the wallets in `expected`, and only those: a key that the registry does not name is under no
-    /// ceiling and stays encrypted.
+    /// Decrypts the expected keys that are kept under the wallet they are expected for, and only those: a key that the
+    /// registry does not name is under no ceiling and stays encrypted. A wallet may be expected to have several keys,
+    /// while one follows another; one that is not here is no error, and [`LocalCustody::holds`] tells.
     ///
     /// # Errors
     ///
-    /// [`CustodyError::WalletMissing`] and [`CustodyError::WrongAddress`] when the keystore is not what the registry
-    /// says, and everything that [`Keystore::load`] can meet.
+    /// [`CustodyError::WrongAddress`] when an expected key is not here and its wallet has one that is not expected, and
+    /// everything that [`Keystore::load`] can meet.
     pub fn load_expected(
         &self,
         passphrase: &Passphrase,
-        expected: &BTreeMap<WalletName, Address>,
+        expected: &BTreeMap<Address, WalletName>,
     ) -> Result<LocalCustody, CustodyError> {
         let files = self.key_files()?;
         let mut custody = LocalCustody::new();
-        for (name, registry) in expected {
-            let wallet = || name.clone();
-            let file = files.get(name).ok_or_else(|| CustodyError::WalletMissing { wallet: wallet() })?;
-            let (key, _) = file.open(passphrase)?;
-            if key.address() != *registry {
-                let (registry, keystore) = (*registry, key.address());
-                return Err(CustodyError::WrongAddress { wallet: wallet(), registry, keystore });
+        for (address, wallet) in expected {
+            let mut of_wallet = files.iter().filter(|kept| kept.wallet == *wallet);
+            if let Some(kept) = of_wallet.clone().find(|kept| kept.address == *address) {
+                custody.insert(kept.file.open(passphrase)?)?;
+            } else if let Some(other) = of_wallet.find(|kept| expected.get(&kept.address) != Some(wallet)) {
+                let (wallet, registry, keystore) = (wallet.clone(), *address, other.address);
+                return Err(CustodyError::WrongAddress { wallet, registry, keystore });
             }
-            custody.insert(key)?;
         }
         Ok(custody)
     }
 
-    /// Writes a key as a new wallet, and opens what was written before saying that it is kept: a key that cannot be
-    /// read back is money lost.
-    fn keep(
+    /// Decrypts the key of `address`, whichever wallet it is kept under; none when it is not here.
+    ///
+    /// # Errors
+    ///
+    /// Everything that [`Keystore::load`] can meet.
+    pub fn load_address(
         &self,
-        name: &WalletName,
-        key: &PrivateKey,
-        bytes: &KeyBytes,
         passphrase: &Passphrase,
-    ) -> Result<Address, CustodyError> {
-        let address = key.address();
-        if name.as_str() == METADATA {
-            return Err(CustodyError::ReservedName { wallet: name.clone() });
-        }
-        let _lock = self.lock()?;
+        address: Address,
+    ) -> Result<Option<LocalCustody>, CustodyError> {
         let files = self.key_files()?;
-        if files.contains_key(name) {
-            return Err(CustodyError::WalletExists { wallet: name.clone() });
-        }
-        for (wallet, file) in &files {
-            if file.stated_address()? == address {
-                return Err(CustodyError::KeyExists { wallet: wallet.clone(), address });
-            }
-        }
-        if let Some(any) = files.values().next() {
-            any.open(passphrase)?;
-        }
-        let path = self.path(name.as_str());
-        file::replace(&path, v3::seal(address, bytes, passphrase)?.as_bytes())?;
-        KeyFile::read(&path)?.open(passphrase)?;
-        Ok(address)
-    }
-
-    /// Every key file of the keystore, by wallet.
-    fn key_files(&self) -> Result<BTreeMap<WalletName, KeyFile>, CustodyError> {
-        let unreadable = || CustodyError::io("read", &self.dir);
-        let mut files = BTreeMap::new();
-        for entry in fs::read_dir(&self.dir).map_err(unreadable())? {
-            let path = entry.map_err(unreadable())?.path();
-            if path.extension().is_none_or(|extension| extension != EXTENSION) {
-                continue;
-            }
-            match path.file_stem().and_then(|stem| stem.to_str()) {
-                Some(METADATA) => {}
-                // A file with a name that is slightly wrong must not silently be no wallet.
-                stem => match stem.map(WalletName::parse) {
-                    Some(Ok(name)) => drop(files.insert(name, KeyFile::read(&path)?)),
-                    Some(Err(_)) | None => return Err(CustodyError::StrayFile { path }),
-                },
-            }
-        }
-        Ok(files)
+        let Some(kept) = files.into_iter().find(|kept| kept.address == address) else { return Ok(None) };
+        let mut custody = LocalCustody::new();
+        custody.insert(kept.file.open(passphrase)?)?;
+        Ok(Some(custody))
     }
 
     fn path(&self, stem: &str) -> PathBuf {
-        self.dir.join(stem).with_extension(EXTENSION)
+        self.dir.join(format!("{stem}.{EXTENSION}"))
     }
 
     /// Keeps other processes from writing, for as long as the result lives. Waits a moment for one that does.
@@ -287,16 +221,4 @@ impl Keystore {
         let text = serde_json::json!(metadata).to_string() + "\n";
         file::replace(&self.path(METADATA), text.as_bytes())
     }
-}
-
-/// Reads a key that lies in a file in the clear.
-fn read_hex_key(path: &Path) -> Result<(PrivateKey, KeyBytes), CustodyError> {
-    let text = file::read(path, HEX_KEY_LEN_MAX, file::GROUP_AND_OTHERS)?;
-    let digits = text.trim_ascii();
-    let digits = digits.strip_prefix(b"0x").unwrap_or(digits);
-    let refused = || CustodyError::NotKey { path: path.to_owned() };
-    let mut bytes = KeyBytes::default();
-    hex::decode_to_slice(digits, &mut *bytes).map_err(|_| refused())?;
-    let key = PrivateKey::from_bytes(&bytes).ok_or_else(refused)?;
-    Ok((key, bytes))
 }

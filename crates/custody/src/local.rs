@@ -1,17 +1,19 @@
 use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use pursekeeper_core::gate::{Authorized, Signed};
 use pursekeeper_core::ports::Custody;
-use pursekeeper_core::{Address, Signature};
+use pursekeeper_core::{Address, Signature, WalletName};
 
-use crate::CustodyError;
 use crate::key::PrivateKey;
 use crate::recovery::with_recovery;
+use crate::{CustodyError, Recipient, sealed, wallet_key};
 
 /// Decrypted keys in this process's memory.
 ///
-/// It signs what the gate has authorised and nothing else. The keys are wiped when it is dropped; it cannot be printed
-/// or copied:
+/// It signs what the gate has authorised and nothing else. Keys come and go while it is in use: they are adopted from
+/// another custody, and destroyed. A key is wiped when it is destroyed, and all are when it is dropped; it cannot be
+/// printed or copied:
 ///
 /// ```compile_fail,E0277
 /// fn show(keys: &pursekeeper_custody::LocalCustody) -> String { format!("{keys:?}") }
@@ -32,11 +34,13 @@ use crate::recovery::with_recovery;
 /// Each of these compiles as soon as the last step is something that it may do:
 ///
 /// ```
-/// fn count(keys: &pursekeeper_custody::LocalCustody) -> usize { keys.addresses().count() }
+/// fn count(keys: &pursekeeper_custody::LocalCustody) -> usize { keys.addresses().len() }
 /// ```
 pub struct LocalCustody {
-    keys: BTreeMap<Address, PrivateKey>,
+    keys: RwLock<Keys>,
 }
+
+type Keys = BTreeMap<Address, PrivateKey>;
 
 /// What every key signs once when it is loaded. A hash of nothing in particular: no contract and no server takes it.
 const PROOF_DIGEST: [u8; 32] = *b"pursekeeper proof of a local key";
@@ -44,7 +48,7 @@ const PROOF_DIGEST: [u8; 32] = *b"pursekeeper proof of a local key";
 impl LocalCustody {
     /// No keys yet.
     pub(crate) fn new() -> Self {
-        Self { keys: BTreeMap::new() }
+        Self { keys: RwLock::default() }
     }
 
     /// Takes a key, after it has shown that what it signs is recovered to its address.
@@ -60,19 +64,73 @@ impl LocalCustody {
         if with_recovery(address, &PROOF_DIGEST, *r, *s)? != signed {
             return Err(CustodyError::NotItsSignature { address });
         }
-        self.keys.insert(address, key);
+        self.keys.get_mut().unwrap_or_else(PoisonError::into_inner).insert(address, key);
         Ok(())
     }
 
+    /// Takes over the keys of `other`; one that it has already stays as it is.
+    pub fn adopt(&self, other: Self) {
+        let adopted = other.keys.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        for (address, key) in adopted {
+            keys.entry(address).or_insert(key);
+        }
+    }
+
+    /// Removes and wipes the key of `address`, and says whether there was one. Signatures that are under way are
+    /// finished first; when this returns, none is made with it any more.
+    pub fn destroy(&self, address: Address) -> bool {
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).remove(&address).is_some()
+    }
+
+    /// Whether it can sign for `address`.
+    #[must_use]
+    pub fn holds(&self, address: Address) -> bool {
+        self.keys().contains_key(&address)
+    }
+
     /// The accounts it can sign for, in order.
-    pub fn addresses(&self) -> impl Iterator<Item = Address> {
-        self.keys.keys().copied()
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.keys().keys().copied().collect()
+    }
+
+    /// The key of `address`, the account of `wallet`, as an ASCII-armored age file that each of the `recipients` can
+    /// open: alone, with age, and without Pursekeeper. What they find in it is one line of JSON:
+    ///
+    /// ```json
+    /// {"kind":"pursekeeper-wallet","version":1,"wallet":"…","address":"0x…","private_key":"0x…"}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CustodyError::NoKey`] when there is no such key, [`CustodyError::NoRecipient`] and
+    /// [`CustodyError::TooManyRecipients`] when nobody or too many could open it, [`CustodyError::SealFailed`] when
+    /// it cannot be encrypted.
+    pub fn backup(
+        &self,
+        address: Address,
+        wallet: &WalletName,
+        recipients: &[Recipient],
+    ) -> Result<Vec<u8>, CustodyError> {
+        let plain = {
+            let keys = self.keys();
+            wallet_key::write(wallet, keys.get(&address).ok_or(CustodyError::NoKey { address })?)
+        };
+        sealed::seal(&plain, recipients)
+    }
+
+    /// The keys, which stay as they are for as long as the result lives.
+    fn keys(&self) -> RwLockReadGuard<'_, Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Signs `digest` with the key of `address`.
     // INVARIANT: private, and called only with what an `Authorized` holds.
     fn sign_digest(&self, address: Address, digest: &[u8; 32]) -> Result<[u8; 65], CustodyError> {
-        let key = self.keys.get(&address).ok_or(CustodyError::NoKey { address })?;
+        // Destroying a key waits until this guard is gone.
+        let keys = self.keys();
+        let key = keys.get(&address).ok_or(CustodyError::NoKey { address })?;
         Ok(key.sign(digest))
     }
 }
@@ -88,6 +146,12 @@ impl Custody for LocalCustody {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use super::*;
     use crate::key::KeyBytes;
     use pursekeeper_core::EvmAddress;
@@ -149,7 +213,12 @@ pub(crate) mod tests {
     fn every_vector_is_reproduced_byte_for_byte() {
         let vectors = vectors();
         let custody = custody_of(&vectors);
-        assert!(custody.addresses().all(|address| vectors.iter().any(|vector| vector.address == address)));
+        assert!(
+            custody
+                .addresses()
+                .into_iter()
+                .all(|address| vectors.iter().any(|vector| vector.address == address))
+        );
         for Vector { address, digest, signature, .. } in &vectors {
             assert_eq!(custody.sign_digest(*address, digest).unwrap(), *signature, "{address}");
         }
@@ -159,12 +228,79 @@ pub(crate) mod tests {
     fn a_new_key_proves_itself_and_is_not_the_last_one() {
         let (mut custody, mut last) = (LocalCustody::new(), None);
         for _ in 0..3 {
-            let (key, bytes) = PrivateKey::generate().unwrap();
+            let key = PrivateKey::generate().unwrap();
             assert_ne!(Some(key.address()), last);
-            assert_eq!(PrivateKey::from_bytes(&bytes).unwrap().address(), key.address());
+            assert_eq!(PrivateKey::from_bytes(&key.to_bytes()).unwrap().address(), key.address());
             last = Some(key.address());
             custody.insert(key).unwrap();
         }
-        assert_eq!(custody.addresses().count(), 3);
+        assert_eq!(custody.addresses().len(), 3);
+    }
+
+    /// The bytes of this process's memory at `place`.
+    fn memory(place: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        let memory = File::open("/proc/self/mem").unwrap();
+        memory.read_exact_at(&mut bytes, place).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_destroyed_key_is_wiped_and_signs_nothing() {
+        let vectors = vectors();
+        let custody = custody_of(&vectors);
+        let Vector { key, address, digest, .. } = &vectors[0];
+        let (place, len) = custody.keys()[address].place();
+        // The scalar lies in memory as little-endian words. What is freed may be written over, but not with the key.
+        let scalar: Vec<u8> = key.iter().rev().copied().collect();
+        let (secret, _) = scalar.split_at(16);
+        let found = |bytes: &[u8]| bytes.windows(16).any(|part| part == secret);
+        assert!(found(&memory(place, len)), "the test looks in the right place");
+        assert!(custody.destroy(*address));
+        assert!(!found(&memory(place, len)));
+        assert!(!custody.holds(*address) && !custody.destroy(*address));
+        let error = custody.sign_digest(*address, digest).unwrap_err();
+        assert!(matches!(error, CustodyError::NoKey { .. }));
+    }
+
+    #[test]
+    fn nothing_is_signed_once_destroying_has_returned() {
+        let vectors = vectors();
+        let custody = custody_of(&vectors);
+        let Vector { address, digest, .. } = &vectors[0];
+        let (signed, destroyed) = (Barrier::new(3), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    custody.sign_digest(*address, digest).unwrap();
+                    signed.wait();
+                    loop {
+                        let before = destroyed.load(Ordering::SeqCst);
+                        match custody.sign_digest(*address, digest) {
+                            Ok(_) => assert!(!before, "it was signed after the key was destroyed"),
+                            Err(_) => break,
+                        }
+                    }
+                });
+            }
+            signed.wait();
+            assert!(custody.destroy(*address));
+            destroyed.store(true, Ordering::SeqCst);
+        });
+    }
+
+    #[test]
+    fn adopting_keeps_what_is_there_and_adds_what_is_not() {
+        let vectors = vectors();
+        let (all, first) = (custody_of(&vectors), custody_of(&vectors[..1]));
+        let place = |custody: &LocalCustody| custody.keys()[&vectors[0].address].place();
+        let before = place(&first);
+        first.adopt(custody_of(&vectors));
+        assert_eq!((first.addresses(), place(&first)), (all.addresses(), before));
+        first.adopt(LocalCustody::new());
+        assert_eq!(first.addresses(), all.addresses());
+        for Vector { address, digest, signature, .. } in &vectors {
+            assert_eq!(first.sign_digest(*address, digest).unwrap(), *signature);
+        }
     }
 }

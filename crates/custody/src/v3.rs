@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::key::{KeyBytes, PrivateKey};
+use crate::key::PrivateKey;
 use crate::{CustodyError, Passphrase, file};
 use kdf::{Kdf, KdfParams, SCRYPT};
 pub use kdf::{PBKDF2_ITERATIONS_MAX, SCRYPT_MEMORY_BYTES_MAX, SCRYPT_PARALLELISM_MAX};
@@ -46,7 +46,7 @@ impl KeyFile {
     }
 
     /// Reads the text of the key file at `path`.
-    fn parse(path: &Path, json: &[u8]) -> Result<Self, CustodyError> {
+    pub(crate) fn parse(path: &Path, json: &[u8]) -> Result<Self, CustodyError> {
         // The message of a JSON error can quote the file, and the file may be a plain key given by mistake.
         let Wire { version, id: _, address, crypto } = serde_json::from_slice(json).map_err(|error| {
             CustodyError::NotKeyFile { path: path.to_owned(), line: error.line(), column: error.column() }
@@ -84,8 +84,13 @@ impl KeyFile {
         })
     }
 
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens the file.
-    pub(crate) fn open(&self, passphrase: &Passphrase) -> Result<(PrivateKey, KeyBytes), CustodyError> {
+    pub(crate) fn open(&self, passphrase: &Passphrase) -> Result<PrivateKey, CustodyError> {
         let derived = self.kdf.derive(&self.path, passphrase)?;
         if !bool::from(mac(&derived, &self.ciphertext).ct_eq(&self.mac)) {
             return Err(CustodyError::WrongPassphrase { path: self.path.clone() });
@@ -98,17 +103,13 @@ impl KeyFile {
             Some(stated) if stated != key.address() => {
                 Err(CustodyError::Mislabelled { path: self.path.clone(), stated, actual: key.address() })
             }
-            Some(_) | None => Ok((key, bytes)),
+            Some(_) | None => Ok(key),
         }
     }
 }
 
-/// The text of a key file that holds `bytes`, the key of `address`, under `passphrase`.
-pub(crate) fn seal(
-    address: Address,
-    bytes: &KeyBytes,
-    passphrase: &Passphrase,
-) -> Result<String, CustodyError> {
+/// The text of a key file that holds `key` under `passphrase`.
+pub(crate) fn seal(key: &PrivateKey, passphrase: &Passphrase) -> Result<String, CustodyError> {
     let (mut salt, mut iv, mut id) = ([0; 32], [0; 16], [0; 16]);
     for random in [salt.as_mut_slice(), &mut iv, &mut id] {
         getrandom::fill(random)?;
@@ -116,9 +117,9 @@ pub(crate) fn seal(
     let kdfparams = KdfParams::light(salt);
     let new = Path::new("a new key file");
     let derived = Kdf::parse(new, SCRYPT, &kdfparams)?.derive(new, passphrase)?;
-    let mut ciphertext = **bytes;
+    let mut ciphertext = key.to_bytes();
     apply_cipher(&derived, &iv, &mut ciphertext);
-    let Address::Evm(address) = address;
+    let Address::Evm(address) = key.address();
     let wire = Wire {
         version: VERSION,
         id: Some(uuid_v4(id)),
@@ -127,7 +128,7 @@ pub(crate) fn seal(
             cipher: CIPHER.into(),
             cipherparams: CipherParams { iv: hex::encode(iv) },
             mac: hex::encode(mac(&derived, &ciphertext)),
-            ciphertext: hex::encode(ciphertext),
+            ciphertext: hex::encode(*ciphertext),
             kdf: SCRYPT.into(),
             kdfparams,
         },

@@ -7,13 +7,13 @@
     reason = "helpers of a test fail the test"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use pursekeeper_core::gate::{Answer, Authorized, Gate, Settings, Surroundings};
 use pursekeeper_core::ports::{
-    Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Verdict,
+    Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Urgency, Verdict,
 };
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::x402::{Scheme, Terms};
@@ -37,6 +37,7 @@ impl Journal for Prepared {
     fn commit<A>(
         &mut self,
         _: Moment,
+        _: Urgency,
         _: &[A],
         _: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, LedgerError> {
@@ -58,7 +59,7 @@ impl Policy for Unasked {
     }
 
     fn digest(&self) -> Digest {
-        unreachable!()
+        Digest::default()
     }
 
     fn decide(&self, _: &Intent, _: &Facts) -> Verdict {
@@ -92,8 +93,8 @@ fn authorize(intent: Intent) -> Authorized {
         bundle: Digest::default(),
     };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
-    let around = Surroundings { at: AT, balances: &Balances::default() };
-    let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().remove(0);
+    let around = Surroundings { at: AT, balances: &Balances::default(), keys: &BTreeSet::new() };
+    let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().before.remove(0);
     let Answer::Authorized(right) = answer else { unreachable!("{answer:?}") };
     *right
 }
@@ -142,7 +143,7 @@ fn custody(vector: &Value) -> LocalCustody {
     let keystore = Keystore::create(dir.path().join("keys")).unwrap();
     let passphrase = Passphrase::generate().unwrap();
     let address = keystore.import_wallet(&name, Import::HexFile(&source), &passphrase).unwrap();
-    keystore.load_expected(&passphrase, &BTreeMap::from([(name, address)])).unwrap()
+    keystore.load_expected(&passphrase, &BTreeMap::from([(address, name)])).unwrap()
 }
 
 fn vectors() -> Vec<Value> {
@@ -156,6 +157,16 @@ fn a_payment_of_another_wallet_is_not_signed() {
     let job = authorize(intent(one));
     let address = job.wallet_address();
     let error = custody(two).sign(job).err().unwrap();
+    assert!(matches!(error, CustodyError::NoKey { address: named } if named == address), "{error:?}");
+}
+
+#[test]
+fn a_right_to_sign_with_a_destroyed_key_is_worth_nothing() {
+    let vector = &vectors()[0];
+    let (custody, job) = (custody(vector), authorize(intent(vector)));
+    let address = job.wallet_address();
+    assert!(custody.holds(address) && custody.destroy(address));
+    let error = custody.sign(job).err().unwrap();
     assert!(matches!(error, CustodyError::NoKey { address: named } if named == address), "{error:?}");
 }
 

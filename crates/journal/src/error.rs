@@ -27,6 +27,16 @@ pub enum JournalError {
         /// The newest schema this version understands.
         known: i64,
     },
+    /// Written by an older version, whose tables cannot be carried over.
+    #[error(
+        "the journal has schema {found} and this version reads {known}: move it away and run `pursekeeper journal adopt`, which counts every window as spent"
+    )]
+    Older {
+        /// The journal's schema.
+        found: i64,
+        /// The only schema this version understands.
+        known: i64,
+    },
     /// A journal, but not the one the wallets belong to.
     #[error(
         "this is journal `{found}` but the keystore belongs to `{expected}`: put the right file back, or, if it is lost, move what is left of the journal away and start over with `pursekeeper journal adopt`"
@@ -65,6 +75,11 @@ pub enum JournalError {
     /// No space left. Nothing was recorded; a later attempt may succeed.
     #[error("the journal is full and nothing was recorded: free space on its disk; it recovers by itself")]
     Full(#[source] rusqlite::Error),
+    /// What is left of the disk is kept for stops.
+    #[error(
+        "nothing but stops is recorded until there is room again for the journal's `-reserve` file: free some space on its disk, or remove what stands in the file's place"
+    )]
+    Reserved,
     /// Another program holds the database's write lock. Nothing was recorded; a later attempt may succeed.
     #[error("another program keeps the journal locked and nothing was recorded: close it")]
     Busy(#[source] rusqlite::Error),
@@ -108,6 +123,7 @@ impl JournalError {
             | Self::Exists(_)
             | Self::Foreign(_)
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::OtherJournal { .. }
             | Self::LogLost(_)
             | Self::Linked(_)
@@ -115,6 +131,7 @@ impl JournalError {
             | Self::SqliteTooOld(_)
             | Self::File { .. }
             | Self::Full(_)
+            | Self::Reserved
             | Self::Busy(_)
             | Self::RequestIdTaken(_)
             | Self::TotalTooLarge

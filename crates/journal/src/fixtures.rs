@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded, Urgency};
 use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
-    Denial, DenyCode, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent,
-    JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
+    Denial, DenyCode, Detail, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource,
+    Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
     OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName,
-    SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod,
+    SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod, Transition,
     UnixSeconds, Usd, WalletName, WorkflowName,
 };
 use rusqlite::Connection;
@@ -44,8 +44,11 @@ pub(crate) struct Pay {
     pub(crate) held_until: u64,
     pub(crate) usd: u128,
     pub(crate) agent: &'static str,
+    pub(crate) workflow: &'static str,
     pub(crate) service: Option<&'static str>,
+    pub(crate) wallet: u8,
     pub(crate) payee: u8,
+    pub(crate) method: TransferMethod,
     pub(crate) url: String,
 }
 
@@ -58,8 +61,11 @@ impl Pay {
             held_until: at + 360,
             usd: 1_000_000_000,
             agent: "researcher",
+            workflow: "literature-review",
             service: Some("papers"),
+            wallet: 1,
             payee: 9,
+            method: TransferMethod::Eip3009,
             url: format!("https://api.example.com/v1/data?page={id}"),
         }
     }
@@ -75,9 +81,9 @@ impl Pay {
         Intent {
             request_id: self.request_id(),
             agent: AgentName::parse(self.agent).unwrap(),
-            workflow: WorkflowName::parse("literature-review").unwrap(),
+            workflow: WorkflowName::parse(self.workflow).unwrap(),
             wallet: WalletName::parse("research").unwrap(),
-            wallet_address: evm(1),
+            wallet_address: evm(self.wallet),
             service: self.service.map(|name| ServiceName::parse(name).unwrap()),
             endpoint: Endpoint::parse("GET", &self.url).unwrap(),
             origin: OriginMatch::Match,
@@ -92,7 +98,7 @@ impl Pay {
             }),
             terms: Terms {
                 scheme: Scheme::Exact,
-                method: TransferMethod::Eip3009,
+                method: self.method,
                 asset: AssetId { network: ChainId::Eip155(84532), address: evm(3) },
                 payee: evm(self.payee),
                 amount: Amount::parse("1000").unwrap(),
@@ -114,7 +120,7 @@ impl Pay {
             },
             request_id: self.request_id(),
             endpoint: Endpoint::parse("GET", &self.url).unwrap(),
-            workflow: Some(WorkflowName::parse("literature-review").unwrap()),
+            workflow: Some(WorkflowName::parse(self.workflow).unwrap()),
             wallet: None,
             labels: BTreeMap::from([("model".to_owned(), "orca-5".to_owned())]),
         }
@@ -190,12 +196,13 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
             source: IdentitySource::UnixPeer { uid: 501 },
             verb,
             subject,
-            hold: None,
-            payee: None,
+            detail: Detail::None,
             reason: "incident 42 – \u{1f9ef}".to_owned(),
         },
         denial: None,
         cancellation: None,
+        cascade: Default::default(),
+        wallet: None,
         policies: vec![policy("revokers")],
         bundle: Digest([0xbb; 32]),
     }))
@@ -204,11 +211,42 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
 /// An operator accepts a payee.
 pub(crate) fn accepted(service: &str, payee: Address, at: u64) -> Entry {
     let service = Subject::Service(ServiceName::parse(service).unwrap());
-    let mut entry = act(ActVerb::AcceptPayee, service, at);
+    about(act(ActVerb::AcceptPayee, service, at), Detail::Payee(payee))
+}
+
+/// An act that is about more than its subject. What waits for the registry is about the wallet `research`.
+pub(crate) fn about(mut entry: Entry, detail: Detail) -> Entry {
     if let Entry::Lifecycle(lifecycle) = &mut entry {
-        lifecycle.act.payee = Some(payee);
+        lifecycle.wallet = matches!(lifecycle.act.verb, ActVerb::Rotate | ActVerb::Reassign)
+            .then(|| WalletName::parse("research").unwrap());
+        lifecycle.act.detail = detail;
     }
     entry
+}
+
+/// The same act, refused.
+pub(crate) fn refused(mut entry: Entry) -> Entry {
+    if let Entry::Lifecycle(lifecycle) = &mut entry {
+        lifecycle.denial = Some(Denial::by_policies(DenyCode::OperatorNotAllowed, Vec::new()));
+        (lifecycle.wallet, lifecycle.policies) = (None, Vec::new());
+    }
+    entry
+}
+
+/// Some acts are complete, and nothing else changed.
+pub(crate) fn completed(seqs: &[u64], at: u64) -> Transition {
+    Transition {
+        at: moment(at),
+        bundle: Digest([0xbb; 32]),
+        reviewed: None,
+        completed: seqs.iter().copied().collect(),
+        statuses: Vec::new(),
+    }
+}
+
+/// A transition as it is recorded.
+pub(crate) fn changed(transition: Transition) -> Entry {
+    Entry::Transition(Box::new(transition))
 }
 
 /// Evidence that resolves the hold of record `original_seq`.
@@ -318,14 +356,14 @@ impl Home {
 /// Records entries as they are, in one batch, at the time of the last one.
 pub(crate) fn record(journal: &mut SqliteJournal, entries: &[Entry]) -> Result<Vec<Recorded>, JournalError> {
     let at = entries.last().map_or(moment(NOW), Entry::at);
-    journal.commit(at, entries, |entry, _| Ok(Judged::Entry(entry.clone())))
+    journal.commit(at, Urgency::Payment, entries, |entry, _| Ok(Judged::Entry(entry.clone())))
 }
 
 /// Looks at the ledger without recording anything.
 pub(crate) fn look<T>(journal: &mut SqliteJournal, at: u64, look: impl Fn(&dyn Ledger) -> T) -> T {
     let mut seen = None;
     let stop = || pursekeeper_core::ports::LedgerError("only looking".into());
-    let result = journal.commit(moment(at), &[()], |(), ledger| {
+    let result = journal.commit(moment(at), Urgency::Payment, &[()], |(), ledger| {
         seen = Some(look(ledger));
         Err(stop())
     });

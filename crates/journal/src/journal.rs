@@ -1,5 +1,6 @@
 //! The one writer.
 
+mod known;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
@@ -7,10 +8,10 @@ mod tests;
 use std::cell::RefCell;
 use std::path::Path;
 
-use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded};
+use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded, Urgency};
 use pursekeeper_core::{
-    Address, ClaimedCredit, ClockMark, Credit, DecisionId, Entry, HoldState, JournalId, Moment, PayeeState,
-    PendingPayee, Report, Scope, ServiceName, SignInOutcome, Status, Subject, UnixSeconds,
+    Address, ClaimedCredit, ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, PendingPayee, Report,
+    Scope, ServiceName, SignInOutcome, Signature, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -19,12 +20,13 @@ use crate::credit::CreditEvent;
 use crate::file::{self, Access};
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::ledger::{View, credit_key};
+use crate::lives::Lives;
 use crate::load::load;
 use crate::lock::Lock;
 use crate::payees::Standing;
 use crate::record::{Genesis, Record};
+use crate::reserve::Reserve;
 use crate::state::{Change, Changes, State, Tip};
-use crate::usage::Usage;
 use crate::{JournalError, store};
 
 /// Stale buckets folded into the total of a scope per batch: more than a batch adds, so that they never pile up.
@@ -46,6 +48,7 @@ pub struct SqliteJournal {
     state: State,
     health: Health,
     since_checkpoint: u64,
+    reserve: Reserve,
     // Dropped last: the lock is given back when nothing can be written any more.
     _lock: Lock,
 }
@@ -118,44 +121,20 @@ impl SqliteJournal {
         }
         file::prepare_writer(&connection, path)?;
         let state = load(&connection, meta)?;
-        let health = Health::Sound;
-        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, _lock: lock })
+        let reserve = Reserve::of(path);
+        let health = if reserve.is_whole() { Health::Sound } else { Health::Stuck };
+        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, _lock: lock })
     }
 
-    /// Which journal this is.
-    #[must_use]
-    pub fn id(&self) -> JournalId {
-        self.id
-    }
-
-    /// The last durable record, from 1.
-    #[must_use]
-    pub fn last_seq(&self) -> u64 {
-        self.state.tip.seq
-    }
-
-    /// What operators decided last about a subject, under any of its names; active when they decided nothing.
-    #[must_use]
-    pub fn status(&self, names: &[Subject]) -> Status {
-        self.state.status(names)
-    }
-
-    /// What is known of a payee of a service, under any of the service's names.
-    #[must_use]
-    pub fn payee(&self, services: &[ServiceName], payee: Address) -> Option<PayeeState> {
-        self.state.payees.state(services, payee)
-    }
-
-    /// How much of each window a scope has used at `now`.
-    #[must_use]
-    pub fn usage(&self, scope: &Scope, now: UnixSeconds) -> Usage {
-        Usage::of(&self.state, scope, now)
-    }
-
-    /// What a wallet paid at a service that is called so, and what agents say is left of it.
-    #[must_use]
-    pub fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
-        self.state.credit_at(wallet, service)
+    /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
+    ///
+    /// # Errors
+    /// Whatever the disk does; then none of them is kept.
+    pub fn keep_voids(&mut self, voids: &[(u64, Signature)]) -> Result<(), JournalError> {
+        if self.health == Health::Broken {
+            return Err(JournalError::Broken);
+        }
+        store::put_voids(&self.connection, voids).map_err(|error| self.fail(error))
     }
 
     /// Whether a decision could be recorded now. It costs nothing while writes succeed; after a failure it tries a
@@ -173,7 +152,9 @@ impl SqliteJournal {
                     Ok(()) | Err(JournalError::Full(_) | JournalError::Busy(_)) => {}
                     Err(error) => return Err(error),
                 }
+                self.reserve.refill();
                 match store::probe(&self.connection) {
+                    Ok(()) if !self.reserve.is_whole() => Err(JournalError::Reserved),
                     Ok(()) => {
                         self.health = Health::Sound;
                         Ok(())
@@ -194,6 +175,14 @@ impl SqliteJournal {
         }
         self.since_checkpoint = 0;
         file::checkpoint(&self.connection).map_err(|error| self.fail(error))
+    }
+
+    /// Whether the room that is kept for stops is there: without it nothing else is recorded.
+    ///
+    /// # Errors
+    /// [`JournalError::Reserved`] while it is not.
+    pub fn room(&self) -> Result<(), JournalError> {
+        if self.reserve.is_whole() { Ok(()) } else { Err(JournalError::Reserved) }
     }
 
     /// What is worth doing in a quiet moment: a checkpoint, once there is something to move.
@@ -262,6 +251,15 @@ impl SqliteJournal {
         if let Some(accepted) = entry.accepted_payee() {
             self.know_payee(changes, accepted, Standing { pending: None, accepted: Some(seq) })?;
         }
+        for (subject, status) in entry.statuses() {
+            if self.state.set_status(changes, subject.clone(), (status, seq)) {
+                store::put_status(&self.connection, seq, &subject, status)?;
+            }
+        }
+        if Lives::concerns(entry) {
+            let [added, removed] = self.state.follow_lives(changes, seq, entry);
+            store::put_lives(&self.connection, &added, &removed)?;
+        }
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
@@ -269,13 +267,6 @@ impl SqliteJournal {
                     store::insert_request(&self.connection, seq, id, decision.fingerprint)?;
                     store::insert_hold(&self.connection, seq, permit)?;
                     self.state.hold(changes, seq, permit)?;
-                }
-            }
-            Entry::Lifecycle(lifecycle) => {
-                if let (None, Some(status)) = (&lifecycle.denial, lifecycle.act.verb.status()) {
-                    let subject = lifecycle.act.subject.clone();
-                    store::put_status(&self.connection, seq, &subject, status)?;
-                    self.state.set_status(changes, subject, (status, seq));
                 }
             }
             Entry::SignIn(decision) => {
@@ -286,7 +277,7 @@ impl SqliteJournal {
                 }
             }
             Entry::Report(report) => self.claim(changes, seq, report)?,
-            Entry::Evidence(_) | Entry::Reissue(_) => {}
+            Entry::Evidence(_) | Entry::Reissue(_) | Entry::Lifecycle(_) | Entry::Transition(_) => {}
         }
         Ok(seq)
     }
@@ -336,6 +327,7 @@ impl SqliteJournal {
                 | Change::Resolved { .. }
                 | Change::Credit { .. }
                 | Change::Status { .. }
+                | Change::Lives { .. }
                 | Change::Payee { .. } => continue,
             };
             let Some(account) = self.state.accounts.get(scope) else { continue };
@@ -403,7 +395,7 @@ impl SqliteJournal {
         }
         if fatal {
             self.health = Health::Broken;
-        } else if matches!(error, JournalError::Full(_) | JournalError::Busy(_)) {
+        } else if matches!(error, JournalError::Full(_) | JournalError::Reserved | JournalError::Busy(_)) {
             self.health = Health::Stuck;
         }
         error
@@ -429,8 +421,9 @@ impl Journal for SqliteJournal {
     fn commit<A>(
         &mut self,
         at: Moment,
+        urgency: Urgency,
         asks: &[A],
-        decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
+        mut decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
     ) -> Result<Vec<Recorded>, JournalError> {
         if self.health == Health::Broken {
             return Err(JournalError::Broken);
@@ -438,15 +431,42 @@ impl Journal for SqliteJournal {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
+        if urgency == Urgency::Payment && !self.reserve.is_whole() {
+            // What is left is for stops.
+            return Err(self.fail(JournalError::Reserved));
+        }
+        match self.commit_once(at, asks, &mut decide) {
+            Err(JournalError::Full(_)) if urgency == Urgency::Stop && self.reserve.release() => {
+                self.commit_once(at, asks, &mut decide)
+            }
+            committed => committed,
+        }
+    }
+
+    fn clock(&self) -> ClockMark {
+        self.state.clock()
+    }
+}
+
+impl SqliteJournal {
+    fn commit_once<A>(
+        &mut self,
+        at: Moment,
+        asks: &[A],
+        decide: impl FnMut(&A, &dyn Ledger) -> Result<Judged, LedgerError>,
+    ) -> Result<Vec<Recorded>, JournalError> {
         let mut changes = self.state.begin();
         // What is in the database shows that there was a log to lose; see `file::open`.
-        let first = self.state.tip.seq == 1;
+        let last = self.state.tip.seq;
         match self.record_batch(&mut changes, at, asks, decide) {
             Ok(Written { recorded, asked, folds }) => {
                 self.settle(asked, folds);
-                self.health = Health::Sound;
+                // A batch that recorded nothing wrote nothing: it does not show that there is space again.
+                if self.state.tip.seq > last {
+                    self.health = if self.reserve.is_whole() { Health::Sound } else { Health::Stuck };
+                }
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);
-                if first || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
+                if last == 1 || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {
                     // The batch is durable whatever becomes of this; a fatal failure refuses the next one.
                     let _ = self.checkpoint();
                 }
@@ -457,9 +477,5 @@ impl Journal for SqliteJournal {
                 Err(self.fail(error))
             }
         }
-    }
-
-    fn clock(&self) -> ClockMark {
-        self.state.clock()
     }
 }

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
-    Address, AgentName, Amount, AssetId, ClockMark, Credit, Endpoint, Entry, Mode, Outcome, PayeeState,
-    Permit, RequestId, Scope, ServiceName, SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds,
-    Usd,
+    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Moment,
+    Outcome, PayeeState, PendingAct, Permit, RequestId, Reviewed, Scope, ServiceName, SignInIntent,
+    SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
@@ -80,9 +80,71 @@ impl Ledger for View<'_> {
         self.state.payees.pending_len(services)
     }
 
+    fn bundle(&self) -> Option<Digest> {
+        self.state.lives.bundle()
+    }
+
+    fn reviewed(&self) -> Reviewed {
+        self.state.lives.reviewed()
+    }
+
+    fn pending_acts(&self) -> Vec<PendingAct> {
+        self.state.lives.pending().cloned().collect()
+    }
+
+    fn draining(&self) -> Vec<Subject> {
+        self.state.draining()
+    }
+
+    fn has_backup(&self, wallet: Address) -> bool {
+        self.state.lives.backup(wallet).is_some()
+    }
+
+    fn exposed(
+        &self,
+        names: &[Subject],
+        now: UnixSeconds,
+        page: (u64, usize),
+    ) -> Result<Vec<Hold>, LedgerError> {
+        exposed(self.connection, names, now, page).map_err(|error| LedgerError(Box::new(error)))
+    }
+
+    fn act(&self, seq: u64) -> Result<Option<Act>, LedgerError> {
+        let act = act(self.connection, seq).map_err(|error| LedgerError(Box::new(error)))?;
+        Ok(act.map(|(_, act)| act))
+    }
+
     fn clock(&self) -> ClockMark {
         self.state.clock()
     }
+}
+
+/// A subject's signatures that can still be settled.
+pub(crate) fn exposed(
+    connection: &Connection,
+    names: &[Subject],
+    now: UnixSeconds,
+    page: (u64, usize),
+) -> Result<Vec<Hold>, JournalError> {
+    let seqs = store::exposed(connection, names, now, page)?;
+    let holds: Result<Vec<Option<Hold>>, JournalError> =
+        seqs.into_iter().map(|seq| hold(connection, seq)).collect();
+    Ok(holds?.into_iter().flatten().collect())
+}
+
+/// The operator's act in record `seq` and when it was done, if there is one that was permitted.
+pub(crate) fn act(connection: &Connection, seq: u64) -> Result<Option<(Moment, Act)>, JournalError> {
+    if i64::try_from(seq).is_err() {
+        return Ok(None);
+    }
+    let Some(body) = store::find_record(connection, seq)? else { return Ok(None) };
+    let record = decode(&body)?;
+    Ok(match record.content {
+        Content::Entry(Entry::Lifecycle(lifecycle)) if record.seq == seq => {
+            lifecycle.denial.is_none().then_some((lifecycle.at, lifecycle.act))
+        }
+        Content::Entry(_) | Content::Genesis(_) => None,
+    })
 }
 
 /// The permit in record `seq` and what became of its money.
@@ -124,7 +186,8 @@ fn permit(body: &[u8], seq: u64) -> Result<Option<(UnixSeconds, Permit)>, Journa
             | Entry::Lifecycle(_)
             | Entry::Report(_)
             | Entry::Evidence(_)
-            | Entry::SignIn(_),
+            | Entry::SignIn(_)
+            | Entry::Transition(_),
         )
         | Content::Genesis(_) => None,
     })

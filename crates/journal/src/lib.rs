@@ -8,6 +8,7 @@
 mod account;
 mod credit;
 mod error;
+mod exposure;
 mod file;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
@@ -15,12 +16,15 @@ mod fixtures;
 mod hash;
 mod journal;
 mod ledger;
+mod lives;
 mod load;
 mod lock;
 mod outstanding;
 mod payees;
 mod reader;
 mod record;
+mod report;
+mod reserve;
 mod state;
 mod store;
 mod summary;
@@ -28,10 +32,13 @@ mod usage;
 mod verify;
 
 pub use error::JournalError;
+pub use exposure::{Exposed, ExposureSum};
 pub use hash::{chain_next, chain_start, leaf_hash};
 pub use journal::SqliteJournal;
+pub use lives::KnownBackup;
 pub use reader::{Holds, KnownPayee, RECORDS_PER_READ_MAX, Reader, StoredRecord};
 pub use record::{Content, DecodedRecord, Genesis};
+pub use report::VolumeRow;
 pub use summary::Summary;
 pub use usage::{Usage, WindowUsage};
 pub use verify::{Fault, Verified, VerifyError};

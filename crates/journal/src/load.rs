@@ -7,8 +7,9 @@ use crate::JournalError;
 use crate::account::{Account, Bucket, Sum};
 use crate::file::Meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
+use crate::lives::{Lives, Role};
 use crate::payees::Standing;
-use crate::record::{decode, parse_credit, parse_scope, parse_subject};
+use crate::record::{Content, decode, parse_credit, parse_scope, parse_subject};
 use crate::state::{State, Tip};
 use crate::store::{CREDITS, credit, find_clock, integer, unsigned};
 
@@ -20,6 +21,7 @@ pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, Journal
     load_credits(connection, &mut state)?;
     load_statuses(connection, &mut state)?;
     each_payee(connection, |service, payee, standing| state.payees.put(service, payee, standing))?;
+    state.lives = load_lives(connection)?;
     load_outstanding(connection, &mut state)?;
     Ok(state)
 }
@@ -124,6 +126,36 @@ fn load_statuses(connection: &Connection, state: &mut State) -> Result<(), Journ
             || JournalError::damaged(format!("the {kind} `{name}` has the unknown status `{status}`"));
         let status = Status::parse(&status).ok_or_else(unknown)?;
         state.statuses.insert(subject, (status, unsigned(row.get(3)?)?));
+    }
+    Ok(())
+}
+
+/// What the records say that `life` names.
+fn load_lives(connection: &Connection) -> Result<Lives, JournalError> {
+    let mut lives = Lives::default();
+    each_life(connection, |seq, role| {
+        let body = record(connection, Some(seq))?;
+        let content = body.map(|row| decode(&row.body)).transpose()?.map(|record| record.content);
+        let restored = match &content {
+            Some(Content::Entry(entry)) => Role::parse(role).and_then(|role| lives.restore(seq, role, entry)),
+            Some(Content::Genesis(_)) | None => None,
+        };
+        let wrong = || JournalError::damaged(format!("record {seq} does not count as `{role}`"));
+        restored.ok_or_else(wrong)
+    })?;
+    Ok(lives)
+}
+
+/// Tells of every row of `life`, in the order of the records.
+pub(crate) fn each_life(
+    connection: &Connection,
+    mut tell: impl FnMut(u64, &str) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let mut lives = connection.prepare("SELECT seq, role FROM life ORDER BY seq")?;
+    let mut rows = lives.query([])?;
+    while let Some(row) = rows.next()? {
+        let role: String = row.get(1)?;
+        tell(unsigned(row.get(0)?)?, &role)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use pursekeeper_core::ports::Hold;
-use pursekeeper_core::{Address, ChainId, DecisionId, Digest, Entry, JournalId, Said, ServiceName};
+use pursekeeper_core::{
+    Act, Address, ChainId, DecisionId, Digest, Entry, JournalId, Moment, Said, ServiceName,
+};
 use rusqlite::{Connection, Row, params};
 
 use crate::file::{self, Access, Meta};
@@ -89,6 +91,10 @@ impl Reader {
         Ok(Self { connection, meta })
     }
 
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Which journal this is.
     #[must_use]
     pub fn id(&self) -> JournalId {
@@ -166,6 +172,14 @@ impl Reader {
     /// [`JournalError::Damaged`] when it cannot be read, and whatever the disk does.
     pub fn hold(&self, seq: u64) -> Result<Option<Hold>, JournalError> {
         ledger::hold(&self.connection, seq)
+    }
+
+    /// The operator's act in record `seq` and when it was done, if there is one that was permitted.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] when it cannot be read, and whatever the disk does.
+    pub fn act(&self, seq: u64) -> Result<Option<(Moment, Act)>, JournalError> {
+        ledger::act(&self.connection, seq)
     }
 
     /// What agents claimed about the payment or sign-in in record `seq`, oldest first.

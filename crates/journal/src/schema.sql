@@ -1,5 +1,5 @@
 -- Dollars (`usd`) are 16-byte big-endian integers in units of 10^-12 dollars: they do not fit an SQLite integer.
--- Times are Unix seconds unless the name says `_ms`. Everything but `meta` and `record` follows from the records.
+-- Times are Unix seconds unless the name says `_ms`. Everything but `meta`, `record` and `void` follows from the records.
 
 CREATE TABLE meta (
     one                INTEGER PRIMARY KEY CHECK (one = 1),
@@ -37,6 +37,7 @@ CREATE TABLE hold (
     service    TEXT,
     payee      TEXT    NOT NULL,          -- address
     network    TEXT    NOT NULL,
+    method     TEXT    NOT NULL,          -- of transfer: only eip3009 can be voided by a signature
     amount     TEXT    NOT NULL,          -- atomic units, decimal
     usd        BLOB    NOT NULL CHECK (length(usd) = 16),
     held_until INTEGER NOT NULL,
@@ -116,6 +117,22 @@ CREATE TABLE status (
     seq    INTEGER NOT NULL,
     PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
+
+-- The records that say what is in force about bundles and keys, and why each still counts: it put the bundle in force
+-- ('bundle'), waits for the registry ('pending'), replaced an address ('rotated'), is a wallet's last backup ('backup'), or
+-- brought a wallet back that nobody has resumed since ('recovered').
+CREATE TABLE life (
+    seq  INTEGER NOT NULL,
+    role TEXT    NOT NULL,
+    PRIMARY KEY (seq, role)
+) STRICT, WITHOUT ROWID;
+
+-- What voids a payment, by the record of its permit: the signature of a `CancelAuthorization`. It moves no money, and the
+-- key that made it may be gone. Only this table does not follow from the records.
+CREATE TABLE void (
+    seq       INTEGER PRIMARY KEY,
+    signature BLOB    NOT NULL CHECK (length(signature) = 65)
+) STRICT;
 
 -- Payees that were refused and left to the operators (`first_use: pending`), and those an operator accepted, by the name
 -- their service had then.

@@ -4,13 +4,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use pursekeeper_core::{
-    Address, ClockMark, Credit, Digest, HoldState, Moment, Permit, Scope, ServiceName, SignInPermit, Status,
-    Subject, Totals, UnixSeconds, Usd, Window,
+    Address, ClockMark, Credit, Digest, Entry, HoldState, Moment, Permit, Scope, ServiceName, SignInPermit,
+    Status, Subject, Totals, UnixSeconds, Usd, Window,
 };
 
 use crate::JournalError;
 use crate::account::{Account, Bucket, Sum, first_minute, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
+use crate::lives::{Lives, Role};
 use crate::outstanding::{Key, Outstanding, endpoint_key};
 use crate::payees::{Payees, Standing};
 
@@ -35,6 +36,7 @@ pub(crate) struct State {
     /// What operators decided last, and in which record.
     pub(crate) statuses: HashMap<Subject, (Status, u64)>,
     pub(crate) payees: Payees,
+    pub(crate) lives: Lives,
     pub(crate) outstanding: Outstanding,
     pub(crate) tip: Tip,
     /// What wall and boot clock said together; see [`ClockMark`].
@@ -68,6 +70,8 @@ pub(crate) enum Change {
     Credit { key: CreditKey, before: Option<Credit> },
     /// An operator's act changed a status.
     Status { subject: Subject, before: Option<(Status, u64)> },
+    /// Something is known about a life that was not; before, this was.
+    Lives { before: Box<Lives> },
     /// A payee became pending or accepted.
     Payee { service: ServiceName, payee: Address, before: Option<Standing> },
 }
@@ -118,6 +122,7 @@ impl State {
             credits: HashMap::new(),
             statuses: HashMap::new(),
             payees: Payees::default(),
+            lives: Lives::default(),
             outstanding: Outstanding::default(),
             tip,
             anchor: None,
@@ -135,10 +140,18 @@ impl State {
         ClockMark { high_water_ms: self.tip.high_water_ms, anchor: self.anchor }
     }
 
-    /// What operators decided last under any of the names.
+    /// What operators decided last under any of the names. What was revoked under one of them stays revoked.
     pub(crate) fn status(&self, names: &[Subject]) -> Status {
         let decided = names.iter().filter_map(|name| self.statuses.get(name));
-        decided.max_by_key(|(_, seq)| *seq).map(|(status, _)| *status).unwrap_or_default()
+        let last = |(status, seq): &&(Status, u64)| (*status == Status::Revoked, *seq);
+        decided.max_by_key(last).map(|(status, _)| *status).unwrap_or_default()
+    }
+
+    /// The subjects that drain, in order: what follows from them is recorded.
+    pub(crate) fn draining(&self) -> Vec<Subject> {
+        let draining = self.statuses.iter().filter(|(_, (status, _))| *status == Status::Draining);
+        let draining: BTreeSet<&Subject> = draining.map(|(subject, _)| subject).collect();
+        draining.into_iter().cloned().collect()
     }
 
     /// Dollars of a scope's signatures that could still be settled at `since` or later.
@@ -152,6 +165,9 @@ impl State {
     /// What counts for a scope, from the high-water mark on.
     pub(crate) fn totals(&self, scope: &Scope, now: UnixSeconds) -> Totals {
         let now = now.max(self.high_water());
+        if self.recovered(scope) {
+            return Totals::EXHAUSTED;
+        }
         let mut totals = self.accounts.get(scope).map(|account| account.totals(now)).unwrap_or_default();
         let counts = totals.payments.iter_mut().zip(&mut totals.sign_ins);
         for ((usd, (payments, sign_ins)), window) in totals.usd.iter_mut().zip(counts).zip(Window::TOTALLED) {
@@ -160,6 +176,14 @@ impl State {
             }
         }
         totals
+    }
+
+    /// Whether a wallet counts as fully spent because it was brought back: what it spent elsewhere is not known here.
+    pub(crate) fn recovered(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::Wallet(wallet) => self.lives.is_recovered(*wallet),
+            Scope::Agent(_) | Scope::Workflow(_) | Scope::Service(_) | Scope::Payee(_) => false,
+        }
     }
 
     /// Whether a window counts as fully spent because a journal was lost: that journal is one hold of unknown size.
@@ -274,10 +298,33 @@ impl State {
         Ok(())
     }
 
-    /// Takes note of what an operator decided in record `seq`.
-    pub(crate) fn set_status(&mut self, changes: &mut Changes, subject: Subject, status: (Status, u64)) {
+    /// Takes note of what was decided in record `seq`. Whether that changed anything: what is revoked stays so.
+    pub(crate) fn set_status(
+        &mut self,
+        changes: &mut Changes,
+        subject: Subject,
+        status: (Status, u64),
+    ) -> bool {
+        if self.statuses.get(&subject).is_some_and(|(before, _)| *before == Status::Revoked) {
+            return false;
+        }
         let before = self.statuses.insert(subject.clone(), status);
         changes.log.push(Change::Status { subject, before });
+        true
+    }
+
+    /// Takes note of what record `seq` says about lives, and returns which records count besides, and which not any more.
+    pub(crate) fn follow_lives(
+        &mut self,
+        changes: &mut Changes,
+        seq: u64,
+        entry: &Entry,
+    ) -> [Vec<(u64, Role)>; 2] {
+        let before = self.lives.clone();
+        self.lives.follow(seq, entry);
+        let (old, new) = (before.roles(), self.lives.roles());
+        changes.log.push(Change::Lives { before: Box::new(before) });
+        [new.difference(&old).copied().collect(), old.difference(&new).copied().collect()]
     }
 
     /// Takes note of what a record says about a payee, and returns what all records say about it.
@@ -328,6 +375,7 @@ impl State {
                 Change::Status { subject, before: None } => {
                     self.statuses.remove(&subject);
                 }
+                Change::Lives { before } => self.lives = *before,
                 Change::Payee { service, payee, before: Some(before) } => {
                     self.payees.put(service, payee, before);
                 }
@@ -357,6 +405,7 @@ impl Changes {
                 | Change::Replaced { .. }
                 | Change::Resolved { .. }
                 | Change::Status { .. }
+                | Change::Lives { .. }
                 | Change::Payee { .. } => {}
             }
         }

@@ -3,13 +3,15 @@
 use pursekeeper_core::ports::HELD_ALIKE_MAX;
 use pursekeeper_core::{
     Address, AgentName, Amount, ChainId, ClaimedCredit, Credit, Digest, HoldState, Moment, Permit, RequestId,
-    Scope, ServiceName, Status, Subject, UnixSeconds, Usd,
+    Scope, ServiceName, Signature, Status, Subject, UnixSeconds, Usd,
 };
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 
 use crate::JournalError;
 use crate::account::{Bucket, Sum};
 use crate::credit::CreditKey;
+use crate::lives::Role;
 use crate::outstanding::endpoint_key;
 use crate::payees::Standing;
 use crate::record::{address_text, parse_scope, scope_name, subject_name};
@@ -58,8 +60,8 @@ pub(crate) fn insert_request(
 pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) -> Result<(), JournalError> {
     let Permit { intent, policies: _, held_until, warnings: _ } = permit;
     let sql = "INSERT INTO hold (seq, agent, request_id, endpoint, workflow, wallet, service, payee, network,
-               amount, usd, held_until, nonce, state)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'held')";
+               amount, usd, held_until, nonce, method, state)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, 'held')";
     let row = params![
         integer(seq)?,
         intent.agent.as_str(),
@@ -74,6 +76,7 @@ pub(crate) fn insert_hold(connection: &Connection, seq: u64, permit: &Permit) ->
         usd_bytes(intent.usd),
         integer(held_until.0)?,
         intent.nonce,
+        intent.terms.method.as_str(),
     ];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
@@ -346,6 +349,88 @@ pub(crate) fn put_status(
     let row = params![subject.kind(), subject_name(subject), status.as_str(), integer(seq)?];
     connection.prepare_cached(sql)?.execute(row)?;
     Ok(())
+}
+
+/// Which records count from now on for what is in force, and which not any more.
+pub(crate) fn put_lives(
+    connection: &Connection,
+    added: &[(u64, Role)],
+    removed: &[(u64, Role)],
+) -> Result<(), JournalError> {
+    let [insert, delete] =
+        ["INSERT INTO life (seq, role) VALUES (?1, ?2)", "DELETE FROM life WHERE seq = ?1 AND role = ?2"];
+    for (sql, rows) in [(delete, removed), (insert, added)] {
+        for (seq, role) in rows {
+            connection.prepare_cached(sql)?.execute(params![integer(*seq)?, role.as_str()])?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what voids payments, all or none.
+pub(crate) fn put_voids(connection: &Connection, voids: &[(u64, Signature)]) -> Result<(), JournalError> {
+    let sql = "INSERT INTO void (seq, signature) VALUES (?1, ?2) ON CONFLICT (seq) DO NOTHING";
+    run(connection, "BEGIN IMMEDIATE")?;
+    for (seq, signature) in voids {
+        let Signature::Evm(bytes) = signature;
+        connection.prepare_cached(sql)?.execute(params![integer(*seq)?, bytes])?;
+    }
+    run(connection, "COMMIT")
+}
+
+/// What voids the payment of record `seq`, if that was signed.
+pub(crate) fn find_void(connection: &Connection, seq: u64) -> Result<Option<Signature>, JournalError> {
+    let Ok(seq) = i64::try_from(seq) else { return Ok(None) };
+    let sql = "SELECT signature FROM void WHERE seq = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row([seq], |row| row.get::<_, [u8; 65]>(0)).optional()?;
+    Ok(found.map(Signature::Evm))
+}
+
+/// The signatures of a subject, under any of its names, that can still be settled at `now`, oldest first.
+pub(crate) fn exposed(
+    connection: &Connection,
+    names: &[Subject],
+    now: UnixSeconds,
+    (after, limit): (u64, usize),
+) -> Result<Vec<u64>, JournalError> {
+    // What SQLite cannot number is no record, and nothing comes after it.
+    let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut values: Vec<Value> = vec![integer(now.0)?.into(), after.into(), limit.into()];
+    let sql = exposed_sql(names, &mut values);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let seqs = statement.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+    seqs.map(|seq| unsigned(seq?)).collect()
+}
+
+/// How [`exposed`] asks. Without the `+`, SQLite would follow the order of the records and read every hold there ever was;
+/// with it, it reads those that are alive.
+pub(crate) fn exposed_sql(names: &[Subject], values: &mut Vec<Value>) -> String {
+    let of = exposed_of(names, values);
+    format!(
+        "SELECT seq FROM hold WHERE state = 'held' AND held_until >= ?1 AND +seq > ?2{of}
+         ORDER BY +seq LIMIT ?3"
+    )
+}
+
+/// What of an SQL condition is about a subject: nothing for the sidecar, which stands for everybody.
+pub(crate) fn exposed_of(names: &[Subject], values: &mut Vec<Value>) -> String {
+    let column = match names.first() {
+        Some(Subject::Agent(_)) => "agent",
+        Some(Subject::Workflow(_)) => "workflow",
+        Some(Subject::Wallet(_)) => "wallet",
+        Some(Subject::Service(_)) => "service",
+        Some(Subject::Sidecar) => return String::new(),
+        // Nobody is not everybody.
+        None => return " AND 0".to_owned(),
+    };
+    let mut places = Vec::with_capacity(names.len());
+    for name in names {
+        values.push(subject_name(name).into_owned().into());
+        places.push(format!("?{}", values.len()));
+    }
+    format!(" AND {column} IN ({})", places.join(", "))
 }
 
 pub(crate) fn put_payee(

@@ -1,9 +1,11 @@
 //! A record in flat words, for answers and logs.
 
+mod life;
+
 use pursekeeper_core::{
-    ActVerb, Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent,
-    LifecycleDecision, Mode, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent,
-    SignInOutcome, SignInPermit, Signable, Subject, UnixSeconds, Usd, Warning,
+    Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent, Mode, Outcome, Permit,
+    PolicyRef, Reissue, Report, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
+    UnixSeconds, Usd, Warning,
 };
 
 use crate::record::{Content, DecodedRecord, Genesis};
@@ -17,7 +19,7 @@ pub struct Summary {
     pub decision_id: String,
     /// Wall clock, milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
-    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence` or `sign-in`.
+    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in` or `transition`.
     pub kind: &'static str,
     /// `permit` or `deny`; empty for records that are not judged.
     pub verdict: &'static str,
@@ -72,6 +74,7 @@ impl Summary {
             Content::Entry(Entry::Report(report)) => base.report(report),
             Content::Entry(Entry::Evidence(evidence)) => base.evidence(evidence),
             Content::Entry(Entry::SignIn(decision)) => base.sign_in(decision),
+            Content::Entry(Entry::Transition(transition)) => base.transition(transition),
         }
     }
 
@@ -181,42 +184,6 @@ impl Summary {
         }
     }
 
-    fn lifecycle(self, lifecycle: &LifecycleDecision) -> Self {
-        let LifecycleDecision { at: _, act, denial, cancellation: _, policies, bundle } = lifecycle;
-        let (kind, subject) = (act.subject.kind(), act.subject.to_string());
-        let payee = act.payee.as_ref().map(ToString::to_string).unwrap_or_default();
-        let what = match (act.verb, act.hold) {
-            (ActVerb::Suspend, _) => format!("suspended {kind} `{subject}`"),
-            (ActVerb::Resume, _) => format!("resumed {kind} `{subject}`"),
-            (ActVerb::Release, hold) => {
-                format!("released the money of record {} of {kind} `{subject}`", hold.unwrap_or_default())
-            }
-            (ActVerb::AcceptClock, _) => "accepted the clock".to_owned(),
-            (ActVerb::Cancel, hold) => {
-                format!(
-                    "signed what voids the payment of record {} of {kind} `{subject}`",
-                    hold.unwrap_or_default()
-                )
-            }
-            (ActVerb::AcceptPayee, _) => format!("accepted the payee `{payee}` of {kind} `{subject}`"),
-        };
-        let message = format!("operator `{}` {what}: {}", act.operator, act.reason);
-        let base =
-            Self { kind: "lifecycle", bundle_digest: bundle.to_string(), original_seq: act.hold, ..self };
-        let base = Self { payee, ..base };
-        let base = match &act.subject {
-            Subject::Agent(_) => Self { agent: subject, ..base },
-            Subject::Workflow(_) => Self { workflow: subject, ..base },
-            Subject::Wallet(_) => Self { wallet: subject, ..base },
-            Subject::Service(_) => Self { service: subject, ..base },
-            Subject::Sidecar => base,
-        };
-        match denial {
-            Some(denial) => base.denied(denial),
-            None => Self { verdict: "permit", policies: policies.clone(), message, ..base },
-        }
-    }
-
     fn report(self, report: &Report) -> Self {
         let Report { at: _, caller, original_seq, said } = report;
         let agent = caller.agent.to_string();
@@ -256,7 +223,7 @@ impl Summary {
         }
     }
 
-    fn denied(self, denial: &Denial) -> Self {
+    pub(super) fn denied(self, denial: &Denial) -> Self {
         let Denial { code, message, policies } = denial;
         Self {
             verdict: "deny",

@@ -86,6 +86,10 @@ fn length(window: Window) -> Option<u64> {
 
 fn next(state: &State, scope: &Scope, window: Window, now: UnixSeconds) -> Option<UnixSeconds> {
     let secs = length(window)?;
+    if state.recovered(scope) {
+        // Only an operator frees it.
+        return None;
+    }
     match state.adopted {
         // As long as a lost journal exhausts the window, nothing else that leaves it matters.
         Some(adopted) if state.exhausted(window, now) => Some(frees_at(minute_of(adopted), secs)),

@@ -170,6 +170,11 @@ impl Bundle {
         judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
     }
 
+    pub(crate) fn decide_act_strictly(&self, act: &Act, now: UnixSeconds) -> Verdict {
+        let judged = self.acts.judge_strictly(self.slice(), act, now);
+        judged.unwrap_or_else(|code| Verdict::Deny(code, Vec::new()))
+    }
+
     pub(crate) fn decide_with_everything(&self, intent: &Intent, facts: &Facts) -> Verdict {
         self.judge_with_everything(Asking::Pay, intent, facts)
     }

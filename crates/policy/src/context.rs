@@ -9,7 +9,7 @@ use pursekeeper_core::{
 use crate::entities::identity;
 use crate::needs::{Leaf, Needs, One};
 use crate::numbers::{datetime, dollars, dollars_left};
-use crate::vocabulary::{Pairs, Vocabulary, long, pair, record, text, uid, unjudgeable};
+use crate::vocabulary::{Pairs, Vocabulary, flag, long, pair, record, text, uid, unjudgeable};
 
 /// The largest sum Cedar's `decimal` can show, in units of 10⁻¹² dollars. A total above it is shown as this, which every
 /// ceiling is below: so an exhausted window exceeds its ceiling, and binds nobody who has none.
@@ -179,8 +179,7 @@ fn terms(
         pairs.push(pair("facilitator", text(&facilitator.to_string())));
     }
     if needs.one(One::FacilitatorAccepted) {
-        let accepted = RestrictedExpression::new_bool(facts.facilitator_accepted);
-        pairs.push(pair("facilitator_accepted", accepted));
+        pairs.push(pair("facilitator_accepted", flag(facts.facilitator_accepted)));
     }
     if needs.one(One::Protocol) {
         let version = intent.offered().map_or(0, |offered| offered.protocol.number());
@@ -196,11 +195,11 @@ fn terms(
         pairs.push(pair("payee", uid(words.payee(intent.terms.payee.to_string()))));
     }
     if needs.one(One::PayeeAccepted) {
-        pairs.push(pair("payee_accepted", RestrictedExpression::new_bool(facts.payee_accepted)));
+        pairs.push(pair("payee_accepted", flag(facts.payee_accepted)));
     }
     if needs.one(One::TopUp) {
         let top_up = facts.prepaid.is_some_and(|prepaid| prepaid.top_up);
-        pairs.push(pair("top_up", RestrictedExpression::new_bool(top_up)));
+        pairs.push(pair("top_up", flag(top_up)));
     }
     if needs.one(One::Usd) {
         pairs.push(pair("usd", dollars(intent.usd)?));

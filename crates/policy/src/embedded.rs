@@ -25,7 +25,8 @@ pub const GUARDRAILS: [(&str, &str); 5] = [
 pub const STARTER_REGISTRY: &str = include_str!("../../../policies/registry.yaml");
 
 /// Policies to start from, by file name. They fit [`STARTER_REGISTRY`].
-pub const EXAMPLES: [(&str, &str); 5] = [
+pub const EXAMPLES: [(&str, &str); 6] = [
+    ("keys-by-treasury.cedar", include_str!("../../../policies/examples/keys-by-treasury.cedar")),
     ("model-limit.cedar", include_str!("../../../policies/examples/model-limit.cedar")),
     ("night-limit.cedar", include_str!("../../../policies/examples/night-limit.cedar")),
     ("outstanding.cedar", include_str!("../../../policies/examples/outstanding.cedar")),
@@ -171,7 +172,7 @@ mod tests {
             assert!(rule.policy.entity_literals().iter().all(|uid| uid.type_name().basename() == "Action"));
             assert!(!rule.policy.to_string().contains("resource =="), "{}", rule.policy);
         }
-        assert_eq!(settled, 16, "base 2, ownership 2, scope 2, revocation 4 and 6 about operators");
+        assert_eq!(settled, 17, "base 2, ownership 3, scope 2, revocation 4 and 6 about operators");
         assert_eq!(Guardrails::get().unwrap().balance.len(), BALANCE.len());
         assert_eq!(Guardrails::get().unwrap().prepaid.len(), PREPAID.len());
     }

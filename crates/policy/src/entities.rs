@@ -11,7 +11,9 @@ use pursekeeper_core::{
 
 use crate::needs::{Needs, One};
 use crate::numbers::{datetime, dollars};
-use crate::vocabulary::{Pairs, Vocabulary, ceilings, long, pair, record, text, uid, uids, unjudgeable};
+use crate::vocabulary::{
+    Pairs, Vocabulary, ceilings, flag, long, pair, record, text, uid, uids, unjudgeable,
+};
 
 /// Builds entities from what the registry declares.
 #[derive(Clone, Copy)]
@@ -50,7 +52,12 @@ impl Slice<'_> {
         entity(self.words.workflow(name.as_str()), attributes)
     }
 
-    pub(crate) fn wallet(&self, name: &WalletName, status: Status) -> Result<Entity, DenyCode> {
+    pub(crate) fn wallet(
+        &self,
+        name: &WalletName,
+        status: Status,
+        backed_up: bool,
+    ) -> Result<Entity, DenyCode> {
         let wallet = self.registry.wallets.get(name).ok_or(DenyCode::WalletUnknown)?;
         let workflows = wallet.workflows.iter().map(|name| self.words.workflow(name.as_str()));
         let networks = wallet.networks.iter().map(|network| text(&network.to_string()));
@@ -62,6 +69,7 @@ impl Slice<'_> {
             pair("revokers", uids(self.teams(&wallet.revokers))),
             pair("workflows", uids(workflows)),
             pair("networks", networks),
+            pair("backed_up", flag(backed_up)),
             pair("ceilings", ceilings(&wallet.ceilings)?),
             pair("status", text(status.as_str())),
         ];
@@ -75,10 +83,7 @@ impl Slice<'_> {
         let owners: BTreeSet<TeamName> = users.map(|workflow| workflow.owner.clone()).collect();
         let attributes = vec![
             pair("origin", text(&service.origin.to_string())),
-            pair(
-                "resource_optional",
-                cedar_policy::RestrictedExpression::new_bool(service.resource_optional),
-            ),
+            pair("resource_optional", flag(service.resource_optional)),
             pair("owners", uids(self.teams(&owners))),
             pair("ceilings", ceilings(&service.ceilings)?),
             pair("status", text(status.as_str())),

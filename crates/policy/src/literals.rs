@@ -3,7 +3,8 @@
 
 use cedar_policy::{EntityUid, Policy};
 use pursekeeper_core::{
-    AgentName, Endpoint, EvmAddress, NameError, OperatorName, ServiceName, TeamName, WalletName, WorkflowName,
+    AgentName, Endpoint, EvmAddress, NameError, OperatorName, ServiceName, Subject, TeamName, WalletName,
+    WorkflowName,
 };
 
 use crate::registry::Declaration;
@@ -21,9 +22,10 @@ fn complaint(uid: &EntityUid, declaration: &Declaration) -> Option<String> {
         "Workflow" => known(WorkflowName::parse, id, |name| registry.workflows.contains_key(name)),
         "Wallet" => known(WalletName::parse, id, |name| registry.wallets.contains_key(name)),
         "Service" => known(ServiceName::parse, id, |name| registry.services.contains_key(name)),
-        "Team" => known(TeamName::parse, id, |name| registry.teams.contains(name)),
+        "Team" => known(TeamName::parse, id, |name| registry.teams.contains_key(name)),
         "Operator" => known(OperatorName::parse, id, |name| registry.operators.contains_key(name)),
         "Asset" => declaration.asset_names.values().any(|name| name == id),
+        "Sidecar" => return sidecar(id),
         "Payee" => return payee(id),
         "Endpoint" => return endpoint(id),
         // Actions and unknown types are the validator's.
@@ -34,6 +36,11 @@ fn complaint(uid: &EntityUid, declaration: &Declaration) -> Option<String> {
 
 fn known<T>(parse: fn(&str) -> Result<T, NameError>, id: &str, has: impl Fn(&T) -> bool) -> bool {
     parse(id).is_ok_and(|name| has(&name))
+}
+
+fn sidecar(id: &str) -> Option<String> {
+    let only = Subject::Sidecar.to_string();
+    (id != only).then(|| format!("`Sidecar::\"{id}\"` would never match: write `Sidecar::\"{only}\"`"))
 }
 
 fn payee(id: &str) -> Option<String> {

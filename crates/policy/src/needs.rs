@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: an attribute that a policy could read is in its needs. The analysis follows attribute accesses that begin
 //! at `context` or `resource`; any other use of them counts as reading everything. Were it wrong, Cedar would report a
-//! missing attribute, and that is a denial.
+//! missing attribute, and that is a denial. What an operator's act is judged with is small and always built whole.
 
 use std::sync::LazyLock;
 
@@ -71,7 +71,6 @@ ones! {
     SignInStatement = ["context", "sign_in", "statement"];
     SignInResources = ["context", "sign_in", "resources"];
     SignInExpires = ["context", "sign_in", "expires_secs"];
-    Reason = ["context", "reason"];
     EndpointScheme = ["resource", "scheme"];
     EndpointHost = ["resource", "host"];
     EndpointPort = ["resource", "port"];

@@ -44,6 +44,7 @@ struct Shape {
     /// Only when the registry has ceilings for it; sellers must not fill the memory with addresses.
     payee: Option<Address>,
     statuses: [Status; 4],
+    backed_up: bool,
 }
 
 /// What requests of one shape share.
@@ -210,7 +211,8 @@ impl Payments {
     }
 
     fn shared_entities(&self, slice: Slice<'_>, asking: Asking, shape: &Shape) -> Result<Entities, DenyCode> {
-        let Shape { agent, workflow, wallet, service, services: _, asset, payee, statuses } = shape;
+        let Shape { agent, workflow, wallet, service, services: _, asset, payee, statuses, backed_up } =
+            shape;
         let [agent_status, workflow_status, wallet_status, service_status] = *statuses;
         let declared = slice.registry.assets.get(asset).ok_or(DenyCode::AssetUnknown)?;
         let asset_name = self.asset_names.get(asset).ok_or(DenyCode::AssetUnknown)?;
@@ -218,7 +220,7 @@ impl Payments {
             action(slice.words, asking),
             slice.agent(agent, agent_status)?,
             slice.workflow(workflow, workflow_status)?,
-            slice.wallet(wallet, wallet_status)?,
+            slice.wallet(wallet, wallet_status, *backed_up)?,
             slice.asset(asset_name, declared)?,
         ];
         if let Some(service) = service {
@@ -270,6 +272,7 @@ fn shape(slice: Slice<'_>, intent: &Intent, facts: &Facts) -> Shape {
         asset: intent.terms.asset.clone(),
         payee: slice.registry.payees.contains_key(&payee).then_some(payee),
         statuses: [facts.agent_status, facts.workflow_status, facts.wallet_status, facts.service_status],
+        backed_up: facts.wallet_backed_up,
     }
 }
 

@@ -36,12 +36,7 @@ impl Asking {
             Self::Pay => "Pay",
             Self::GrantAllowance => "GrantAllowance",
             Self::SignIn => "SignIn",
-            Self::Act(ActVerb::Suspend) => "Suspend",
-            Self::Act(ActVerb::Resume) => "Resume",
-            Self::Act(ActVerb::Release) => "Release",
-            Self::Act(ActVerb::AcceptClock) => "AcceptClock",
-            Self::Act(ActVerb::Cancel) => "CancelPayment",
-            Self::Act(ActVerb::AcceptPayee) => "AcceptPayee",
+            Self::Act(verb) => act(verb),
         }
     }
 
@@ -51,6 +46,30 @@ impl Asking {
             Self::Pay | Self::GrantAllowance | Self::SignIn => "Sign",
             Self::Act(_) => "Govern",
         }
+    }
+}
+
+/// An act's name in the schema.
+const fn act(verb: ActVerb) -> &'static str {
+    match verb {
+        ActVerb::Suspend => "Suspend",
+        ActVerb::Resume => "Resume",
+        ActVerb::Revoke => "Revoke",
+        ActVerb::Retire => "Retire",
+        ActVerb::SuspendAll => "SuspendAll",
+        ActVerb::ResumeAll => "ResumeAll",
+        ActVerb::Create => "Create",
+        ActVerb::Import => "Import",
+        ActVerb::Rotate => "Rotate",
+        ActVerb::Reassign => "Reassign",
+        ActVerb::Backup => "Backup",
+        ActVerb::Recover => "Recover",
+        ActVerb::CancelOutstanding => "CancelOutstanding",
+        ActVerb::Cancel => "CancelPayment",
+        ActVerb::Release => "Release",
+        ActVerb::AcceptPayee => "AcceptPayee",
+        ActVerb::AcceptClock => "AcceptClock",
+        ActVerb::Reload => "ReloadPolicies",
     }
 }
 

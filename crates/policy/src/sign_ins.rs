@@ -119,7 +119,7 @@ fn request(
         action(slice.words, Asking::SignIn),
         slice.agent(&intent.agent, facts.agent_status)?,
         slice.workflow(&intent.workflow, facts.workflow_status)?,
-        slice.wallet(&intent.wallet, facts.wallet_status)?,
+        slice.wallet(&intent.wallet, facts.wallet_status, facts.wallet_backed_up)?,
         endpoint,
     ];
     if let Some(service) = &intent.service {

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use cedar_policy::{ActionConstraint, Effect, Policy, PolicyId, PolicySet, ValidationMode, Validator};
+use cedar_policy::{
+    ActionConstraint, Effect, EntityUid, Policy, PolicyId, PolicySet, ValidationMode, Validator,
+};
 use miette::Diagnostic;
-use pursekeeper_core::PolicyRef;
+use pursekeeper_core::{ActVerb, PolicyRef};
 
 use crate::DEREF_LEVEL;
 use crate::complexity;
@@ -14,7 +16,7 @@ use crate::error::{BundleError, BundleWarning, Place};
 use crate::literals;
 use crate::needs::Needs;
 use crate::registry::Declaration;
-use crate::rule::Rule;
+use crate::rule::{Asking, Rule};
 
 /// Most policies of all teams.
 pub const POLICIES_MAX: usize = 20_000;
@@ -178,19 +180,24 @@ fn check(policy: &Policy, place: &Place, ids: &mut BTreeMap<String, Place>) -> V
     if policy.annotation("code").is_some() {
         complaints.push("`@code` belongs to guardrails: remove it; the answer is POLICY_DENIED".to_owned());
     }
-    let stops = |uid: &cedar_policy::EntityUid| uid.id().unescaped() == "Suspend";
-    let names_suspend = match policy.action_constraint() {
-        ActionConstraint::Any => false,
-        ActionConstraint::Eq(uid) => stops(&uid),
-        ActionConstraint::In(uids) => uids.iter().any(stops),
-    };
-    if names_suspend {
-        complaints.push(
-            "a policy about `Suspend` would have no effect: stopping is never up to a team's policies: use `Resume`"
-                .to_owned(),
-        );
+    if let Some(stop) = named_stop(policy) {
+        complaints.push(format!(
+            "a policy about `{stop}` would have no effect: stopping and voiding is never up to a team's policies: leave it out, or use `Resume`"
+        ));
     }
     complaints
+}
+
+/// An act that only stops or voids, when the policy's head names one.
+fn named_stop(policy: &Policy) -> Option<&'static str> {
+    let named: Vec<EntityUid> = match policy.action_constraint() {
+        ActionConstraint::Any => Vec::new(),
+        ActionConstraint::Eq(uid) => vec![uid],
+        ActionConstraint::In(uids) => uids,
+    };
+    let mut stops =
+        ActVerb::ALL.into_iter().filter(|verb| verb.is_stop()).map(|verb| Asking::Act(verb).action());
+    stops.find(|stop| named.iter().any(|uid| uid.id().unescaped() == *stop))
 }
 
 /// Strict validation of everything at once. The level keeps policies within the entities a request carries.

@@ -80,6 +80,10 @@ pub(crate) fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
+pub(crate) fn flag(value: bool) -> RestrictedExpression {
+    RestrictedExpression::new_bool(value)
+}
+
 pub(crate) fn uid(value: EntityUid) -> RestrictedExpression {
     RestrictedExpression::new_entity_uid(value)
 }

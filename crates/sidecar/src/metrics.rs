@@ -1,11 +1,24 @@
 //! What is counted for dashboards and alerts. The journal is the record; these are hints that are gone after a restart.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pursekeeper_core::gate::Answer;
 use pursekeeper_core::{NearLimit, Warning};
+
+/// By what stops are counted: one waits for a write to the disk, and for what is being signed.
+const STOP_BOUNDS: [(Duration, &str); 6] = [
+    (Duration::from_millis(1), "1ms"),
+    (Duration::from_millis(5), "5ms"),
+    (Duration::from_millis(20), "20ms"),
+    (Duration::from_millis(100), "100ms"),
+    (Duration::from_millis(500), "500ms"),
+    (Duration::from_secs(2), "2s"),
+];
 
 /// Counters since start.
 #[derive(Debug, Default)]
@@ -14,7 +27,15 @@ pub struct Metrics {
     warnings: Family<Near, Counter>,
     resolved: Family<Resolved, Counter>,
     reports: Counter,
+    voided: Counter,
     batches: Counter,
+    stops: Family<Stop, Counter>,
+    stop_micros_max: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Stop {
+    within: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +76,10 @@ impl Metrics {
             Answer::Resolved { state, .. } => {
                 self.resolved.get_or_create(&Resolved { state: state.as_str() }).inc();
             }
+            Answer::Changed { .. } => decided("transition", ""),
+            Answer::Voids(voids) => {
+                self.voided.inc_by(u64::try_from(voids.rights.len()).unwrap_or(u64::MAX));
+            }
             Answer::Nothing(_) => {}
         }
     }
@@ -62,6 +87,15 @@ impl Metrics {
     /// Counts a durable transaction.
     pub(crate) fn batch(&self) {
         self.batches.inc();
+    }
+
+    /// Takes note of how long a stop took to be in force.
+    pub(crate) fn stopped_within(&self, took: Duration) {
+        let bound = STOP_BOUNDS.iter().find(|(bound, _)| took <= *bound);
+        let within = bound.map_or("longer", |(_, name)| *name);
+        self.stops.get_or_create(&Stop { within }).inc();
+        let micros = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+        self.stop_micros_max.set(self.stop_micros_max.get().max(micros));
     }
 
     /// Durable transactions.
@@ -80,7 +114,11 @@ impl Metrics {
 
     /// Puts every counter under its name.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let Self { decisions, warnings, resolved, reports, batches } = self;
+        let Self { decisions, warnings, resolved, reports, voided, batches, stops, stop_micros_max } = self;
+        registry.register("voids_signed", "Signatures made that void a payment", voided.clone());
+        let help = "Operators' stops, by the time from their arrival until nothing left any more";
+        registry.register("stops", help, stops.clone());
+        registry.register("stop_micros_max", "The slowest stop, in microseconds", stop_micros_max.clone());
         registry.register("decisions", "What the gate answered", decisions.clone());
         registry.register("limit_warnings", "Permits that left a limit near", warnings.clone());
         registry.register("holds_resolved", "Holds that a chain resolved", resolved.clone());

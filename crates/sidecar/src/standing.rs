@@ -10,10 +10,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use pursekeeper_core::{Signable, Status, Subject};
 
-/// The subjects that operators have stopped since start. What was stopped before is denied by the gate.
+/// The subjects that were stopped since start. What was stopped before is denied by the gate.
 #[derive(Debug, Default)]
 pub struct Standing {
-    suspended: RwLock<BTreeSet<Subject>>,
+    stopped: RwLock<BTreeSet<Subject>>,
 }
 
 /// Held while a signature is made and handed off.
@@ -26,17 +26,20 @@ impl Standing {
     /// Leave to sign, unless one of the subjects has been stopped.
     #[must_use]
     pub fn clear(&self, what: &Signable) -> Option<Clearance<'_>> {
-        let guard = self.suspended.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = self.stopped.read().unwrap_or_else(PoisonError::into_inner);
         let stopped = what.subjects().iter().any(|subject| guard.contains(subject));
         (!stopped).then_some(Clearance { _guard: guard })
     }
 
-    /// Puts an operator's decision in force. Returns when every signature of the subject under way has been handed off.
-    pub fn set(&self, subject: Subject, status: Status) {
-        let mut suspended = self.suspended.write().unwrap_or_else(PoisonError::into_inner);
-        match status {
-            Status::Active => suspended.remove(&subject),
-            Status::Suspended => suspended.insert(subject),
-        };
+    /// Puts decisions in force, all at once. Returns when every signature under way has been handed off.
+    pub fn set(&self, decided: impl IntoIterator<Item = (Subject, Status)>) {
+        let mut stopped = self.stopped.write().unwrap_or_else(PoisonError::into_inner);
+        for (subject, status) in decided {
+            if status.is_stopped() {
+                stopped.insert(subject);
+            } else {
+                stopped.remove(&subject);
+            }
+        }
     }
 }

@@ -4,13 +4,13 @@
 //! transaction, hands out the answers, and hands leadership to whoever waits first. So one request alone pays for no
 //! thread hop, and many share one fsync.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Settings, Surroundings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Surroundings};
 use pursekeeper_core::ports::{Journal, Policy, Verdict};
-use pursekeeper_core::{ActVerb, Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Moment, Status};
+use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Moment};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::block_in_place;
 
@@ -42,6 +42,12 @@ pub trait Upkeep: Journal {
     /// # Errors
     /// Why not.
     fn probe(&mut self) -> Result<(), Self::Error>;
+
+    /// Whether anything could be recorded now but stops, as far as that is known without trying.
+    ///
+    /// # Errors
+    /// Why not.
+    fn room(&self) -> Result<(), Self::Error>;
 
     /// What is worth doing while nobody waits.
     ///
@@ -79,6 +85,7 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     standing: Standing,
     clock: Clock,
     balances: ArcSwap<Balances>,
+    keys: ArcSwap<BTreeSet<Address>>,
     problem: Mutex<Option<Problem>>,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
@@ -133,6 +140,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             standing: Standing::default(),
             clock,
             balances: ArcSwap::default(),
+            keys: ArcSwap::default(),
             problem: Mutex::default(),
             problem_changed: Notify::new(),
             capacity,
@@ -143,6 +151,32 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     #[must_use]
     pub fn policy(&self) -> Arc<P> {
         self.policy.load_full()
+    }
+
+    /// Puts another bundle in force. What follows from it is recorded before anything is judged under it.
+    pub fn set_policy(&self, policy: Arc<P>) {
+        self.policy.store(policy);
+    }
+
+    /// Takes note of which keys are here: a wallet without its key binds no money.
+    pub fn note_keys(&self, keys: BTreeSet<Address>) {
+        self.keys.store(Arc::new(keys));
+    }
+
+    /// Changes the journal beside the records, between two batches.
+    ///
+    /// # Errors
+    /// The journal's. A fatal one ends the sidecar.
+    pub fn with_journal_mut<R>(
+        &self,
+        change: impl FnOnce(&mut J) -> Result<R, J::Error>,
+    ) -> Result<R, J::Error> {
+        let mut gate = lock(&self.gate);
+        let changed = change(gate.journal_mut());
+        if changed.is_err() {
+            self.note(changed.as_ref().err());
+        }
+        changed
     }
 
     /// Who may not sign at this instant.
@@ -248,9 +282,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
         let probed = match gate.journal_mut().probe() {
             Ok(()) if gate.undurable_len() > 0 => {
-                let balances = self.balances.load();
-                let around = Surroundings { at: self.clock.now(), balances: &balances };
-                gate.pass(&*self.policy(), around, Vec::new()).map(|_| ())
+                self.pass_batch(&mut gate, &*self.policy(), Vec::new()).map(|_| ())
             }
             probed => probed,
         };
@@ -278,6 +310,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (turn, mine) = oneshot::channel();
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
+            Ask::Transition | Ask::Void(_) => queue.acts.push_back(Waiting { ask, turn }),
             Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => {
                 if queue.payments.len() >= self.capacity.queue_len_max {
                     return Err(Fault::Exhausted);
@@ -296,44 +329,74 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
         }
         let policy = self.policy();
-        let balances = self.balances.load();
-        let passed = gate.pass(&*policy, Surroundings { at: self.clock.now(), balances: &balances }, asks);
-        self.note(passed.as_ref().err());
-        self.durable_seq.send_replace(gate.journal().last_seq());
-        match passed {
-            Ok(answers) => {
-                self.metrics.batch();
-                answers.into_iter().map(|answer| Ok(self.in_force(answer))).collect()
-            }
-            Err(error) => {
-                let message = error.to_string();
-                acts.into_iter()
-                    .map(|act| match act.and_then(|act| self.stop_in_memory(&mut gate, &*policy, act)) {
-                        Some(fault) => Err(fault),
-                        None => Err(Fault::Unavailable(message.clone())),
-                    })
-                    .collect()
-            }
-        }
+        let error = match self.pass_batch(&mut gate, &*policy, asks) {
+            Ok(answers) => return answers.into_iter().map(Ok).collect(),
+            Err(error) => error,
+        };
+        let message = error.to_string();
+        // There is room for stops where there is none for anything else; what does not fit there is in force in memory.
+        acts.into_iter()
+            .map(|act| {
+                let stop = act.filter(|act| act.act.verb.is_stop());
+                let Some(stop) = stop else { return Err(Fault::Unavailable(message.clone())) };
+                match self.pass_batch(&mut gate, &*policy, vec![Ask::Lifecycle(stop.clone())]) {
+                    Ok(answers) => answers.into_iter().next().ok_or(Fault::NotDurable),
+                    Err(_) => {
+                        let stopped = self.stop_in_memory(&mut gate, &*policy, stop);
+                        Err(stopped.unwrap_or_else(|| Fault::Unavailable(message.clone())))
+                    }
+                }
+            })
+            .collect()
     }
 
-    /// What operators decided binds signatures under way before the operator hears of it.
-    fn in_force(&self, answer: Answer) -> Answer {
-        self.metrics.count(&answer);
-        if let Answer::Acted { subject, status: Some(status), .. } = &answer {
-            self.standing.set(subject.clone(), *status);
+    /// Has the gate judge and record a batch, and puts what it decided in force.
+    fn pass_batch(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
+        let (balances, keys) = (self.balances.load(), self.keys.load());
+        let around = Surroundings { at: self.clock.now(), balances: &balances, keys: &keys };
+        let passed = gate.pass(policy, around, asks);
+        // A stop that was recorded in the room kept for stops leaves none for anything else.
+        let room = gate.journal().room();
+        self.note(passed.as_ref().err().or(room.as_ref().err()));
+        self.durable_seq.send_replace(gate.journal().last_seq());
+        let Passed { before, answers } = passed?;
+        if before.iter().chain(&answers).any(|answer| !matches!(answer, Answer::Nothing(_))) {
+            self.metrics.batch();
         }
-        answer
+        before.iter().for_each(|answer| self.in_force(answer));
+        answers.iter().for_each(|answer| self.in_force(answer));
+        Ok(answers)
+    }
+
+    /// What was decided binds signatures under way before anybody hears of it.
+    fn in_force(&self, answer: &Answer) {
+        self.metrics.count(answer);
+        match answer {
+            Answer::Acted { statuses, .. } if !statuses.is_empty() => {
+                self.standing.set(statuses.iter().cloned());
+            }
+            Answer::Changed { transition, .. } if !transition.statuses.is_empty() => {
+                let changes = transition.statuses.iter();
+                self.standing.set(changes.map(|change| (change.subject.clone(), change.status)));
+            }
+            Answer::Acted { .. }
+            | Answer::Changed { .. }
+            | Answer::Authorized(_)
+            | Answer::WouldSign { .. }
+            | Answer::Denied { .. }
+            | Answer::Voids(_)
+            | Answer::Reported { .. }
+            | Answer::Resolved { .. }
+            | Answer::Nothing(_) => {}
+        }
     }
 
     /// A stop that the journal cannot take is still in force at once; a resume is not.
     fn stop_in_memory(&self, gate: &mut Gate<J>, policy: &P, ask: LifecycleAsk) -> Option<Fault> {
         let permitted =
             matches!(policy.decide_act(&ask.act, self.clock.now().unix_seconds()), Verdict::Permit(_));
-        if ask.act.verb != ActVerb::Suspend || !permitted {
-            return None;
-        }
-        self.standing.set(ask.act.subject.clone(), Status::Suspended);
+        let status = ask.act.verb.stop().filter(|_| permitted)?;
+        self.standing.set([(ask.act.subject.clone(), status)]);
         gate.remember(ask);
         Some(Fault::NotDurable)
     }
@@ -408,7 +471,13 @@ impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
 fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
     match ask {
         Ask::Lifecycle(ask) => Some(ask.clone()),
-        Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => None,
+        Ask::Payment(_)
+        | Ask::Report(_)
+        | Ask::Evidence(_)
+        | Ask::SignIn(_)
+        | Ask::TypedData(_)
+        | Ask::Transition
+        | Ask::Void(_) => None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Settings, Surroundings};
+use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     AgentName, Asked, Balances, Caller, ClockMark, Endpoint, IdentitySource, Mode, Moment, RequestId,
@@ -156,7 +157,8 @@ impl Judge {
         let at = NOW;
         // The journal in memory looks at everything it holds: it is not what is measured here.
         self.gate.journal_mut().entries.clear();
-        let around = Surroundings { at, balances: &Balances::default() };
+        let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
+        let around = Surroundings { at, balances: &Balances::default(), keys: &keys };
         let answers = self.gate.pass(&self.bundle, around, vec![Ask::Payment(Arc::new(ask))]).unwrap();
         std::hint::black_box(answers);
     }

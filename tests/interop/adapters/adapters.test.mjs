@@ -30,6 +30,7 @@ wallets:
     owner: platform
     recovery: [platform]
     revokers: [platform]
+    backup: none
     workflows: [interop]
     networks: ["${peers.network}"]
 services:${sellers

@@ -112,7 +112,7 @@ function named(entries) {
 
 function wallet(address) {
   const teams = { owner: "platform", recovery: ["platform"], revokers: ["platform"] };
-  return { address, ...teams, workflows: ["differential"], networks: [peers.network] };
+  return { address, ...teams, backup: "none", workflows: ["differential"], networks: [peers.network] };
 }
 
 function asset({ address, name, version }) {

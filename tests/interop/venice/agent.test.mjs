@@ -47,6 +47,7 @@ wallets:
     owner: platform
     recovery: [platform]
     revokers: [platform]
+    backup: none
     workflows: [research, trial]
     shared: true
     networks: ["${peers.network}", "eip155:8453"]

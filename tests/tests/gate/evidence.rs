@@ -3,7 +3,7 @@
 use pursekeeper_core::gate::{Ask, EvidenceAsk, ReportAsk};
 use pursekeeper_core::{
     ActVerb, Address, AgentName, Amount, AssetId, Balance, CLAIMS_PER_HOLD_MAX, Caller, Cancellation,
-    ChainId, Claim, EvmAddress, Fate, IdentitySource, Mode, NearLimit, Observation, Said, Signable,
+    ChainId, Claim, Detail, EvmAddress, Fate, IdentitySource, Mode, NearLimit, Observation, Said, Signable,
     Signature, Subject, UnixSeconds, Usd, Warning, Window,
 };
 use pursekeeper_tests::{Offer, USDC};
@@ -28,7 +28,7 @@ fn report(agent: &str, original_seq: u64, claim: Claim) -> Ask {
 
 fn release(hold: Option<u64>, wallet: Address) -> Ask {
     let mut ask = act("alice", ActVerb::Release, Subject::Wallet(wallet));
-    ask.act.hold = hold;
+    ask.act.detail = hold.map_or(Detail::None, Detail::Hold);
     Ask::Lifecycle(ask)
 }
 
@@ -157,7 +157,7 @@ fn a_limit_that_is_near_is_said_and_nothing_is_refused() {
 
 fn cancel(hold: u64, wallet: Address) -> Ask {
     let mut ask = act("alice", ActVerb::Cancel, Subject::Wallet(wallet));
-    ask.act.hold = Some(hold);
+    ask.act.detail = Detail::Hold(hold);
     Ask::Lifecycle(ask)
 }
 

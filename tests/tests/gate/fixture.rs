@@ -9,7 +9,7 @@ use pursekeeper_core::gate::{
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
 use pursekeeper_core::registry::{
-    Agent, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Wallet, Workflow,
+    Agent, BackupRule, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Team, Wallet, Workflow,
 };
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::*;
@@ -21,7 +21,7 @@ pub(crate) const NOON_MS: u64 = 1_795_348_800_000;
 
 /// Permits while the workflow's day stays within its ceiling, the payee is accepted and everybody is active; nothing
 /// without a team.
-pub(crate) struct OneCeiling(pub(crate) Registry);
+pub(crate) struct OneCeiling(pub(crate) Registry, pub(crate) u8);
 
 impl Policy for OneCeiling {
     fn registry(&self) -> &Registry {
@@ -29,7 +29,7 @@ impl Policy for OneCeiling {
     }
 
     fn digest(&self) -> Digest {
-        Digest([7; 32])
+        Digest([self.1; 32])
     }
 
     fn decide(&self, _: &Intent, facts: &Facts) -> Verdict {
@@ -38,8 +38,8 @@ impl Policy for OneCeiling {
         if self.0.teams.is_empty() {
             return Verdict::Deny(DenyCode::NoPermit, Vec::new());
         }
-        let stopped =
-            [agent_status, workflow_status, wallet_status, service_status].contains(&&Status::Suspended);
+        let statuses = [agent_status, workflow_status, wallet_status, service_status];
+        let stopped = statuses.into_iter().any(|status| *status != Status::Active);
         let floor = self.0.wallets.values().find_map(|wallet| wallet.floor);
         match (floor, balance) {
             (Some(_), None) => return Verdict::Deny(DenyCode::BalanceUnknown, Vec::new()),
@@ -71,7 +71,9 @@ impl Policy for OneCeiling {
         let ceilings = self.0.workflows.values().next().map(|workflow| &workflow.ceilings.sign_ins);
         let limit = ceilings.and_then(|sign_ins| sign_ins.get(&Window::Hour));
         match (facts.wallet_status, limit) {
-            (Status::Suspended, _) => Verdict::Deny(DenyCode::NotActive, vec![by("stopped")]),
+            (Status::Draining | Status::Suspended | Status::Expired | Status::Revoked, _) => {
+                Verdict::Deny(DenyCode::NotActive, vec![by("stopped")])
+            }
             (Status::Active, Some(limit)) if facts.after.workflow.sign_ins[0] > *limit => {
                 Verdict::Deny(DenyCode::CeilingExceeded, vec![by("one-ceiling")])
             }
@@ -113,6 +115,8 @@ pub(crate) fn policy() -> OneCeiling {
         was: BTreeSet::new(),
         workflows: BTreeSet::from([workflow.clone()]),
         labels: BTreeMap::new(),
+        review_on: BTreeSet::new(),
+        expires: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
@@ -126,10 +130,13 @@ pub(crate) fn policy() -> OneCeiling {
     };
     let wallet = Wallet {
         address: evm(WALLET),
+        was: BTreeSet::new(),
         owner: team.clone(),
         recovery: BTreeSet::from([team.clone()]),
         revokers: BTreeSet::from([team.clone()]),
         workflows: BTreeSet::from([workflow.clone()]),
+        backup: BackupRule::None,
+        expires: None,
         networks: BTreeSet::from([network]),
         floor: None,
         warn_below: None,
@@ -146,18 +153,20 @@ pub(crate) fn policy() -> OneCeiling {
         unknown_endpoints: false,
         resource_optional: false,
         prepaid: None,
+        expires: None,
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
-    OneCeiling(Registry {
+    let registry = Registry {
         agents: BTreeMap::from([(AgentName::parse("researcher").unwrap(), agent)]),
         workflows: BTreeMap::from([(workflow, declared)]),
         wallets: BTreeMap::from([(WalletName::parse("treasury").unwrap(), wallet)]),
         services: BTreeMap::from([(service, reports)]),
         assets: BTreeMap::from([(asset.id().clone(), asset)]),
-        teams: BTreeSet::from([team]),
+        teams: BTreeMap::from([(team, Team::default())]),
         ..Registry::default()
-    })
+    };
+    OneCeiling(registry, 7)
 }
 
 /// A request of the only agent; each has a nonce of its own, as the shell draws one.
@@ -206,7 +215,7 @@ pub(crate) fn act(operator: &str, verb: ActVerb, subject: Subject) -> LifecycleA
     let operator = OperatorName::parse(operator).unwrap();
     let source = IdentitySource::UnixPeer { uid: 2000 };
     let reason = "drill".to_owned();
-    LifecycleAsk { act: Act { operator, source, verb, subject, hold: None, payee: None, reason } }
+    LifecycleAsk { act: Act { operator, source, verb, subject, detail: Detail::None, reason } }
 }
 
 pub(crate) fn subjects() -> [Subject; 4] {
@@ -226,16 +235,20 @@ pub(crate) struct Fixture {
     pub(crate) boot_ms: u64,
     pub(crate) boot: u8,
     pub(crate) balances: Balances,
+    pub(crate) keys: BTreeSet<Address>,
 }
 
 impl Fixture {
     pub(crate) fn new() -> Self {
         let begun = Moment { unix_ms: NOON_MS, boot_ms: 60_000, boot_id: [1; 16] };
         let clock_before = ClockMark { high_water_ms: NOON_MS, anchor: Some(begun) };
-        let journal = MemoryJournal { clock_before, ..MemoryJournal::default() };
+        let policy = policy();
+        let bundle_before = Some(policy.digest());
+        let journal = MemoryJournal { clock_before, bundle_before, ..MemoryJournal::default() };
         Self {
             gate: Gate::new(journal, Settings::default()),
-            policy: policy(),
+            keys: policy.0.wallets.values().map(|wallet| wallet.address).collect(),
+            policy,
             now_ms: NOON_MS,
             boot_ms: 60_000,
             boot: 1,
@@ -249,7 +262,13 @@ impl Fixture {
 
     pub(crate) fn try_pass(&mut self, asks: Vec<Ask>) -> Result<Vec<Answer>, MemoryError> {
         let at = Moment { unix_ms: self.now_ms, boot_ms: self.boot_ms, boot_id: [self.boot; 16] };
-        self.gate.pass(&self.policy, Surroundings { at, balances: &self.balances }, asks)
+        let around = Surroundings { at, balances: &self.balances, keys: &self.keys };
+        Ok(self.gate.pass(&self.policy, around, asks)?.answers)
+    }
+
+    /// What was edited comes as another bundle.
+    pub(crate) fn reload(&mut self) {
+        self.policy.1 += 1;
     }
 
     /// Time passes on all clocks.
@@ -274,6 +293,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         Answer::Authorized(_)
         | Answer::WouldSign { .. }
         | Answer::Acted { .. }
+        | Answer::Changed { .. }
+        | Answer::Voids(_)
         | Answer::Reported { .. }
         | Answer::Resolved { .. } => "OK",
         Answer::Denied { denial, .. } => denial.code.as_str(),
@@ -282,6 +303,8 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         Answer::Nothing(Nothing::NotAPayment) => "NotAPayment",
         Answer::Nothing(Nothing::NotPrepaid) => "NotPrepaid",
         Answer::Nothing(Nothing::HoldResolved) => "HoldResolved",
+        Answer::Nothing(Nothing::NothingDue) => "NothingDue",
+        Answer::Nothing(Nothing::Voids) => "Voids",
     }
 }
 

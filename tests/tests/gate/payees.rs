@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use pursekeeper_core::gate::{Answer, Ask};
 use pursekeeper_core::registry::FirstUse;
 use pursekeeper_core::{
-    ActVerb, Address, Entry, EvmAddress, Mode, PENDING_PAYEES_MAX, PayeeState, ServiceName, Status, Subject,
+    ActVerb, Address, Detail, Entry, EvmAddress, Mode, PENDING_PAYEES_MAX, PayeeState, ServiceName, Status,
+    Subject,
 };
 use pursekeeper_tests::{Offer, PAYEE};
 
@@ -39,7 +40,7 @@ fn pay_to(payee: &str, id: &str) -> Ask {
 fn accept_by(operator: &str, service: &str, payee: Option<Address>) -> Ask {
     let service = Subject::Service(ServiceName::parse(service).unwrap());
     let mut ask = act(operator, ActVerb::AcceptPayee, service);
-    ask.act.payee = payee;
+    ask.act.detail = payee.map_or(Detail::None, Detail::Payee);
     Ask::Lifecycle(ask)
 }
 

@@ -57,6 +57,8 @@ fn code(ask: Ask) -> &'static str {
         Answer::Denied { denial, .. } => denial.code.as_str(),
         Answer::WouldSign { .. }
         | Answer::Acted { .. }
+        | Answer::Changed { .. }
+        | Answer::Voids(_)
         | Answer::Reported { .. }
         | Answer::Resolved { .. }
         | Answer::Nothing(_) => panic!("{answer:?}"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pursekeeper_core::gate::{Answer, Ask, Settings, TypedDataAsk};
 use pursekeeper_core::registry::FirstUse;
 use pursekeeper_core::typed_data::{self, TypedData};
-use pursekeeper_core::{ActVerb, Asked, Endpoint, Entry, Signable, WalletName};
+use pursekeeper_core::{ActVerb, Asked, Detail, Endpoint, Entry, Signable, WalletName};
 use pursekeeper_tests::{PAYEE, URL, USDC};
 use serde_json::{Value, json};
 
@@ -191,7 +191,7 @@ fn a_payee_that_nobody_listed_waits_like_one_of_an_offer() {
     }
     let accept = || {
         let mut ask = act("alice", ActVerb::AcceptPayee, subjects()[3].clone());
-        ask.act.payee = Some(evm(PAYEE));
+        ask.act.detail = Detail::Payee(evm(PAYEE));
         Ask::Lifecycle(ask)
     };
     let left =

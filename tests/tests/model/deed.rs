@@ -3,7 +3,7 @@
 use alloy_primitives::U256;
 use pursekeeper_core::gate::{Ask, EvidenceAsk, LifecycleAsk, ReportAsk};
 use pursekeeper_core::{
-    ActVerb, Address, AgentName, Amount, ChainId, Claim, EvmAddress, Observation, OperatorName, Said,
+    ActVerb, Address, AgentName, Amount, ChainId, Claim, Detail, EvmAddress, Observation, OperatorName, Said,
     ServiceName, Subject, WorkflowName,
 };
 
@@ -117,9 +117,8 @@ impl Act {
         let operator = OperatorName::parse(&self.operator).expect("a name");
         let source = pursekeeper_core::IdentitySource::UnixPeer { uid: 2_000 };
         let reason = "drill".to_owned();
-        LifecycleAsk {
-            act: pursekeeper_core::Act { operator, source, verb, subject, hold, payee: None, reason },
-        }
+        let detail = hold.map_or(Detail::None, Detail::Hold);
+        LifecycleAsk { act: pursekeeper_core::Act { operator, source, verb, subject, detail, reason } }
     }
 }
 

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use proptest::test_runner::TestCaseError;
-use pursekeeper_core::gate::{Answer, Ask, Gate, Settings, Surroundings};
-use pursekeeper_core::ports::Nothing;
+use pursekeeper_core::gate::{Answer, Ask, Gate, Passed, Settings, Surroundings};
+use pursekeeper_core::ports::{Nothing, Policy as _};
 use pursekeeper_core::{
     AgentName, Balances, Intent, JournalId, Moment, Scope, ServiceName, Signable, Signature, UnixSeconds,
     WorkflowName,
@@ -91,10 +91,18 @@ impl System {
     /// Takes a batch through the gate and compares every answer.
     pub(crate) fn pass(&mut self, deeds: &[Deed]) -> Checked {
         let asks: Vec<Ask> = deeds.iter().map(Deed::ask).collect();
-        let around = Surroundings { at: moment(self.now), balances: &self.balances };
+        let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
+        let around = Surroundings { at: moment(self.now), balances: &self.balances, keys: &keys };
         let gate = self.gate.as_mut().expect("it is open");
         let answers = gate.pass(&self.bundle, around, asks);
-        let answers = answers.map_err(|error| TestCaseError::fail(format!("{error}: {deeds:?}")))?;
+        let Passed { before, answers } =
+            answers.map_err(|error| TestCaseError::fail(format!("{error}: {deeds:?}")))?;
+        for answer in &before {
+            let Answer::Changed { transition, .. } = answer else { continue };
+            let idle = self.model.comes_into_force(self.now);
+            let changed = transition.statuses.iter().map(|change| change.subject.to_string()).collect();
+            same("the wallets that end with their workflows", &changed, &idle)?;
+        }
         let held = self.model.holds.len();
         let expected = self.model.pass(self.now, deeds);
         same("the number of answers", &answers.len(), &expected.len())?;
@@ -115,7 +123,8 @@ impl System {
     /// Takes a batch through the gate that cannot be recorded: nothing of it may remain.
     pub(crate) fn pass_in_vain(&mut self, deeds: &[Deed]) -> Checked {
         let asks: Vec<Ask> = deeds.iter().map(Deed::ask).collect();
-        let around = Surroundings { at: moment(self.now), balances: &self.balances };
+        let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
+        let around = Surroundings { at: moment(self.now), balances: &self.balances, keys: &keys };
         let gate = self.gate.as_mut().expect("it is open");
         let failed = gate.pass(&Poisoned(&self.bundle), around, asks);
         same("a batch beyond all sums fails", &failed.is_err(), &true)?;
@@ -270,6 +279,7 @@ impl System {
             Answer::Resolved { decision_id, .. } => {
                 Told { word: "RESOLVED", seq: Some(decision_id.seq), signed: None }
             }
+            Answer::Changed { .. } | Answer::Voids(_) => panic!("nobody asked for it: {answer:?}"),
             Answer::Nothing(nothing) => {
                 let word = match nothing {
                     Nothing::PaymentUnknown => "PaymentUnknown",
@@ -277,6 +287,8 @@ impl System {
                     Nothing::NotAPayment => "NotAPayment",
                     Nothing::NotPrepaid => "NotPrepaid",
                     Nothing::HoldResolved => "HoldResolved",
+                    Nothing::NothingDue => "NothingDue",
+                    Nothing::Voids => "Voids",
                 };
                 Told { word, seq: None, signed: None }
             }

@@ -228,7 +228,7 @@ impl World {
                     None => String::new(),
                 };
                 format!(
-                    "address: \"{address}\", owner: {owner}, recovery: [{owner}], revokers: [{REVOKERS}], workflows: [{workflows}], networks: [{networks}]{shared}{floor}"
+                    "address: \"{address}\", owner: {owner}, recovery: [{owner}], revokers: [{REVOKERS}], backup: none, workflows: [{workflows}], networks: [{networks}]{shared}{floor}"
                 )
             }
             Kind::Service => {

@@ -61,6 +61,18 @@ deny_codes! {
     WalletRequired = "WALLET_REQUIRED", "name the wallet, or give the workflow one wallet on this network";
     /// No such wallet, workflow, agent or service to act on.
     SubjectUnknown = "SUBJECT_UNKNOWN", "name a subject of registry.yaml";
+    /// It was revoked, and that is for ever.
+    Revoked = "REVOKED", "declare another wallet, workflow, agent or service: what was revoked does not come back";
+    /// The address was replaced by a rotation.
+    WalletReplaced = "WALLET_REPLACED", "act on the wallet by its name, or let the old address drain";
+    /// Another key waits for the registry under this name.
+    ActPending = "ACT_PENDING", "put the key that waits into registry.yaml and reload, or use another name";
+    /// The wallet is in the registry already.
+    WalletDeclared = "WALLET_DECLARED", "use another name; replace a key with `pursekeeper wallet rotate`, bring one back with `pursekeeper wallet recover`";
+    /// Nobody could open the backup.
+    NoRecipients = "NO_RECIPIENTS", "give the recovery team(s) `backup_recipients` in registry.yaml";
+    /// The subject still signs.
+    SubjectActive = "SUBJECT_ACTIVE", "suspend, retire or revoke it first: what is active goes on signing";
     /// No such hold, or it is resolved already.
     HoldUnknown = "HOLD_UNKNOWN", "list the holds with `pursekeeper hold list`";
     /// The signature can still be settled.
@@ -70,7 +82,7 @@ deny_codes! {
     /// No such payee waits for an operator at this service.
     PayeeUnknown = "PAYEE_UNKNOWN", "list those that do with `pursekeeper payee list`; any other belongs into the service's `payees` in registry.yaml";
     /// The policies do not let this operator do this.
-    OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `revokers` or `owner`";
+    OperatorNotAllowed = "OPERATOR_NOT_ALLOWED", "ask a member of a team named in the subject's `owner`, `revokers` or `recovery`";
     /// A payment scheme we do not sign.
     SchemeUnsupported = "SCHEME_UNSUPPORTED", "ask the seller for an `exact` or `upto` offer";
     /// The scheme `batch-settlement`: payee, fees and deadlines hide inside a nonce.
@@ -147,10 +159,12 @@ deny_codes! {
     WalletNotInWorkflow = "WALLET_NOT_IN_WORKFLOW", "use a wallet that names the workflow in registry.yaml";
     /// The agent does not work for the workflow.
     AgentNotInWorkflow = "AGENT_NOT_IN_WORKFLOW", "name a workflow the agent belongs to";
-    /// The workflow's time is over.
-    WorkflowExpired = "WORKFLOW_EXPIRED", "renew `expires` of the workflow in registry.yaml";
+    /// The wallet has no backup.
+    BackupMissing = "BACKUP_MISSING", "make one with `pursekeeper wallet backup`, or accept the loss of its key with `backup: none` in registry.yaml";
     /// The agent, workflow, wallet or service is not active.
     NotActive = "NOT_ACTIVE", "ask an operator to resume it";
+    /// The workflow's time is over.
+    WorkflowExpired = "WORKFLOW_EXPIRED", "renew `expires` of the workflow in registry.yaml";
 }
 
 impl fmt::Display for DenyCode {

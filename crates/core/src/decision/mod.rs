@@ -6,9 +6,10 @@ mod code;
 mod evidence;
 mod payee;
 mod sign_in;
+mod transition;
 mod warning;
 
-pub use act::{Act, ActVerb, LifecycleDecision, Subject};
+pub use act::{Act, ActVerb, Detail, LifecycleDecision, Subject};
 pub use cancellation::Cancellation;
 pub use code::DenyCode;
 pub use evidence::{
@@ -17,6 +18,7 @@ pub use evidence::{
 };
 pub use payee::{PENDING_PAYEES_MAX, PayeeState, PendingPayee};
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
+pub use transition::{Aim, Cause, PendingAct, REVIEWED_IDENTITY, Reviewed, StatusChange, Transition};
 pub use warning::{Measure, NearLimit, Warning};
 
 use std::collections::BTreeMap;
@@ -24,8 +26,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Address, AgentName, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, UnixSeconds, WalletName,
-    WorkflowName,
+    Address, AgentName, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, Status, UnixSeconds,
+    WalletName, WorkflowName,
 };
 
 /// How the caller was authenticated.
@@ -216,6 +218,8 @@ pub enum Entry {
     Evidence(Box<Evidence>),
     /// A judged request to sign in.
     SignIn(Box<SignInDecision>),
+    /// What follows from the bundle, the time and the records alone.
+    Transition(Box<Transition>),
 }
 
 impl Decision {
@@ -240,6 +244,7 @@ impl Entry {
             Self::Report(report) => report.at,
             Self::Evidence(evidence) => evidence.at,
             Self::SignIn(decision) => decision.at,
+            Self::Transition(transition) => transition.at,
         }
     }
 
@@ -251,9 +256,12 @@ impl Entry {
                 (Mode::Enforce, Outcome::Permit(permit)) => Some(permit),
                 (Mode::Preview, Outcome::Permit(_)) | (_, Outcome::Deny { .. }) => None,
             },
-            Self::Reissue(_) | Self::Lifecycle(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
-                None
-            }
+            Self::Reissue(_)
+            | Self::Lifecycle(_)
+            | Self::Report(_)
+            | Self::Evidence(_)
+            | Self::SignIn(_)
+            | Self::Transition(_) => None,
         }
     }
 
@@ -263,10 +271,27 @@ impl Entry {
         match self {
             Self::Evidence(evidence) => Some((evidence.original_seq, evidence.state)),
             Self::Lifecycle(lifecycle) => match (&lifecycle.denial, lifecycle.act.verb) {
-                (None, ActVerb::Release) => lifecycle.act.hold.map(|hold| (hold, HoldState::Released)),
+                (None, ActVerb::Release) => lifecycle.act.hold().map(|hold| (hold, HoldState::Released)),
                 (None | Some(_), _) => None,
             },
-            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::SignIn(_) => None,
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::SignIn(_) | Self::Transition(_) => {
+                None
+            }
+        }
+    }
+
+    /// What was decided about whom with this, and is in force from here on.
+    #[must_use]
+    pub fn statuses(&self) -> Vec<(Subject, Status)> {
+        match self {
+            Self::Lifecycle(lifecycle) => lifecycle.statuses(),
+            Self::Transition(transition) => {
+                let changes = transition.statuses.iter();
+                changes.map(|change| (change.subject.clone(), change.status)).collect()
+            }
+            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -275,9 +300,12 @@ impl Entry {
     pub fn pending_payee(&self) -> Option<&PendingPayee> {
         match self {
             Self::Payment(decision) => decision.pending_payee(),
-            Self::Reissue(_) | Self::Lifecycle(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
-                None
-            }
+            Self::Reissue(_)
+            | Self::Lifecycle(_)
+            | Self::Report(_)
+            | Self::Evidence(_)
+            | Self::SignIn(_)
+            | Self::Transition(_) => None,
         }
     }
 
@@ -287,7 +315,7 @@ impl Entry {
         let Self::Lifecycle(lifecycle) = self else { return None };
         match (&lifecycle.denial, lifecycle.act.verb, &lifecycle.act.subject) {
             (None, ActVerb::AcceptPayee, Subject::Service(service)) => {
-                lifecycle.act.payee.map(|payee| (service, payee))
+                lifecycle.act.payee().map(|payee| (service, payee))
             }
             (None | Some(_), _, _) => None,
         }
@@ -300,9 +328,12 @@ impl Entry {
             Self::Lifecycle(lifecycle) => {
                 lifecycle.denial.is_none() && lifecycle.act.verb == ActVerb::AcceptClock
             }
-            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
-                false
-            }
+            Self::Payment(_)
+            | Self::Reissue(_)
+            | Self::Report(_)
+            | Self::Evidence(_)
+            | Self::SignIn(_)
+            | Self::Transition(_) => false,
         }
     }
 }

@@ -161,7 +161,11 @@ fn subjects(
     wallet: Address,
     service: Option<&ServiceName>,
 ) -> Vec<Subject> {
-    let always =
-        [Subject::Agent(agent.clone()), Subject::Workflow(workflow.clone()), Subject::Wallet(wallet)];
+    let always = [
+        Subject::Sidecar,
+        Subject::Agent(agent.clone()),
+        Subject::Workflow(workflow.clone()),
+        Subject::Wallet(wallet),
+    ];
     always.into_iter().chain(service.cloned().map(Subject::Service)).collect()
 }

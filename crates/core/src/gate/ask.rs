@@ -6,12 +6,14 @@ use sha2::{Digest as _, Sha256};
 use crate::siwx::{SignInChallenge, SignInProfile};
 use crate::typed_data::TypedData;
 use crate::x402::{Challenge, OfferRefusal, Terms};
-use crate::{Act, Amount, Asked, AssetId, Caller, Digest, Fate, Mode, Observation, Said};
+use crate::{Act, Amount, Asked, AssetId, Caller, DecisionId, Digest, Fate, Mode, Observation, Said};
 
 /// Most labels on one request.
 pub const LABELS_MAX: usize = 16;
 /// Longest key or value of a label, in bytes.
 pub const LABEL_LEN_MAX: usize = 128;
+/// Most signatures that one [`VoidAsk`] voids.
+pub const VOIDS_PER_PAGE_MAX: usize = 256;
 /// Longest reason of an operator's act, in bytes.
 pub const REASON_LEN_MAX: usize = 512;
 
@@ -30,6 +32,19 @@ pub enum Ask {
     SignIn(Arc<SignInAsk>),
     /// Sign a payment, or the allowance for one, that an app built itself.
     TypedData(Arc<TypedDataAsk>),
+    /// Record what follows from the bundle, the time and the records.
+    Transition,
+    /// Sign what voids signatures, as an act that is recorded wants it.
+    Void(VoidAsk),
+}
+
+/// A page of the signatures that an act voids. The act is recorded already: a sidecar that was killed in the middle goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoidAsk {
+    /// The act: a revocation, or one that voids what is outstanding.
+    pub act: DecisionId,
+    /// Only signatures whose permit was recorded after this one.
+    pub after: u64,
 }
 
 /// An agent's request for a payment, parsed. Nothing in it is resolved yet: that happens under the bundle that judges.

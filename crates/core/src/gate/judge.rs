@@ -1,6 +1,7 @@
 //! One request, judged inside the transaction that records the answer.
 
 use crate::ports::{Ledger, LedgerError, Policy, Prior, Used, Verdict};
+use crate::registry::BackupRule;
 use crate::{
     Address, Asked, BalanceFacts, ClaimedFacts, ClockTrust, Credit, Decision, Denial, DenyCode, Digest,
     Endpoint, Entry, Facts, HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, PerScope, Permit,
@@ -157,6 +158,7 @@ impl<P: Policy> Court<'_, P> {
             agent_status: self.status(Subject::Agent(intent.agent.clone())),
             workflow_status: self.status(Subject::Workflow(intent.workflow.clone())),
             wallet_status: self.status(Subject::Wallet(intent.wallet_address)),
+            wallet_backed_up: self.is_backed_up(intent.wallet_address),
             service_status: service
                 .clone()
                 .map_or(Status::Active, |name| self.status(Subject::Service(name))),
@@ -233,16 +235,23 @@ impl<P: Policy> Court<'_, P> {
     /// The strictest of what the registry declares and operators decided. A subject the registry does not know is not
     /// active.
     pub(super) fn status(&self, subject: Subject) -> Status {
-        let registry = self.policy.registry();
-        let declared = match &subject {
-            Subject::Agent(name) => registry.agents.get(name).map(|agent| agent.status),
-            Subject::Workflow(name) => registry.workflows.get(name).map(|workflow| workflow.status),
-            Subject::Wallet(address) => registry.wallet_at(*address).map(|(_, wallet)| wallet.status),
-            Subject::Service(name) => registry.services.get(name).map(|service| service.status),
-            Subject::Sidecar => Some(Status::Active),
+        let declared = self.policy.registry().declared(&subject, self.at.unix_seconds());
+        let keyless = match &subject {
+            Subject::Wallet(address) if !self.around.keys.contains(address) => Status::Suspended,
+            Subject::Wallet(_)
+            | Subject::Agent(_)
+            | Subject::Workflow(_)
+            | Subject::Service(_)
+            | Subject::Sidecar => Status::Active,
         };
-        let decided = self.ledger.status(&registry.subjects(&subject));
-        declared.unwrap_or(Status::Suspended).strictest(decided)
+        let decided = self.decreed(&subject);
+        declared.unwrap_or(Status::Suspended).strictest(decided).strictest(keyless)
+    }
+
+    /// Whether there is a backup of a wallet's key, or the registry wants none.
+    pub(super) fn is_backed_up(&self, address: Address) -> bool {
+        let rule = self.policy.registry().wallet_at(address).map(|(_, wallet)| wallet.backup);
+        rule == Some(BackupRule::None) || self.ledger.has_backup(address)
     }
 
     /// The same id again: the same payload, or a refusal; never a second payment.
@@ -299,7 +308,7 @@ impl<P: Policy> Court<'_, P> {
         for subject in subjects.iter().map(|subject| registry.current(subject)) {
             let kind = subject.kind();
             let text = subject.to_string();
-            if self.status(subject) != Status::Active {
+            if self.status(subject).is_stopped() {
                 return Some(Denial::rule(DenyCode::NotActive, format!("{kind} `{text}` is not active")));
             }
         }
@@ -316,6 +325,9 @@ impl<P: Policy> Court<'_, P> {
     /// Why nothing is signed at this hour.
     pub(super) fn untimely(&self) -> Option<Denial> {
         match self.trust {
+            ClockTrust::Sound(_) if self.decreed(&Subject::Sidecar).is_stopped() => {
+                Some(Denial::rule(DenyCode::NotActive, "everything is suspended"))
+            }
             ClockTrust::Sound(_) => None,
             ClockTrust::Regressed { behind_ms } => {
                 let what = format!("the clock is {behind_ms} ms behind the journal");

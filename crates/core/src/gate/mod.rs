@@ -11,19 +11,23 @@ mod payees;
 mod resolve;
 mod resolved;
 mod sign_in;
+mod transition;
 mod typed_data;
 mod warnings;
 
 pub use ask::{
     AllowanceAsk, Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX,
-    ReportAsk, SignInAsk, TypedDataAsk,
+    ReportAsk, SignInAsk, TypedDataAsk, VOIDS_PER_PAGE_MAX, VoidAsk,
 };
 pub use authorized::{Authorized, Signed};
 
-use crate::ports::{Journal, Judged, Nothing, Policy, Recorded};
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::ports::{Journal, Judged, Nothing, Policy, Recorded, Urgency};
 use crate::{
-    ActVerb, Balances, ClockTolerance, ClockTrust, DecisionId, Denial, Entry, HoldState, Intent, Mode,
-    Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject, TransferMethod, Warning,
+    Act, Address, Balances, Cancellation, ClockTolerance, ClockTrust, DecisionId, Denial, Digest, Entry,
+    HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject,
+    TransferMethod, Transition, Warning,
 };
 
 /// What bounds every signature, whatever the policies say.
@@ -89,6 +93,8 @@ pub struct Surroundings<'a> {
     pub at: Moment,
     /// What wallets hold, as far as it is known.
     pub balances: &'a Balances,
+    /// The addresses whose keys are here. A wallet without its key is as good as suspended: it could only bind money.
+    pub keys: &'a BTreeSet<Address>,
 }
 
 /// The gate. Whoever holds it decides; there is one.
@@ -97,6 +103,8 @@ pub struct Gate<J> {
     journal: J,
     settings: Settings,
     undurable: Vec<LifecycleAsk>,
+    /// The bundle of the last batch: nothing new follows from it.
+    bundle: Option<Digest>,
 }
 
 /// What the gate answers. Every answer is on disk before it is given.
@@ -126,11 +134,20 @@ pub enum Answer {
     Acted {
         /// Its record.
         decision_id: DecisionId,
-        /// On whom.
-        subject: Subject,
-        /// What operators now decided about it, if the act was about that.
-        status: Option<Status>,
+        /// What was done, and to whom.
+        act: Box<Act>,
+        /// Whose status operators decided with it: the subject's, and that of wallets that only served it.
+        statuses: Vec<(Subject, Status)>,
     },
+    /// Something followed from bundle, time and records.
+    Changed {
+        /// Its record.
+        decision_id: DecisionId,
+        /// What.
+        transition: Box<Transition>,
+    },
+    /// What voids signatures may be signed.
+    Voids(Voids),
     /// An agent's word is recorded.
     Reported {
         /// Its record.
@@ -147,11 +164,31 @@ pub enum Answer {
     Nothing(Nothing),
 }
 
+/// A page of what voids signatures.
+#[derive(Debug)]
+pub struct Voids {
+    /// The record of each permit, and the right to sign what voids it.
+    pub rights: Vec<(u64, Authorized)>,
+    /// The records of permits that only a transaction of the wallet itself could void.
+    pub not_cancellable: Vec<u64>,
+    /// Where to go on, if there may be more.
+    pub next: Option<u64>,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Passed {
+    /// What was recorded before it: acts that were in force in memory only, and what a new bundle entails.
+    pub before: Vec<Answer>,
+    /// The answers, in the order of the asks.
+    pub answers: Vec<Answer>,
+}
+
 impl<J: Journal> Gate<J> {
     /// A gate in front of a journal.
     #[must_use]
     pub fn new(journal: J, settings: Settings) -> Self {
-        Self { journal, settings, undurable: Vec::new() }
+        Self { journal, settings, undurable: Vec::new(), bundle: None }
     }
 
     /// The journal, to read from.
@@ -172,7 +209,7 @@ impl<J: Journal> Gate<J> {
     }
 
     /// Judges a batch under one bundle and records it in one durable transaction, in order. Acts that could not be
-    /// recorded earlier are recorded first.
+    /// recorded earlier are recorded first, then what follows from a bundle that was not in force before.
     ///
     /// # Errors
     /// The journal's. Then nothing of the batch was recorded or authorised.
@@ -181,9 +218,12 @@ impl<J: Journal> Gate<J> {
         policy: &P,
         around: Surroundings<'_>,
         asks: Vec<Ask>,
-    ) -> Result<Vec<Answer>, J::Error> {
-        let deferred = self.undurable.len();
+    ) -> Result<Passed, J::Error> {
         let mut batch: Vec<Ask> = self.undurable.iter().cloned().map(Ask::Lifecycle).collect();
+        if self.bundle != Some(policy.digest()) {
+            batch.push(Ask::Transition);
+        }
+        let before = batch.len();
         batch.extend(asks);
         let trust = self.clock_trust(around.at);
         // A clock that jumped moves nothing: everything is judged at the time that is believed.
@@ -193,7 +233,16 @@ impl<J: Journal> Gate<J> {
             ClockTrust::Jumped { believed, .. } => believed,
         };
         let settings = self.settings;
-        let recorded = self.journal.commit(at, &batch, |ask, ledger| {
+        let mut voids = VecDeque::new();
+        let stop = |ask: &Ask| match ask {
+            Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
+            // What a new bundle entails goes with the stop that comes after it; what voids is no record at all.
+            Ask::Transition | Ask::Void(_) => true,
+            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => false,
+        };
+        let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Void(_)));
+        let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
+        let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
             let court = judge::Court { policy, ledger, settings, at, trust, around };
             match ask {
                 Ask::Payment(ask) => court.payment(ask).map(Judged::Entry),
@@ -202,17 +251,28 @@ impl<J: Journal> Gate<J> {
                 Ask::Evidence(ask) => court.evidence(ask),
                 Ask::SignIn(ask) => court.sign_in(ask).map(Judged::Entry),
                 Ask::TypedData(ask) => court.typed_data(ask).map(Judged::Entry),
+                Ask::Transition => court.transition(),
+                Ask::Void(ask) => {
+                    // Asked again from the first on, it is one page again.
+                    voids.retain(|page: &transition::Page| (page.act, page.after) != (ask.act, ask.after));
+                    voids.push_back(court.voidable(*ask)?);
+                    Ok(Judged::Nothing(Nothing::Voids))
+                }
             }
         })?;
         self.undurable.clear();
-        Ok(recorded.into_iter().skip(deferred).map(answer).collect())
+        self.bundle = Some(policy.digest());
+        let mut answers: Vec<Answer> =
+            recorded.into_iter().map(|recorded| answer(recorded, &mut voids)).collect();
+        let rest = answers.split_off(before.min(answers.len()));
+        Ok(Passed { before: answers, answers: rest })
     }
 
     /// Remembers an act that took effect in memory while the journal could not be written. It is the first thing
     /// recorded by the next [`Gate::pass`] that succeeds. Only a stop is ever remembered: a resume that is not on disk
     /// does not happen.
     pub fn remember(&mut self, ask: LifecycleAsk) {
-        if ask.act.verb == ActVerb::Suspend && !self.undurable.contains(&ask) {
+        if ask.act.verb.stop().is_some() && !self.undurable.contains(&ask) {
             self.undurable.push(ask);
         }
     }
@@ -224,11 +284,15 @@ impl<J: Journal> Gate<J> {
     }
 }
 
-fn answer(recorded: Recorded) -> Answer {
+fn answer(recorded: Recorded, voids: &mut VecDeque<transition::Page>) -> Answer {
     let (decision_id, entry) = match recorded {
         Recorded::Entry { decision_id, entry } => (decision_id, entry),
+        Recorded::Nothing(Nothing::Voids) => {
+            return voids.pop_front().map_or(Answer::Nothing(Nothing::NothingDue), voiding);
+        }
         Recorded::Nothing(nothing) => return Answer::Nothing(nothing),
     };
+    let statuses = entry.statuses();
     match entry {
         Entry::Payment(decision) => match (decision.mode, decision.outcome) {
             (Mode::Enforce, Outcome::Permit(permit)) => {
@@ -252,11 +316,10 @@ fn answer(recorded: Recorded) -> Answer {
                 let what = Signable::Cancellation(cancellation);
                 Answer::Authorized(Box::new(Authorized::new(what, Vec::new(), decision_id)))
             }
-            (None, None) => Answer::Acted {
-                decision_id,
-                status: lifecycle.act.verb.status(),
-                subject: lifecycle.act.subject,
-            },
+            (None, None) => {
+                let act = Box::new(lifecycle.act);
+                Answer::Acted { decision_id, statuses, act }
+            }
         },
         Entry::SignIn(decision) => match decision.outcome {
             SignInOutcome::Permit(permit) => {
@@ -267,5 +330,22 @@ fn answer(recorded: Recorded) -> Answer {
         },
         Entry::Report(_) => Answer::Reported { decision_id },
         Entry::Evidence(evidence) => Answer::Resolved { decision_id, state: evidence.state },
+        Entry::Transition(transition) => Answer::Changed { decision_id, transition },
     }
+}
+
+/// The rights to sign what an act, which is on disk, voids.
+fn voiding(page: transition::Page) -> Answer {
+    let transition::Page { act, after: _, holds, next } = page;
+    let (mut rights, mut not_cancellable) = (Vec::new(), Vec::new());
+    for hold in holds {
+        match Cancellation::of(&hold.permit.intent) {
+            Some(cancellation) => {
+                let what = Signable::Cancellation(cancellation);
+                rights.push((hold.seq, Authorized::new(what, Vec::new(), act)));
+            }
+            None => not_cancellable.push(hold.seq),
+        }
+    }
+    Answer::Voids(Voids { rights, not_cancellable, next })
 }

@@ -41,7 +41,7 @@ impl<P: Policy> Court<'_, P> {
         let Subject::Service(service) = &act.subject else {
             return unknown(format!("{} `{}` has no payees", act.subject.kind(), act.subject));
         };
-        let Some(payee) = act.payee else { return unknown("no payee is named".to_owned()) };
+        let Some(payee) = act.payee() else { return unknown("no payee is named".to_owned()) };
         let Some(names) = self.left_to_operators(service) else {
             return unknown(format!("service `{service}` does not say `first_use: pending`"));
         };

@@ -101,6 +101,7 @@ impl<P: Policy> Court<'_, P> {
             agent_status: self.status(Subject::Agent(intent.agent.clone())),
             workflow_status: self.status(Subject::Workflow(intent.workflow.clone())),
             wallet_status: self.status(Subject::Wallet(intent.wallet_address)),
+            wallet_backed_up: self.is_backed_up(intent.wallet_address),
             service_status: service_status.map_or_else(Default::default, |service| self.status(service)),
             services: registry.services_of(&intent.endpoint),
             payee_accepted: false,

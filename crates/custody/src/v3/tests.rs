@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::key::KeyBytes;
 
 /// Key, address and passphrase of the test vectors in the definition of the format, and in go-ethereum.
 const KEY: &str = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
@@ -61,8 +62,7 @@ fn scrypt_standard() -> Value {
 /// A cheap file for tests that are not about the derivation.
 fn cheap() -> Value {
     let bytes = KeyBytes::new(decode(KEY).unwrap());
-    let address = PrivateKey::from_bytes(&bytes).unwrap().address();
-    let text = seal(address, &bytes, &Passphrase::of(PASSPHRASE)).unwrap();
+    let text = seal(&PrivateKey::from_bytes(&bytes).unwrap(), &Passphrase::of(PASSPHRASE)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 
@@ -81,7 +81,7 @@ fn parse(file: &Value) -> Result<KeyFile, CustodyError> {
 }
 
 fn open(file: &Value, passphrase: &str) -> Result<String, CustodyError> {
-    parse(file)?.open(&Passphrase::of(passphrase)).map(|(_, bytes)| hex::encode(*bytes))
+    parse(file)?.open(&Passphrase::of(passphrase)).map(|key| hex::encode(*key.to_bytes()))
 }
 
 #[test]

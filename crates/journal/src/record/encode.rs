@@ -1,6 +1,7 @@
 //! From what was decided to the record of it.
 
 mod intent;
+mod life;
 
 use std::borrow::Cow;
 
@@ -8,9 +9,9 @@ use pursekeeper_core as core;
 use pursekeeper_core::siwx;
 
 use super::{
-    Act, Adopted, Allowance, Asked, Caller, Cancellation, Denial, Endpoint, Evidence, Genesis, Hex, Int,
-    Intent, Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source,
-    Subject, Time, VERSION, Verdict, Warning,
+    Adopted, Allowance, Asked, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent, Kind, Labels,
+    Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source, Time, VERSION, Verdict,
+    Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -26,6 +27,7 @@ impl<'a> Record<'a> {
             core::Entry::Report(report) => Self::of_report(seq, report),
             core::Entry::Evidence(evidence) => Self::of_evidence(seq, evidence),
             core::Entry::SignIn(decision) => Self::of_sign_in(seq, decision),
+            core::Entry::Transition(transition) => Self::of_transition(seq, transition),
         }
     }
 
@@ -47,6 +49,9 @@ impl<'a> Record<'a> {
             asked: None,
             bundle: None,
             cancellation: None,
+            cascade: None,
+            changes: None,
+            completed: None,
             counted_until: None,
             denial: None,
             evidence: None,
@@ -61,11 +66,13 @@ impl<'a> Record<'a> {
             policies: None,
             report: None,
             resolution: None,
+            reviewed: None,
             seq: Int(seq),
             sign_in: None,
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(VERSION),
             verdict: None,
+            wallet: None,
             warnings: None,
         }
     }
@@ -126,20 +133,6 @@ impl<'a> Record<'a> {
             policies: (!permitting.is_empty()).then(|| policies(permitting)),
             verdict: Some(Verdict::Permit),
             ..Self::empty(seq, Kind::Reissue, *at)
-        }
-    }
-
-    fn of_lifecycle(seq: u64, lifecycle: &'a core::LifecycleDecision) -> Self {
-        let core::LifecycleDecision { at, act, denial, cancellation, policies: permitting, bundle } =
-            lifecycle;
-        Self {
-            act: Some(Act::of(act)),
-            bundle: Some(Hex(bundle.0)),
-            cancellation: cancellation.as_ref().map(Cancellation::of),
-            denial: denial.as_ref().map(Denial::of),
-            policies: Some(policies(permitting)),
-            verdict: Some(if denial.is_some() { Verdict::Deny } else { Verdict::Permit }),
-            ..Self::empty(seq, Kind::Lifecycle, *at)
         }
     }
 }
@@ -345,21 +338,6 @@ impl Source {
     fn of(source: core::IdentitySource) -> Self {
         match source {
             core::IdentitySource::UnixPeer { uid } => Self::UnixPeer { uid },
-        }
-    }
-}
-
-impl<'a> Act<'a> {
-    fn of(act: &'a core::Act) -> Self {
-        let core::Act { operator, source, verb, subject, hold, payee, reason } = act;
-        Self {
-            hold: hold.map(Int),
-            operator: operator.as_str().into(),
-            payee: payee.map(|payee| address_text(payee).into()),
-            reason: reason.as_str().into(),
-            source: Source::of(*source),
-            subject: Subject { kind: subject.kind().into(), name: subject_name(subject) },
-            verb: verb.as_str().into(),
         }
     }
 }

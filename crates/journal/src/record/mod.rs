@@ -10,10 +10,14 @@
 //!
 //! | Member | Kinds | Meaning |
 //! |---|---|---|
-//! | `act` | lifecycle | what an operator wanted done; `hold` names the record of the permit it is about, `payee` the address |
+//! | `act` | lifecycle | what an operator wanted done; `hold` names the record of the permit it is about, `payee` the address, `address` and `wallet` a new key, `workflows` what a wallet is to serve, `recipients` who opens a backup |
 //! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
 //! | `asked` | payment, preview, reissue | who asked for what |
 //! | `bundle` | all but genesis | SHA-256 of the governance bundle |
+//! | `cancellation` | cancellations permitted | what is signed to void a payment |
+//! | `cascade` | revocations of a workflow | the wallets that only served it and are suspended with it |
+//! | `changes` | transition | statuses that changed, each with its cause |
+//! | `completed` | transition | the acts, by their records, that the registry contains now |
 //! | `counted_until` | sign-ins permitted | nobody accepts the message after this |
 //! | `denial` | refused | code, message and policies |
 //! | `evidence` | evidence | what a chain said, in which block, agreed on by how many nodes |
@@ -21,18 +25,20 @@
 //! | `held_until` | permits | the signature cannot be settled after this |
 //! | `intent` | payments made out | all that is judged and signed |
 //! | `journal` | genesis | the id of the journal |
-//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence` or `sign-in` |
+//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in` or `transition` |
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
 //! | `original_seq` | reissue, report, evidence | the record of the permit |
 //! | `pending` | payments refused | the payee that this leaves to the operators, and the service |
 //! | `policies` | permits, lifecycle | the policies that permit |
 //! | `report` | report | what an agent claims it saw, what it says is left of prepaid credit (`remaining`), or both |
 //! | `resolution` | evidence | what became of the hold, and for how much |
+//! | `reviewed` | transition to another bundle | the properties of agents that may not change unseen |
 //! | `sign_in` | sign-ins made out, and reissues of them | all that is judged and signed |
 //! | `seq` | all | position in the journal, from 1 |
 //! | `time` | all | wall clock and boot clock |
 //! | `v` | all | 1 |
 //! | `verdict` | payment, preview, reissue, lifecycle | `permit` or `deny` |
+//! | `wallet` | rotations and reassignments permitted | the wallet's name |
 //! | `warnings` | permits that leave a limit near | which limit, what is used of it |
 //!
 //! The structs below declare their members in sorted order; a test compares the bytes with an independent canonicaliser.
@@ -48,6 +54,7 @@ pub(crate) use decode::{RecordFlaw, decode, examine, parse_credit, parse_scope, 
 pub(crate) use encode::{address_text, scope_name, subject_name};
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +78,12 @@ pub(crate) struct Record<'a> {
     bundle: Option<Hex<32>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     cancellation: Option<Cancellation<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    cascade: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<StatusChange<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completed: Option<Vec<Int>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     counted_until: Option<Int>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -98,6 +111,8 @@ pub(crate) struct Record<'a> {
     report: Option<Report<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     resolution: Option<Resolution<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    reviewed: Option<BTreeMap<Cow<'a, str>, Labels<'a>>>,
     seq: Int,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     sign_in: Option<SignIn<'a>>,
@@ -105,6 +120,8 @@ pub(crate) struct Record<'a> {
     v: Int,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    wallet: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<Warning<'a>>>,
 }
@@ -120,6 +137,7 @@ enum Kind {
     Report,
     Evidence,
     SignIn,
+    Transition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +150,8 @@ enum Verdict {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Act<'a> {
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    address: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<Int>,
     #[serde(borrow)]
@@ -140,11 +160,28 @@ struct Act<'a> {
     payee: Option<Cow<'a, str>>,
     #[serde(borrow)]
     reason: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    recipients: Option<Vec<Cow<'a, str>>>,
     source: Source,
     #[serde(borrow)]
     subject: Subject<'a>,
     #[serde(borrow)]
     verb: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    wallet: Option<Cow<'a, str>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    workflows: Option<Vec<Cow<'a, str>>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatusChange<'a> {
+    #[serde(borrow)]
+    cause: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    subject: Subject<'a>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -170,11 +170,8 @@ fn follow(tables: &mut Tables<'_>, record: &DecodedRecord) -> Result<(), VerifyE
             if let (Entry::Payment(decision), Some(permit)) = (entry, entry.binding_permit()) {
                 tables.permit(seq, decision, permit)?;
             }
-            if let Entry::Lifecycle(lifecycle) = entry
-                && lifecycle.denial.is_none()
-            {
-                tables.act(seq, &lifecycle.act);
-            }
+            tables.decided(seq, entry);
+            tables.lives.follow(seq, entry);
             return Ok(());
         }
         Content::Entry(_) => {}

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pursekeeper_core::{
-    Act, AgentName, ClaimedCredit, ClockMark, Credit, Decision, Digest, HoldState, Moment, Permit, Report,
+    AgentName, ClaimedCredit, ClockMark, Credit, Decision, Digest, Entry, HoldState, Moment, Permit, Report,
     RequestId, Scope, SignInPermit, Status, Subject, UnixSeconds,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
@@ -15,7 +15,8 @@ use crate::account::{Sum, horizon, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
 use crate::file::{Meta, read_meta};
 use crate::ledger::credit_key;
-use crate::load::sum;
+use crate::lives::{Lives, Role};
+use crate::load::{each_life, sum};
 use crate::outstanding::endpoint_key;
 use crate::record::{Genesis, address_text, parse_credit, parse_scope, parse_subject};
 use crate::state::{scopes_of, scopes_of_sign_in};
@@ -36,6 +37,7 @@ pub(super) struct Tables<'c> {
     credits: BTreeMap<CreditKey, Credit>,
     statuses: HashMap<Subject, (Status, u64)>,
     pub(super) payees: Payees,
+    pub(super) lives: Lives,
     hold: CachedStatement<'c>,
     request: CachedStatement<'c>,
 }
@@ -76,8 +78,10 @@ impl<'c> Tables<'c> {
             credits: BTreeMap::new(),
             statuses: HashMap::new(),
             payees: Payees::default(),
+            lives: Lives::default(),
             hold: connection.prepare_cached(
-                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce
+                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce,
+                        method
                  FROM hold WHERE seq = ?1",
             )?,
             request: connection.prepare_cached(
@@ -168,10 +172,13 @@ impl<'c> Tables<'c> {
         Ok(())
     }
 
-    /// The last act about it decides a status.
-    pub(super) fn act(&mut self, seq: u64, act: &Act) {
-        if let Some(status) = act.verb.status() {
-            self.statuses.insert(act.subject.clone(), (status, seq));
+    /// The last word about a subject decides its status, unless it was revoked.
+    pub(super) fn decided(&mut self, seq: u64, entry: &Entry) {
+        for (subject, status) in entry.statuses() {
+            let decided = self.statuses.entry(subject).or_insert((status, seq));
+            if decided.0 != Status::Revoked {
+                *decided = (status, seq);
+            }
         }
     }
 
@@ -252,6 +259,7 @@ impl<'c> Tables<'c> {
         self.compare_statuses()?;
         self.compare_credits()?;
         std::mem::take(&mut self.payees).compare(self.connection)?;
+        self.compare_lives()?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
@@ -282,6 +290,29 @@ impl<'c> Tables<'c> {
             Some((subject, (_, seq))) => {
                 Err(wrong("status", Some(*seq), format!("the {} `{subject}` is missing", subject.kind())))
             }
+        }
+    }
+
+    fn compare_lives(&mut self) -> Result<(), VerifyError> {
+        let mut expected = self.lives.roles();
+        let mut stray = None;
+        each_life(self.connection, |seq, role| {
+            if !Role::parse(role).is_some_and(|role| expected.remove(&(seq, role))) {
+                stray.get_or_insert_with(|| (seq, format!("record {seq} does not count as `{role}`")));
+            }
+            Ok(())
+        })?;
+        if let Some((seq, what)) = stray {
+            return Err(wrong("life", Some(seq), what));
+        }
+        if let Some((seq, role)) = expected.first() {
+            let what = format!("that record {seq} counts as `{}` is missing", role.as_str());
+            return Err(wrong("life", Some(*seq), what));
+        }
+        let voids = "SELECT min(seq) FROM void WHERE seq NOT IN (SELECT seq FROM hold)";
+        match self.connection.query_row(voids, [], |row| row.get::<_, Option<i64>>(0))? {
+            None => Ok(()),
+            Some(seq) => Err(wrong("void", Some(unsigned(seq)?), format!("record {seq} is no permit"))),
         }
     }
 
@@ -361,5 +392,6 @@ fn same_hold(row: &Row<'_>, permit: &Permit) -> rusqlite::Result<bool> {
         && row.get::<_, [u8; 16]>(8)? == usd_bytes(intent.usd)
         && u64::try_from(row.get::<_, i64>(9)?) == Ok(held_until.0)
         && text(10)? == intent.terms.asset.network.to_string()
-        && row.get::<_, [u8; 32]>(11)? == intent.nonce)
+        && row.get::<_, [u8; 32]>(11)? == intent.nonce
+        && text(12)? == intent.terms.method.as_str())
 }

@@ -8,6 +8,7 @@ mod review;
 mod subjects;
 mod uids;
 mod values;
+mod wallets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -97,7 +98,7 @@ fn sections(top: &Fields<'_>, dev: bool, findings: &mut Findings) -> (Registry, 
     let agents = named(top, "agents", AgentName::parse, findings);
     let wallets = named(top, "wallets", WalletName::parse, findings);
     let declared = Declared {
-        teams: teams.iter().map(|(name, _)| name.clone()).collect(),
+        teams: teams.keys().cloned().collect(),
         services: services.iter().map(|(name, _)| name.clone()).collect(),
         workflows: workflows.iter().map(|(name, _)| name.clone()).collect(),
     };
@@ -115,18 +116,18 @@ fn sections(top: &Fields<'_>, dev: bool, findings: &mut Findings) -> (Registry, 
             subjects::agent(name, entry, &declared, &mut uids, findings)
         }),
         wallets: each(&wallets, findings, |name, entry, findings| {
-            subjects::wallet(name, entry, &declared, findings)
+            wallets::wallet(name, entry, &declared, findings)
         }),
         payees: payees(top, findings),
         sidecar_owners: match top.get("sidecar") {
             Some(field) => people::sidecar_owners(&field, &declared, findings),
             None => BTreeSet::new(),
         },
-        teams: declared.teams,
+        teams: teams.iter().map(|(name, found)| (name.clone(), found.team.clone())).collect(),
         assets,
     };
     let positions = review::Positions {
-        teams: teams.into_iter().collect(),
+        teams: teams.iter().map(|(name, found)| (name.clone(), found.at)).collect(),
         services: services.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),
         wallets: wallets.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),
         workflows: workflows.iter().map(|(name, entry)| (name.clone(), entry.at)).collect(),

@@ -1,24 +1,69 @@
 //! `teams` and `operators`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use pursekeeper_core::registry::Operator;
-use pursekeeper_core::{OperatorName, TeamName};
+use pursekeeper_core::registry::{Operator, Team};
+use pursekeeper_core::{BackupRecipient, OperatorName, TeamName};
 
 use super::Declared;
 use super::fields::{Field, Fields, Findings};
 use super::uids::Uids;
-use crate::yaml::{Entry, Position};
+use crate::yaml::{Entry, Position, Value};
 
-/// The teams, each with its place.
-pub(super) fn teams(field: &Field<'_>, findings: &mut Findings) -> Vec<(TeamName, Position)> {
-    let mut found: Vec<(TeamName, Position)> = Vec::new();
+/// A team and where it stands.
+pub(super) struct Found {
+    pub(super) at: Position,
+    pub(super) team: Team,
+}
+
+/// The teams: a list of names, or a mapping that says more about some of them.
+pub(super) fn teams(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<TeamName, Found> {
+    let mut found = BTreeMap::new();
+    if let Value::Map(entries) = &field.node.value {
+        for entry in entries {
+            match TeamName::parse(&entry.key) {
+                Ok(name) => {
+                    let team = team(&name, entry, findings);
+                    found.insert(name, Found { at: entry.at, team });
+                }
+                Err(error) => findings.error(entry.at, format!("teams: {error}")),
+            }
+        }
+        return found;
+    }
     for node in field.items(findings).unwrap_or_default() {
         let Some(name) = field.item(node).parsed(TeamName::parse, findings) else { continue };
-        if found.iter().any(|(known, _)| *known == name) {
+        let place = Found { at: node.at, team: Team::default() };
+        if let Some(before) = found.insert(name.clone(), place) {
             field.error_at(node.at, findings, format!("team `{name}` stands here twice: keep one"));
-        } else {
-            found.push((name, node.at));
+            found.insert(name, before);
+        }
+    }
+    found
+}
+
+fn team(name: &TeamName, entry: &Entry, findings: &mut Findings) -> Team {
+    let subject = format!("team `{name}`");
+    let fields = Fields::open(&entry.value, entry.at, subject, &["backup_recipients"], findings);
+    let recipients = fields.as_ref().and_then(|fields| fields.get("backup_recipients"));
+    let backup_recipients = recipients.map(|field| recipients_of(&field, findings)).unwrap_or_default();
+    Team { backup_recipients }
+}
+
+/// Who opens the backups of the wallets a team may recover.
+fn recipients_of(field: &Field<'_>, findings: &mut Findings) -> BTreeSet<BackupRecipient> {
+    let mut found = BTreeSet::new();
+    let why = "write what `age-keygen` calls the public key, or leave it out";
+    for node in field.some_items(why, findings).unwrap_or_default() {
+        let item = field.item(node);
+        let Some(text) = item.text(findings) else { continue };
+        match BackupRecipient::parse(text) {
+            Ok(recipient) if !found.insert(recipient.clone()) => {
+                item.error(findings, format!("`{recipient}` stands here twice: keep one"));
+            }
+            Ok(_) => {}
+            // The text is not quoted beside what the error says of it: it may be a secret that was pasted by mistake.
+            Err(error) => item.error(findings, error),
         }
     }
     found

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use pursekeeper_core::registry::Registry;
+use pursekeeper_core::registry::{BackupRule, Registry, Wallet};
 use pursekeeper_core::{Address, AgentName, ServiceName, TeamName, WalletName, WorkflowName};
 
 use super::START;
@@ -25,6 +25,7 @@ pub(super) fn review(registry: &Registry, positions: &Positions, findings: &mut 
     shared_payees(registry, positions, findings);
     idle_services(registry, positions, findings);
     empty_teams(registry, positions, findings);
+    backups_for_nobody(registry, positions, findings);
     let agents = registry.agents.iter().map(|(name, agent)| (name, &agent.was));
     former_names("agent", agents, &positions.agents, findings);
     let workflows = registry.workflows.iter().map(|(name, workflow)| (name, &workflow.was));
@@ -58,17 +59,49 @@ fn former_names<'r, N: Ord + Display + 'r>(
     }
 }
 
+/// What an address spent belongs to one wallet, and what it has no other wallet had.
 fn one_wallet_an_address(registry: &Registry, positions: &Positions, findings: &mut Findings) {
-    let mut seen: BTreeMap<Address, &WalletName> = BTreeMap::new();
-    for (name, wallet) in &registry.wallets {
-        if let Some(other) = seen.insert(wallet.address, name) {
-            let places = [other, name].map(|name| positions.wallets.get(name).copied().unwrap_or(START));
-            let [first, second] = places;
-            let (at, name, other) = if first < second { (second, name, other) } else { (first, other, name) };
-            let what = format!(
-                "wallet `{name}` has the address of wallet `{other}`: a wallet is its address: keep one"
-            );
+    let mut wallets: Vec<(Position, &WalletName, &Wallet)> = (registry.wallets.iter())
+        .map(|(name, wallet)| (positions.wallets.get(name).copied().unwrap_or(START), name, wallet))
+        .collect();
+    wallets.sort_by_key(|(at, name, _)| (*at, *name));
+    let mut seen: BTreeMap<Address, (&WalletName, bool)> = BTreeMap::new();
+    for (at, name, wallet) in wallets {
+        let was = wallet.was.iter().map(|address| (*address, false));
+        for (address, is_current) in std::iter::once((wallet.address, true)).chain(was) {
+            let Some((other, other_is_current)) = seen.insert(address, (name, is_current)) else { continue };
+            let what = match (is_current, other_is_current) {
+                _ if other == name => {
+                    format!("wallet `{name}` was {address}, which it still is: take it out of `was`")
+                }
+                (true, true) => format!(
+                    "wallet `{name}` has the address of wallet `{other}`: a wallet is its address: keep one"
+                ),
+                (true, false) => format!(
+                    "wallet `{name}` has the address {address}, which wallet `{other}` was: an address does not come back: give it another"
+                ),
+                (false, true) => format!(
+                    "wallet `{name}` was {address}, which wallet `{other}` is: an address does not come back: keep one"
+                ),
+                (false, false) => {
+                    format!("wallet `{name}` and wallet `{other}` both were {address}: keep one")
+                }
+            };
             findings.error(at, what);
+        }
+    }
+}
+
+/// A backup that is required must be possible.
+fn backups_for_nobody(registry: &Registry, positions: &Positions, findings: &mut Findings) {
+    for (name, wallet) in &registry.wallets {
+        let required = wallet.backup == BackupRule::Required;
+        if required && registry.backup_recipients(wallet).is_empty() {
+            let at = positions.wallets.get(name).copied().unwrap_or(START);
+            let what = format!(
+                "wallet `{name}` will sign nothing: it needs a backup, and nobody could open one: give a team of its `recovery` `backup_recipients`, or accept the loss of its key with `backup: none`"
+            );
+            findings.warn(at, what);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! `services`, `workflows`, `agents` and `wallets`.
+//! `services`, `workflows` and `agents`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pursekeeper_core::registry::{Agent, FirstUse, PathPattern, Payees, Prepaid, Service, Wallet, Workflow};
+use pursekeeper_core::registry::{Agent, FirstUse, PathPattern, Payees, Prepaid, Service, Workflow};
 use pursekeeper_core::{
-    Address, AgentName, METHOD_LEN_MAX, NameError, Origin, ServiceName, TeamName, Usd, WalletName,
+    Address, AgentName, METHOD_LEN_MAX, NameError, Origin, REVIEWED_IDENTITY, ServiceName, TeamName,
     WorkflowName,
 };
 
@@ -13,7 +13,7 @@ use super::uids::Uids;
 use super::{Declared, ceilings};
 use crate::yaml::{Entry, Value};
 
-const SERVICE: [&str; 11] = [
+const SERVICE: [&str; 12] = [
     "was",
     "origin",
     "methods",
@@ -23,24 +23,12 @@ const SERVICE: [&str; 11] = [
     "unknown_endpoints",
     "resource_optional",
     "prepaid",
+    "expires",
     "ceilings",
     "status",
 ];
 const WORKFLOW: [&str; 6] = ["was", "owner", "expires", "services", "ceilings", "status"];
-const AGENT: [&str; 6] = ["was", "uids", "workflows", "labels", "ceilings", "status"];
-const WALLET: [&str; 11] = [
-    "address",
-    "owner",
-    "recovery",
-    "revokers",
-    "workflows",
-    "networks",
-    "shared",
-    "floor",
-    "warn_below",
-    "ceilings",
-    "status",
-];
+const AGENT: [&str; 8] = ["was", "uids", "workflows", "labels", "review_on", "expires", "ceilings", "status"];
 
 /// One service.
 pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings) -> Option<Service> {
@@ -80,6 +68,7 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
     let resource_optional =
         fields.get("resource_optional").is_some_and(|field| field.flag(findings) == Some(true));
     let prepaid = fields.get("prepaid").map(|field| prepaid(&field, &paths, findings));
+    let expires = fields.expires(findings);
     let ceilings = ceilings::read(&fields, findings);
     let status = fields.status(findings);
     // What cannot be read must not become "not prepaid".
@@ -97,6 +86,7 @@ pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings
         unknown_endpoints,
         resource_optional,
         prepaid,
+        expires,
         ceilings,
         status,
     })
@@ -178,17 +168,12 @@ pub(super) fn workflow(
     let owner = fields
         .require("owner", "name the team that answers for it", findings)
         .and_then(|field| field.reference("team", TeamName::parse, &declared.teams, findings));
-    let expires = fields.get("expires").map(|field| field.moment(findings));
+    let expires = fields.expires(findings);
     let services = fields
         .require("services", "name where it may spend, `[weather]`", findings)
         .map(|field| field.references("service", ServiceName::parse, &declared.services, findings));
     let ceilings = ceilings::read(&fields, findings);
     let status = fields.status(findings);
-    // What cannot be read must not become "never".
-    let expires = match expires {
-        Some(read) => Some(read?),
-        None => None,
-    };
     let was = was(&fields, WorkflowName::parse, findings);
     Some(Workflow { was, owner: owner?, expires, services: services?, ceilings, status })
 }
@@ -208,9 +193,15 @@ pub(super) fn agent(
         Some(field) => labels(&field, findings),
         None => BTreeMap::new(),
     };
+    let review_on = match fields.get("review_on") {
+        Some(field) => review_on(&field, &labels, findings),
+        None => BTreeSet::new(),
+    };
+    let expires = fields.expires(findings);
     let ceilings = ceilings::read(&fields, findings);
     let was = was(&fields, AgentName::parse, findings);
-    Some(Agent { was, uids, workflows, labels, ceilings, status: fields.status(findings) })
+    let status = fields.status(findings);
+    Some(Agent { uids, workflows, was, labels, review_on, expires, ceilings, status })
 }
 
 /// Names a subject had before. What was spent under them still counts.
@@ -228,6 +219,12 @@ fn labels(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, String
     let subject = format!("{}: labels", field.subject);
     let mut found = BTreeMap::new();
     for entry in entries(field.node, field.node.at, &subject, findings).unwrap_or_default() {
+        if entry.key == REVIEWED_IDENTITY {
+            let what = format!(
+                "{subject}: `{REVIEWED_IDENTITY}` means what the agent connects as: call the label otherwise"
+            );
+            findings.error(entry.at, what);
+        }
         let value = Field { key: "labels", subject: field.subject, node: &entry.value };
         if let Some(text) = value.text(findings) {
             found.insert(entry.key.clone(), text.to_owned());
@@ -236,7 +233,29 @@ fn labels(field: &Field<'_>, findings: &mut Findings) -> BTreeMap<String, String
     found
 }
 
-fn workflows(
+/// What may not change unseen: labels of the agent, or what it connects as.
+fn review_on(
+    field: &Field<'_>,
+    labels: &BTreeMap<String, String>,
+    findings: &mut Findings,
+) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for node in field.items(findings).unwrap_or_default() {
+        let item = field.item(node);
+        let Some(key) = item.text(findings) else { continue };
+        if key != REVIEWED_IDENTITY && !labels.contains_key(key) {
+            let what = format!(
+                "`{key}` is no label of this agent: declare it under `labels`, or write `{REVIEWED_IDENTITY}` for its `uids`"
+            );
+            item.error(findings, what);
+        } else if !found.insert(key.to_owned()) {
+            item.error(findings, "this one stands here twice: keep one");
+        }
+    }
+    found
+}
+
+pub(super) fn workflows(
     fields: &Fields<'_>,
     why: &str,
     declared: &Declared,
@@ -248,84 +267,4 @@ fn workflows(
         return BTreeSet::new();
     }
     field.references("workflow", WorkflowName::parse, &declared.workflows, findings)
-}
-
-/// One wallet.
-pub(super) fn wallet(
-    name: &WalletName,
-    entry: &Entry,
-    declared: &Declared,
-    findings: &mut Findings,
-) -> Option<Wallet> {
-    let fields = Fields::open(&entry.value, entry.at, format!("wallet `{name}`"), &WALLET, findings)?;
-    let address = fields
-        .require("address", "write the wallet's address (`pursekeeper wallet create` prints it)", findings)
-        .and_then(|field| field.address(findings));
-    let owner = fields
-        .require("owner", "name the team that answers for it", findings)
-        .and_then(|field| field.reference("team", TeamName::parse, &declared.teams, findings));
-    let recovery = team_set(&fields, "recovery", "name the team(s) that may recover it", declared, findings);
-    let revokers = team_set(&fields, "revokers", "name the team(s) that may suspend it", declared, findings);
-    let workflows = workflows(&fields, "name the workflow it pays for", declared, findings);
-    let shared = fields.get("shared").is_some_and(|field| field.flag(findings) == Some(true));
-    if workflows.len() > 1 && !shared {
-        let what = format!(
-            "wallet `{name}` serves several workflows: give each its own wallet, or say `shared: true`"
-        );
-        findings.error(entry.at, what);
-    } else if workflows.len() > 1 {
-        findings.warn(entry.at, format!("wallet `{name}` is shared by {} workflows", workflows.len()));
-    }
-    let mut networks = BTreeSet::new();
-    let why = "name the networks it may spend on, `[\"eip155:8453\"]`";
-    if let Some(field) = fields.require("networks", why, findings) {
-        for node in field.some_items(why, findings).unwrap_or_default() {
-            networks.extend(field.item(node).network(findings));
-        }
-    }
-    let floor = fields.get("floor").map(|field| left(&field, findings));
-    let warn_below = fields.get("warn_below").map(|field| left(&field, findings));
-    let ceilings = ceilings::read(&fields, findings);
-    let status = fields.status(findings);
-    // What cannot be read must not become "none".
-    let [floor, warn_below] = match [floor, warn_below] {
-        [Some(None), _] | [_, Some(None)] => return None,
-        [floor, warn_below] => [floor.flatten(), warn_below.flatten()],
-    };
-    Some(Wallet {
-        address: address?.into(),
-        owner: owner?,
-        recovery,
-        revokers,
-        workflows,
-        networks,
-        floor,
-        warn_below,
-        ceilings,
-        status,
-    })
-}
-
-/// What is to be left of a balance. Nothing is always left.
-fn left(field: &Field<'_>, findings: &mut Findings) -> Option<Usd> {
-    let usd = ceilings::dollars(field, findings)?;
-    if usd == Usd::ZERO {
-        field.error(findings, "zero binds nothing: write more, or leave it out");
-        return None;
-    }
-    Some(usd)
-}
-
-fn team_set(
-    fields: &Fields<'_>,
-    key: &'static str,
-    why: &str,
-    declared: &Declared,
-    findings: &mut Findings,
-) -> BTreeSet<TeamName> {
-    let Some(field) = fields.require(key, why, findings) else { return BTreeSet::new() };
-    if field.some_items(why, findings).is_none() {
-        return BTreeSet::new();
-    }
-    field.references("team", TeamName::parse, &declared.teams, findings)
 }

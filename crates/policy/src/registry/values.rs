@@ -185,11 +185,25 @@ impl Fields<'_> {
     pub(super) fn status(&self, findings: &mut Findings) -> Status {
         let Some(field) = self.get("status") else { return Status::Active };
         let Some(text) = field.text(findings) else { return Status::Suspended };
-        Status::parse(text).unwrap_or_else(|| {
-            let known: Vec<&str> = Status::ALL.iter().map(|status| status.as_str()).collect();
-            field.error(findings, format!("`{text}` is no status: write {}", words(&known)));
-            Status::Suspended
-        })
+        match Status::parse(text) {
+            Some(Status::Expired) => field.error(
+                findings,
+                format!("`{text}` follows from the time: write `expires` with the moment its rights end"),
+            ),
+            Some(status) => return status,
+            None => {
+                let known = Status::ALL.iter().filter(|status| **status != Status::Expired);
+                let known: Vec<&str> = known.map(|status| status.as_str()).collect();
+                field.error(findings, format!("`{text}` is no status: write {}", words(&known)));
+            }
+        }
+        Status::Suspended
+    }
+
+    /// When its rights end, if that is said. What cannot be read must not become "never": it is over already.
+    pub(super) fn expires(&self, findings: &mut Findings) -> Option<UnixSeconds> {
+        let field = self.get("expires")?;
+        Some(field.moment(findings).unwrap_or(UnixSeconds(0)))
     }
 }
 

@@ -64,7 +64,7 @@ fn money_is_released_by_its_owners_and_the_clock_confirmed_by_the_sidecars() {
     let (release, accept) = (ActVerb::Release, ActVerb::AcceptClock);
     let plain = bundle(&[]);
     check(&plain, release, "alice", &wallet, None, "base.govern");
-    check(&plain, release, "bob", &wallet, no, "revocation.release");
+    check(&plain, release, "bob", &wallet, no, "revocation.operator.wallet");
     // Nobody is named, so the owners of the wallets answer for it.
     check(&plain, accept, "alice", &Subject::Sidecar, None, "base.govern");
     check(&plain, accept, "carol", &Subject::Sidecar, None, "base.govern");
@@ -128,4 +128,17 @@ fn a_teams_refusal_of_a_resumption_is_its_own() {
     let wallet = Subject::Wallet(evm(MAIN));
     check(&bundle, ActVerb::Resume, "bob", &wallet, Some(DenyCode::PolicyDenied), "resume.owner");
     check(&bundle, ActVerb::Resume, "alice", &wallet, None, "base.govern");
+}
+
+#[test]
+fn only_treasury_rotates_whoever_owns_the_wallet() {
+    let text = crate::EXAMPLES.iter().find(|(name, _)| *name == "keys-by-treasury.cedar").unwrap();
+    let bundle = bundle(&[*text]);
+    let main = Subject::Wallet(evm(MAIN));
+    let other = Subject::Wallet(evm("0x4444444444444444444444444444444444444444"));
+    for verb in [ActVerb::Rotate, ActVerb::Reassign] {
+        check(&bundle, verb, "alice", &main, None, "base.govern");
+        check(&bundle, verb, "carol", &other, Some(DenyCode::PolicyDenied), "keys.treasury");
+    }
+    check(&bundle, ActVerb::Recover, "carol", &other, None, "base.govern");
 }

@@ -23,10 +23,11 @@ fn granting() -> Intent {
 fn whoever_may_not_sign_may_not_grant() {
     let none = [("", "")];
     type Spoil = fn(&mut Facts);
-    let table: [(&str, Spoil, Option<DenyCode>, &[&str]); 4] = [
+    let table: [(&str, Spoil, Option<DenyCode>, &[&str]); 5] = [
         ("", |_| {}, None, &["base.sign"]),
         ("", |f| f.wallet_status = Status::Suspended, Some(DenyCode::NotActive), &["revocation.wallet"]),
         ("", |f| f.now.unix_ms = 1_798_761_600_000, Some(DenyCode::WorkflowExpired), &["revocation.expiry"]),
+        ("", |f| f.wallet_backed_up = false, Some(DenyCode::BackupMissing), &["ownership.backup"]),
         (NO_ALLOWANCE, |_| {}, Some(DenyCode::PolicyDenied), &["no-allowance"]),
     ];
     for (team, spoil, code, ids) in table {

@@ -235,7 +235,7 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         (
             "    networks: [\"eip155:8453\"]",
             "    networks: [\"eip155:8453\"]\n@    status: paused",
-            "`paused` is no status: write `active` or `suspended`",
+            "`paused` is no status: write `active`, `draining`, `suspended` or `revoked`",
         ),
         (
             "    address: \"0x4444444444444444444444444444444444444444\"",
@@ -392,7 +392,8 @@ fn every_mistake_in_a_policy_is_found_on_its_line() {
         (pay("context.payment.payee == Pursekeeper::Payee::\"0x036cbd53842c5426634e7929541ec2318f3dcf7e\""), 3, "would never match"),
         (pay("context.payment.payee == Pursekeeper::Payee::\"bob\""), 3, "not an EVM address"),
         (forbid(&format!("principal, {PAY}, resource == Pursekeeper::Endpoint::\"GET https://a.example\""), "true"), 3, "would never match"),
-        (forbid("principal, action == Pursekeeper::Action::\"Suspend\", resource", "true"), 3, "stopping is never up to"),
+        (forbid("principal, action in [Pursekeeper::Action::\"Resume\", Pursekeeper::Action::\"Suspend\"], resource", "true"), 3, "stopping and voiding is never up to"),
+        (forbid("principal, action == Pursekeeper::Action::\"AcceptClock\", resource == Pursekeeper::Sidecar::\"main\"", "true"), 3, "write `Sidecar::\"sidecar\"`"),
         (forbid("principal, action == Pursekeeper::Action::\"Buy\", resource", "true"), 5, "Buy"),
         (forbid("principal is Agent, action, resource", "true"), 5, "Agent"),
     ];

@@ -63,6 +63,7 @@ wallets:
     owner: treasury
     recovery: [treasury]
     revokers: [treasury, research]
+    backup: none
     workflows: [research]
     networks: ["eip155:84532"]
     floor: "10"
@@ -73,6 +74,7 @@ wallets:
     owner: sales
     recovery: [sales]
     revokers: [sales]
+    backup: none
     workflows: [sales]
     networks: ["eip155:8453"]
 payees:
@@ -133,6 +135,7 @@ pub(super) fn facts(bundle: &Bundle, intent: &Intent) -> Facts {
         agent_status: Status::Active,
         workflow_status: Status::Active,
         wallet_status: Status::Active,
+        wallet_backed_up: true,
         service_status: Status::Active,
         services: bundle.registry().services_of(&intent.endpoint),
         payee_accepted: true,
@@ -185,8 +188,7 @@ pub(super) fn act(verb: ActVerb, operator: &str, subject: Subject) -> Act {
         source: IdentitySource::UnixPeer { uid: 1000 },
         verb,
         subject,
-        hold: None,
-        payee: None,
+        detail: Detail::None,
         reason: "a test".to_owned(),
     }
 }

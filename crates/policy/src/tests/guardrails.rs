@@ -13,6 +13,7 @@ fn each_guardrail_refuses_what_it_should_under_its_code() {
         (&|_, f| f.wallet_status = Status::Suspended, D::NotActive, &["revocation.wallet"]),
         (&|_, f| f.service_status = Status::Suspended, D::NotActive, &["revocation.service"]),
         (&|_, f| f.now.unix_ms = 1_798_761_600_000, D::WorkflowExpired, &["revocation.expiry"]),
+        (&|_, f| f.wallet_backed_up = false, D::BackupMissing, &["ownership.backup"]),
         (
             &|i, _| {
                 i.workflow = WorkflowName::parse("sales").unwrap();
@@ -73,6 +74,28 @@ fn each_guardrail_refuses_what_it_should_under_its_code() {
     check(&bundle, &|_, _| {}, None, &["base.sign"]);
     for (spoil, code, ids) in table {
         check(&bundle, spoil, Some(*code), ids);
+    }
+}
+
+#[test]
+fn only_what_is_active_takes_part() {
+    let bundle = bundle(&[]);
+    for status in Status::ALL {
+        for id in ["revocation.agent", "revocation.workflow", "revocation.wallet", "revocation.service"] {
+            let spoil = |_: &mut Intent, f: &mut Facts| match id {
+                "revocation.agent" => f.agent_status = status,
+                "revocation.workflow" => f.workflow_status = status,
+                "revocation.wallet" => f.wallet_status = status,
+                _ => f.service_status = status,
+            };
+            let (code, id) = match status {
+                Status::Active => (None, "base.sign"),
+                Status::Draining | Status::Suspended | Status::Expired | Status::Revoked => {
+                    (Some(DenyCode::NotActive), id)
+                }
+            };
+            check(&bundle, &spoil, code, &[id]);
+        }
     }
 }
 

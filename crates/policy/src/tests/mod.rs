@@ -11,4 +11,6 @@ mod sign_ins;
 mod slicing;
 mod speed;
 mod starter;
+mod subjects;
 mod team;
+mod truth;

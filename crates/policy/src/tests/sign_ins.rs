@@ -54,6 +54,7 @@ fn sign_ins_are_held_to_the_same_guardrails_as_payments() {
         (&|_, f| f.wallet_status = Status::Suspended, D::NotActive, &["revocation.wallet"]),
         (&|_, f| f.service_status = Status::Suspended, D::NotActive, &["revocation.service"]),
         (&|_, f| f.now.unix_ms = 1_798_761_600_000, D::WorkflowExpired, &["revocation.expiry"]),
+        (&|_, f| f.wallet_backed_up = false, D::BackupMissing, &["ownership.backup"]),
         (
             &|i, f| {
                 i.service = None;

@@ -18,7 +18,7 @@ const HEADS: [&str; 8] = [
     "principal, action == Pursekeeper::Action::\"Pay\", resource in Pursekeeper::Service::\"weather\"",
     "principal, action == Pursekeeper::Action::\"Pay\", resource is Pursekeeper::Endpoint in Pursekeeper::Service::\"anything\"",
 ];
-const CONDITIONS: [&str; 16] = [
+const CONDITIONS: [&str; 17] = [
     "context.payment.usd.greaterThan(decimal(\"0.02\"))",
     "context.after.agent.hour.greaterThan(decimal(\"0.5\")) && context.count.payee.week > 2",
     "context has service && context.service.origin == \"https://api.example.com\"",
@@ -34,6 +34,7 @@ const CONDITIONS: [&str; 16] = [
     "context has prepaid && context.prepaid has claimed && context.prepaid.claimed.lessThan(decimal(\"1.0\"))",
     "context has prepaid && context.prepaid has claimed_age_secs && context.prepaid.claimed_age_secs > 60",
     "context.payment.top_up || (context has prepaid && (context.prepaid.topped_up.greaterThan(decimal(\"2.0\")) || context.prepaid.sign_ins > 3))",
+    "!context.wallet.backed_up || context.wallet.status == \"draining\"",
     "9223372036854775807 + context.count.service.hour > 0",
 ];
 
@@ -88,10 +89,12 @@ fn spoiled(bundle: &Bundle, dice: &[u8; 12]) -> (Intent, Facts) {
     }
     intent.usd = Usd::from_units(u128::from(dice[6]) * 1_000_000_000);
     let mut facts = facts(bundle, &intent);
-    let status = |bit: u8| if pick(7, 16) == bit { Status::Suspended } else { Status::Active };
+    let stopped = Status::ALL[usize::from(dice[7] / 64) + 1];
+    let status = |bit: u8| if pick(7, 16) == bit { stopped } else { Status::Active };
     (facts.agent_status, facts.workflow_status) = (status(1), status(2));
     (facts.wallet_status, facts.service_status) = (status(3), status(4));
     facts.payee_accepted = pick(8, 4) > 0;
+    facts.wallet_backed_up = pick(9, 5) > 0;
     facts.outstanding = u64::from(pick(9, 8));
     facts.now.unix_ms += u64::from(dice[10]) * 600_000;
     let service = intent.service.as_ref().and_then(|name| bundle.registry().services.get(name));

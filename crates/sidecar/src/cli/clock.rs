@@ -26,7 +26,7 @@ pub(super) fn run(command: ClockCommand, output: Output) -> anyhow::Result<Exit>
     let ClockCommand::Accept(AcceptArgs { reason, config }) = command;
     let response = block_on(async {
         let mut governance = Governance::new(client::operators(&config.config).await?);
-        client::answer(governance.accept_clock(v1::AcceptClockRequest { reason }).await)
+        client::answer(governance.accept_clock(v1::SidecarRequest { reason }).await)
     })?;
     client::show_act(response, "the clock is accepted", output)
 }

@@ -140,7 +140,7 @@ impl Stage<'_> {
         let response = self.governance.suspend(request).await?.into_inner();
         let ending = match response.result.context("the sidecar gave an empty answer")? {
             Act::Denied(denied) => refusal(denied),
-            Act::Done(v1::LifecycleDone { decision_id, status, durable, already: _ }) => {
+            Act::Done(v1::LifecycleDone { decision_id, status, durable, .. }) => {
                 let mut ending = Ending { code: OK.to_owned(), decision_id, ..Ending::default() };
                 ending.see(
                     durable && status == "suspended",

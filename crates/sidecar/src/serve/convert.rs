@@ -15,10 +15,11 @@ use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
     Cancellation, ChainId, Claim, DecisionId, Denial, Endpoint, EvmAddress, HoldState, JournalId, Mode,
-    OfferVerdict, Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Subject, UnixSeconds,
+    OfferVerdict, Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Signature, Subject, UnixSeconds,
     WalletName, WorkflowName, parse_remaining,
 };
 use pursekeeper_custody::CustodyError;
+use pursekeeper_journal::JournalError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -231,6 +232,9 @@ pub(super) fn nothing(nothing: Nothing) -> Status {
                            `prepaid` for the service in registry.yaml";
             fault(Code::FailedPrecondition, "NOT_PREPAID", message)
         }
+        Nothing::NothingDue | Nothing::Voids => {
+            fault(Code::Internal, "MIXED_UP", "internal error: the answer does not fit the question")
+        }
         Nothing::HoldResolved => fault(Code::FailedPrecondition, "HOLD_RESOLVED", "the hold is resolved"),
     }
 }
@@ -240,19 +244,33 @@ pub(super) fn unsigned(error: &CustodyError) -> Status {
     fault(Code::Unavailable, "SIGNING_FAILED", error)
 }
 
+/// What voids could not be kept.
+pub(super) fn unkept(error: &JournalError) -> Status {
+    fault(Code::Unavailable, "JOURNAL_UNWRITABLE", error)
+}
+
 /// What voids a payment, as it is answered; nothing when something else was signed.
 pub(super) fn cancellation(signed: &Signed) -> Option<v1::Cancellation> {
     let Signable::Cancellation(cancellation) = signed.what() else { return None };
+    Some(wire_cancellation(cancellation, signed.decision_id(), signed.signature()))
+}
+
+/// What voids a payment and the signature over it, as it is answered.
+pub(super) fn wire_cancellation(
+    cancellation: &Cancellation,
+    decision_id: DecisionId,
+    signature: Signature,
+) -> v1::Cancellation {
     let Cancellation { wallet: _, authorizer, asset, domain: _, nonce } = cancellation;
-    Some(v1::Cancellation {
-        decision_id: signed.decision_id().to_string(),
+    v1::Cancellation {
+        decision_id: decision_id.to_string(),
         network: asset.network.to_string(),
         asset: asset.address.to_string(),
-        calldata: cancellation.calldata(signed.signature()),
+        calldata: cancellation.calldata(signature),
         authorizer: authorizer.to_string(),
         nonce: format!("0x{}", hex::encode(nonce)),
-        signature: signed.signature().to_string(),
-    })
+        signature: signature.to_string(),
+    }
 }
 
 /// Money bound by a signature, as it is listed.
@@ -303,25 +321,46 @@ pub(super) fn lifecycle(
     request: v1::LifecycleRequest,
     registry: &Registry,
 ) -> Result<(Subject, String), Status> {
-    let v1::LifecycleRequest { subject, reason: why } = request;
-    let v1::Subject { kind, name } = subject.unwrap_or_default();
+    let v1::LifecycleRequest { subject: whom, reason: why } = request;
+    Ok((subject(whom.unwrap_or_default(), registry)?, reason(why)?))
+}
+
+/// A name that is none.
+pub(super) fn bad_name(error: &pursekeeper_core::NameError) -> Status {
+    malformed("MALFORMED_SUBJECT")(error)
+}
+
+/// A wallet's name.
+pub(super) fn wallet_name(name: &str) -> Result<WalletName, Status> {
+    WalletName::parse(name).map_err(|error| bad_name(&error))
+}
+
+/// The subject that is named. A wallet's name becomes its address here; it may also be called by an address it has or had.
+pub(super) fn subject(named: v1::Subject, registry: &Registry) -> Result<Subject, Status> {
+    let v1::Subject { kind, name } = named;
     let unknown =
         |what: &str| fault(Code::NotFound, "SUBJECT_UNKNOWN", format!("no {what} `{name}` in registry.yaml"));
-    let bad_name = |e: pursekeeper_core::NameError| malformed("MALFORMED_SUBJECT")(&e);
-    let subject = match kind.as_str() {
+    let bad_name = |e: pursekeeper_core::NameError| bad_name(&e);
+    Ok(match kind.as_str() {
         "agent" => Subject::Agent(AgentName::parse(&name).map_err(bad_name)?),
         "workflow" => Subject::Workflow(WorkflowName::parse(&name).map_err(bad_name)?),
         "service" => Subject::Service(ServiceName::parse(&name).map_err(bad_name)?),
-        "wallet" => {
-            let name = WalletName::parse(&name).map_err(bad_name)?;
-            Subject::Wallet(registry.wallets.get(&name).ok_or_else(|| unknown("wallet"))?.address)
-        }
+        "wallet" => match EvmAddress::parse(&name) {
+            Ok(address) => {
+                let address = Address::from(address);
+                registry.wallet_of(address).ok_or_else(|| unknown("wallet"))?;
+                Subject::Wallet(address)
+            }
+            Err(_) => {
+                let name = WalletName::parse(&name).map_err(bad_name)?;
+                Subject::Wallet(registry.wallets.get(&name).ok_or_else(|| unknown("wallet"))?.address)
+            }
+        },
         _ => {
             let message = "`subject.kind` is one of wallet, workflow, agent, service";
             return Err(fault(Code::InvalidArgument, "MALFORMED_SUBJECT", message));
         }
-    };
-    Ok((subject, reason(why)?))
+    })
 }
 
 /// The payee an operator names, the service, and why they accept it.

@@ -18,6 +18,7 @@ use std::time::Duration;
 use pursekeeper_api::v1::audit_server::AuditServer;
 use pursekeeper_api::v1::governance_server::GovernanceServer;
 use pursekeeper_api::v1::signer_server::SignerServer;
+use pursekeeper_core::Subject;
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{JournalError, SqliteJournal};
@@ -30,6 +31,8 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::identity::Identities;
+pub use governance::BundleRefused;
+
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
 /// Largest gRPC message, in bytes.
@@ -46,6 +49,9 @@ pub enum ServeError {
     /// The governance bundle is invalid.
     #[error(transparent)]
     Bundle(#[from] BundleErrors),
+    /// The governance bundle does not fit what happened under earlier ones.
+    #[error(transparent)]
+    BundleRefused(#[from] BundleRefused),
     /// A key cannot be used.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -84,6 +90,10 @@ impl Upkeep for SqliteJournal {
         self.writable_probe()
     }
 
+    fn room(&self) -> Result<(), JournalError> {
+        Self::room(self)
+    }
+
     fn upkeep(&mut self) -> Result<(), JournalError> {
         Self::upkeep(self)
     }
@@ -114,10 +124,15 @@ impl Sidecar {
         }
         let keystore = Keystore::open(&config.keystore.dir)?;
         let passphrase = Passphrase::from_file(&config.keystore.passphrase_file)?;
-        let expected = bundle.registry().wallets.iter().map(|(name, wallet)| (name.clone(), wallet.address));
-        let custody = keystore.load_expected(&passphrase, &expected.collect())?;
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
         let journal = SqliteJournal::open(&config.journal, journal_id)?;
+        governance::remembers(bundle.registry(), &journal)?;
+        let expected = governance::expected(bundle.registry(), &journal);
+        let custody = keystore.load_expected(&passphrase, &expected)?;
+        for (address, wallet) in expected.iter().filter(|(address, _)| !custody.holds(**address)) {
+            warn!(%wallet, %address, "there is no key for this wallet, so it signs nothing: recover it from its backup");
+        }
+        load_revoked(&keystore, &passphrase, &custody, &journal)?;
         if config.dev {
             warn!(
                 "dev: true lets one user be sidecar, agent and operator at once; never use it with real money"
@@ -131,6 +146,7 @@ impl Sidecar {
             Clock::new(),
             Capacity { queue_len_max, batch_len_max },
         );
+        gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Identities::new(own_uid, config.dev);
         Ok(Self {
@@ -182,7 +198,12 @@ impl Sidecar {
         );
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
-        let broken = tokio::spawn(watch_health(self.gatehouse.clone(), reporter, stopped.clone()));
+        let endings = governance::Endings::new(&self);
+        // Before anybody is served: what was interrupted, and what a bundle that is new to the journal entails.
+        let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
+        endings.finish().await;
+        keeper.round().await;
+        let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 
         let drain_secs_max = limits.drain_secs_max;
@@ -235,9 +256,11 @@ impl Sidecar {
 }
 
 /// Follows what keeps the gate from signing: says NOT_SERVING while the journal cannot be written or the clock cannot
-/// be believed, tries the journal again, and returns when only a restart can help.
+/// be believed, tries the journal again, records what follows without anybody asking, and returns when only a restart can
+/// help.
 async fn watch_health(
     gatehouse: Arc<Gatehouse>,
+    keeper: governance::Keeper,
     reporter: HealthReporter,
     mut stopped: watch::Receiver<bool>,
 ) -> Option<Problem> {
@@ -267,10 +290,28 @@ async fn watch_health(
                 // Both may wait for the disk.
                 let upkeep = move || if problem.is_some() { gatehouse.probe() } else { gatehouse.upkeep() };
                 let _ = tokio::task::spawn_blocking(upkeep).await;
+                keeper.round().await;
             }
             _ = stopped.changed() => return None,
         }
     }
+}
+
+/// Loads the keys of wallets that were revoked and not destroyed yet: they still have to void what they signed.
+fn load_revoked(
+    keystore: &Keystore,
+    passphrase: &Passphrase,
+    custody: &LocalCustody,
+    journal: &SqliteJournal,
+) -> Result<(), CustodyError> {
+    for (subject, _) in journal.revoked() {
+        if let Subject::Wallet(address) = subject
+            && let Some(key) = keystore.load_address(passphrase, address)?
+        {
+            custody.adopt(key);
+        }
+    }
+    Ok(())
 }
 
 fn server(limits: &Limits) -> Server {

@@ -99,6 +99,8 @@ impl SignerService {
                 | Answer::Acted { .. }
                 | Answer::Reported { .. }
                 | Answer::Resolved { .. }
+                | Answer::Changed { .. }
+                | Answer::Voids(_)
                 | Answer::Nothing(_) => return Err(mixed_up()),
             }
         }
@@ -250,6 +252,8 @@ impl Signer for SignerService {
             | Answer::Acted { .. }
             | Answer::Reported { .. }
             | Answer::Resolved { .. }
+            | Answer::Changed { .. }
+            | Answer::Voids(_)
             | Answer::Nothing(_) => return Err(mixed_up()),
         };
         Ok(Response::new(v1::PreviewResponse { result: Some(outcome) }))
@@ -286,6 +290,8 @@ impl Signer for SignerService {
             | Answer::WouldSign { .. }
             | Answer::Denied { .. }
             | Answer::Acted { .. }
+            | Answer::Changed { .. }
+            | Answer::Voids(_)
             | Answer::Resolved { .. } => Err(mixed_up()),
         }
     }

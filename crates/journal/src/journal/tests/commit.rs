@@ -1,6 +1,6 @@
 //! One batch, one transaction.
 
-use pursekeeper_core::ports::{Journal as _, Judged, Ledger, LedgerError, Recorded, Used};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger, LedgerError, Recorded, Urgency, Used};
 use pursekeeper_core::{
     ActVerb, AgentName, DecisionId, Endpoint, Entry, HoldState, Mode, Scope, Status, Subject, UnixSeconds,
     Usd,
@@ -48,7 +48,7 @@ fn a_batch_that_fails_in_the_middle_leaves_nothing() {
         Some(act(ActVerb::Suspend, Subject::Wallet(evm(1)), NOW + 5000)),
         None,
     ];
-    let result = journal.commit(moment(NOW + 5000), &batch, |entry, ledger| {
+    let result = journal.commit(moment(NOW + 5000), Urgency::Payment, &batch, |entry, ledger| {
         lifetime(ledger);
         entry.clone().map(Judged::Entry).ok_or_else(|| LedgerError("no answer".into()))
     });
@@ -166,7 +166,7 @@ fn after_a_fatal_failure_everything_is_refused_until_it_is_opened_anew() {
     let home = Home::new();
     let mut journal = home.create();
     let before = journal.state.clone();
-    let result = journal.commit(moment(NOW), &[1, 2], |ask, _| match ask {
+    let result = journal.commit(moment(NOW), Urgency::Payment, &[1, 2], |ask, _| match ask {
         1 => Ok(Judged::Entry(Pay::new(1, NOW).permit())),
         _ => Err(LedgerError(Box::new(failure(ffi::SQLITE_IOERR_FSYNC)))),
     });
@@ -174,7 +174,7 @@ fn after_a_fatal_failure_everything_is_refused_until_it_is_opened_anew() {
     assert_eq!(journal.state, before);
     assert!(matches!(record(&mut journal, &[Pay::new(2, NOW).permit()]), Err(JournalError::Broken)));
     assert!(matches!(
-        journal.commit(moment(NOW), &[], |(): &(), _| unreachable!()),
+        journal.commit(moment(NOW), Urgency::Payment, &[], |(): &(), _| unreachable!()),
         Err(JournalError::Broken)
     ));
     assert!(matches!(journal.writable_probe(), Err(JournalError::Broken)));
@@ -191,7 +191,7 @@ fn each_ask_sees_the_holds_of_those_before_it() {
     let mut journal = home.create();
     let mut seen = Vec::new();
     let asks: Vec<u64> = (1..=4).collect();
-    let recorded = journal.commit(moment(NOW), &asks, |id, ledger| {
+    let recorded = journal.commit(moment(NOW), Urgency::Payment, &asks, |id, ledger| {
         let endpoint = Endpoint::parse("GET", "https://api.example.com/v1/data").unwrap();
         seen.push((lifetime(ledger), ledger.outstanding(&agent(), &endpoint)));
         let pay = Pay::new(*id, NOW);
@@ -208,7 +208,9 @@ fn each_ask_sees_the_holds_of_those_before_it() {
 fn an_empty_batch_records_nothing() {
     let home = Home::new();
     let mut journal = home.create();
-    assert!(journal.commit(moment(NOW), &[], |(): &(), _| unreachable!()).unwrap().is_empty());
+    assert!(
+        journal.commit(moment(NOW), Urgency::Payment, &[], |(): &(), _| unreachable!()).unwrap().is_empty()
+    );
     assert_eq!(journal.last_seq(), 1);
 }
 
@@ -222,7 +224,7 @@ fn a_permit_is_found_by_its_request_id_for_ever_and_only_there() {
     let batch = [pay.permit(), others[0].clone(), others[1].clone(), others[2].clone()];
     let mut found = 0;
     journal
-        .commit(moment(NOW), &batch, |entry, ledger| {
+        .commit(moment(NOW), Urgency::Payment, &batch, |entry, ledger| {
             found += usize::from(ledger.prior(&agent(), &pay.request_id())?.is_some());
             Ok(Judged::Entry(entry.clone()))
         })
@@ -249,7 +251,7 @@ fn a_prior_that_is_damaged_is_not_used() {
     record(&mut home.create(), &[Pay::new(1, NOW).permit(), Pay::new(2, NOW).denied()]).unwrap();
     home.tamper("UPDATE request SET seq = 3");
     let mut journal = home.open();
-    let result = journal.commit(moment(NOW), &[()], |(), ledger| {
+    let result = journal.commit(moment(NOW), Urgency::Payment, &[()], |(), ledger| {
         ledger.prior(&agent(), &Pay::new(1, NOW).request_id()).map(|_| unreachable!())
     });
     assert!(matches!(result, Err(JournalError::Damaged { .. })), "{result:?}");

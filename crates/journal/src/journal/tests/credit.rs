@@ -1,6 +1,6 @@
 //! Prepaid credit follows from the records, also after a restart, and verification finds what does not.
 
-use pursekeeper_core::ports::Journal as _;
+use pursekeeper_core::ports::{Journal as _, Urgency};
 use pursekeeper_core::{
     AgentName, Claim, ClaimedCredit, Credit, Entry, HoldState, Said, ServiceName, UnixSeconds, Usd,
 };
@@ -122,7 +122,7 @@ fn a_batch_that_fails_takes_its_credit_back() {
         ],
     ];
     for batch in batches {
-        let refused = journal.commit(moment(NOW + 5), &batch, |entry, _| {
+        let refused = journal.commit(moment(NOW + 5), Urgency::Payment, &batch, |entry, _| {
             Ok(pursekeeper_core::ports::Judged::Entry(entry.clone()))
         });
         assert!(

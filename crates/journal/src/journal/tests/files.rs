@@ -65,13 +65,17 @@ fn foreign_files_are_refused_and_left_alone() {
 }
 
 #[test]
-fn a_newer_schema_is_refused() {
+fn another_schema_is_refused() {
     let home = Home::new();
     drop(home.create());
-    home.tamper("PRAGMA user_version = 2");
+    home.tamper("PRAGMA user_version = 3");
     let error = refusal(SqliteJournal::open(&home.path(), ID));
-    assert!(matches!(error, JournalError::Newer { found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, JournalError::Newer { found: 3, known: 2 }), "{error}");
     assert!(matches!(Reader::open(&home.path()), Err(JournalError::Newer { .. })));
+    home.tamper("PRAGMA user_version = 1");
+    let error = refusal(SqliteJournal::open(&home.path(), ID));
+    assert!(matches!(error, JournalError::Older { found: 1, known: 2 }), "{error}");
+    assert!(error.to_string().contains("adopt"), "{error}");
 }
 
 #[test]
@@ -133,7 +137,7 @@ fn only_the_owner_reads_the_files() {
     let home = Home::new();
     let mut journal = home.create();
     record(&mut journal, &[Pay::new(1, NOW).permit()]).unwrap();
-    for suffix in ["", "-wal", "-shm", ".lock"] {
+    for suffix in ["", "-wal", "-shm", "-reserve", ".lock"] {
         let mode = std::fs::metadata(beside(&home.path(), suffix)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{suffix}");
     }

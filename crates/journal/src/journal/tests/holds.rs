@@ -2,7 +2,8 @@
 
 use pursekeeper_core::ports::Journal as _;
 use pursekeeper_core::{
-    ActVerb, AgentName, ChainId, Claim, Endpoint, Entry, HoldState, Said, Scope, Subject, UnixSeconds, Usd,
+    ActVerb, AgentName, ChainId, Claim, Detail, Endpoint, Entry, HoldState, Said, Scope, Subject,
+    UnixSeconds, Usd,
 };
 
 use crate::fixtures::{Home, NOW, Pay, act, claimed, evm, look, record, resolved, settled_for};
@@ -32,7 +33,7 @@ fn evidence_moves_a_hold_once_and_to_what_it_says() {
     assert_eq!((hour(&journal), outstanding(&mut journal)), ((ONE / 4, 2 * ONE, 1, 2), 2));
     let mut release = act(ActVerb::Release, Subject::Wallet(evm(1)), NOW);
     if let Entry::Lifecycle(lifecycle) = &mut release {
-        lifecycle.act.hold = Some(3);
+        lifecycle.act.detail = Detail::Hold(3);
     }
     record(&mut journal, &[release]).unwrap();
     let after = (ONE / 4, ONE, 1, 1);

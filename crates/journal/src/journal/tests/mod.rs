@@ -2,9 +2,13 @@
 
 mod commit;
 mod credit;
+mod exposure;
 mod files;
 mod holds;
+mod lives;
 mod payees;
+mod report;
+mod reserve;
 mod speed;
 mod tampering;
 mod windows;

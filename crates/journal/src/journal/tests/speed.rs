@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use pursekeeper_core::ports::{Journal as _, Judged, Ledger};
+use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Urgency};
 use pursekeeper_core::{Entry, Intent, Scope};
 use rusqlite::Connection;
 
@@ -56,7 +56,7 @@ fn decide(journal: &mut SqliteJournal, pays: &[Pay]) -> Duration {
         Ok(Judged::Entry(entry.clone()))
     };
     let at = moment(pays.last().unwrap().at);
-    let (taken, recorded) = timed(|| journal.commit(at, &entries, batch));
+    let (taken, recorded) = timed(|| journal.commit(at, Urgency::Payment, &entries, batch));
     assert_eq!(recorded.unwrap().len(), pays.len());
     taken
 }

@@ -1,10 +1,14 @@
 //! Whoever changes the file is found out.
 
-use pursekeeper_core::{ActVerb, Claim, Subject, UnixSeconds, Usd};
+use pursekeeper_core::{
+    ActVerb, Claim, Detail, Reviewed, Signature, Subject, Transition, UnixSeconds, Usd, WorkflowName,
+};
 
-use crate::fixtures::{Home, ID, NOW, Pay, act, claimed, evm, moment, record, resolved, settled_for};
+use crate::fixtures::{
+    Home, ID, NOW, Pay, about, act, changed, claimed, completed, evm, moment, record, resolved, settled_for,
+};
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::{Fault, Reader, VerifyError};
+use crate::{Fault, JournalError, Reader, SqliteJournal, VerifyError};
 
 /// Seven records: genesis, two permits, a denial, a suspension, a permit, a reissue.
 fn journal() -> Home {
@@ -97,6 +101,9 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("hold", "UPDATE hold SET held_until = 0"),
         ("hold", "UPDATE hold SET state = 'released', resolved_seq = 4 WHERE seq = 6"),
         ("hold", "UPDATE hold SET network = 'eip155:1'"),
+        ("hold", "UPDATE hold SET method = 'permit2' WHERE seq = 3"),
+        ("void", "INSERT INTO void VALUES (4, zeroblob(65))"),
+        ("void", "INSERT INTO void VALUES (99, zeroblob(65))"),
         ("clock", "UPDATE clock SET unix_ms = unix_ms + 1"),
         ("clock", "DELETE FROM clock"),
         ("claim", "INSERT INTO claim VALUES (2, 4)"),
@@ -104,7 +111,7 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
         ("hold", "UPDATE hold SET endpoint = 'GET https://b.example/'"),
         (
             "hold",
-            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, network, amount, usd, held_until, randomblob(32), state, NULL, NULL, NULL FROM hold WHERE seq = 2",
+            "INSERT INTO hold SELECT 9, agent, 'x', endpoint, workflow, wallet, service, payee, network, method, amount, usd, held_until, randomblob(32), state, NULL, NULL, NULL FROM hold WHERE seq = 2",
         ),
         ("request", "DELETE FROM request"),
         ("request", "UPDATE request SET seq = 3 WHERE seq = 2"),
@@ -183,6 +190,80 @@ fn a_resolution_that_does_not_follow_from_the_records_is_named() {
             Err(VerifyError::Table { table, .. }) => assert_eq!(table, expected, "{sql}"),
             other => panic!("{sql}: {other:?}"),
         }
+    }
+}
+
+/// A rotation that is complete (record 2), a reassignment that waits (3), a backup (4), a recovery (5), the transition
+/// that put the bundle in force (6), and a permit (7) that was voided.
+fn lived() -> Home {
+    let home = Home::new();
+    let mut journal = home.create();
+    let wallet = |byte| Subject::Wallet(evm(byte));
+    let workflows = [WorkflowName::parse("screening").unwrap()].into();
+    let entries = [
+        about(act(ActVerb::Rotate, wallet(1), NOW), Detail::Successor(evm(2))),
+        about(act(ActVerb::Reassign, wallet(3), NOW), Detail::Workflows(workflows)),
+        about(act(ActVerb::Backup, wallet(3), NOW), Detail::Recipients(Default::default())),
+        act(ActVerb::Recover, wallet(4), NOW),
+        changed(Transition { reviewed: Some(Reviewed::new()), ..completed(&[2], NOW) }),
+        Pay::new(1, NOW).permit(),
+    ];
+    record(&mut journal, &entries).unwrap();
+    journal.keep_voids(&[(7, Signature::Evm([1; 65]))]).unwrap();
+    home
+}
+
+#[test]
+fn what_counts_for_lives_and_does_not_follow_from_the_records_is_named() {
+    let table = [
+        ("life", 2, "DELETE FROM life WHERE role = 'rotated'"),
+        ("life", 3, "DELETE FROM life WHERE role = 'pending'"),
+        ("life", 4, "DELETE FROM life WHERE role = 'backup'"),
+        ("life", 5, "DELETE FROM life WHERE role = 'recovered'"),
+        ("life", 6, "DELETE FROM life WHERE role = 'bundle'"),
+        ("life", 2, "UPDATE life SET role = 'pending' WHERE seq = 2"),
+        ("life", 3, "UPDATE life SET role = 'rotated' WHERE seq = 3"),
+        ("life", 5, "UPDATE life SET role = 'lost' WHERE seq = 5"),
+        ("life", 7, "UPDATE life SET seq = 7 WHERE seq = 6"),
+        ("life", 2, "INSERT INTO life VALUES (2, 'pending')"),
+        ("life", 99, "INSERT INTO life VALUES (99, 'backup')"),
+        ("void", 5, "UPDATE void SET seq = 5"),
+    ];
+    assert_eq!(verdict(&lived()).unwrap(), 7);
+    for (expected, record, sql) in table {
+        let home = lived();
+        home.tamper(sql);
+        match verdict(&home) {
+            Err(VerifyError::Table { table, seq, .. }) => {
+                assert_eq!((table, seq), (expected, Some(record)), "{sql}");
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+    // What voids a payment is beside the chain: no record says which bytes it has, and a signature that was changed or
+    // removed takes no money. Whoever hands it to the token finds out.
+    for sql in ["UPDATE void SET signature = zeroblob(65)", "DELETE FROM void"] {
+        let home = lived();
+        home.tamper(sql);
+        assert_eq!(verdict(&home).unwrap(), 7, "{sql}");
+    }
+}
+
+#[test]
+fn a_journal_whose_lives_cannot_be_read_is_not_opened() {
+    for sql in [
+        "UPDATE life SET role = 'lost' WHERE seq = 5",
+        "UPDATE life SET role = 'bundle' WHERE seq = 5",
+        "UPDATE life SET role = 'backup' WHERE seq = 5",
+        "UPDATE life SET role = 'recovered' WHERE seq = 4",
+        "UPDATE life SET role = 'rotated' WHERE seq = 3",
+        "UPDATE life SET seq = 1 WHERE role = 'pending'",
+        "UPDATE life SET seq = 99 WHERE role = 'pending'",
+    ] {
+        let home = lived();
+        home.tamper(sql);
+        let opened = SqliteJournal::open(&home.path(), ID);
+        assert!(matches!(opened, Err(JournalError::Damaged { .. })), "{sql}: {opened:?}");
     }
 }
 

@@ -8,8 +8,8 @@ use pursekeeper_core::{UnixSeconds, siwx, x402};
 
 use super::super::encode::BALANCE;
 use super::super::{
-    Act, Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Int, Intent,
-    Message, Offer, Pending, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
+    Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Intent, Message, Offer,
+    Pending, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
 use crate::credit::CreditKey;
@@ -19,21 +19,6 @@ impl Source {
         match self {
             Self::UnixPeer { uid } => core::IdentitySource::UnixPeer { uid },
         }
-    }
-}
-
-impl Act<'_> {
-    pub(super) fn decode(self) -> Found<core::Act> {
-        let Self { hold, operator, payee, reason, source, subject, verb } = self;
-        Ok(core::Act {
-            operator: read("operator", core::OperatorName::parse(&operator))?,
-            source: source.decode(),
-            verb: known("verb", &verb, core::ActVerb::parse(&verb))?,
-            subject: subject.decode()?,
-            hold: hold.map(|Int(seq)| seq),
-            payee: payee.map(|payee| address("payee", &payee)).transpose()?,
-            reason: reason.into_owned(),
-        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a record back to what was decided, exactly: a retry after a restart signs it again.
 
+mod life;
 mod members;
 
 pub(crate) use members::{parse_credit, parse_scope, parse_subject};
@@ -10,8 +11,8 @@ use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds};
 
 use super::{
-    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, SignIn, Time, VERSION,
-    Verdict, Warning,
+    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, SignIn, StatusChange, Time,
+    VERSION, Verdict, Warning,
 };
 use crate::JournalError;
 
@@ -101,13 +102,16 @@ fn address(member: &str, text: &str) -> Found<core::Address> {
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 20] {
+    fn shape(&self) -> [bool; 25] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
             self.asked.is_some(),
             self.bundle.is_some(),
             self.cancellation.is_some(),
+            self.cascade.is_some(),
+            self.changes.is_some(),
+            self.completed.is_some(),
             self.counted_until.is_some(),
             self.denial.is_some(),
             self.evidence.is_some(),
@@ -121,7 +125,9 @@ impl Record<'_> {
             self.policies.is_some(),
             self.report.is_some(),
             self.resolution.is_some(),
+            self.reviewed.is_some(),
             self.sign_in.is_some(),
+            self.wallet.is_some(),
             self.warnings.is_some(),
         ]
     }
@@ -148,6 +154,9 @@ impl Record<'_> {
             asked,
             bundle,
             cancellation,
+            cascade,
+            changes,
+            completed,
             counted_until,
             denial,
             evidence,
@@ -162,11 +171,13 @@ impl Record<'_> {
             policies,
             report,
             resolution,
+            reviewed,
             seq: _,
             sign_in,
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(version),
             verdict,
+            wallet,
             warnings,
         } = self;
         if version != VERSION {
@@ -214,8 +225,19 @@ impl Record<'_> {
                 act: present("act", act)?.decode()?,
                 denial: denial.map(Denial::decode).transpose()?,
                 cancellation: cancellation.map(Cancellation::decode).transpose()?,
+                cascade: life::cascade(cascade)?,
+                wallet: wallet.map(|name| read("wallet", core::WalletName::parse(&name))).transpose()?,
                 policies: refs(present("policies", policies)?),
                 bundle: digest(present("bundle", bundle)?),
+            })),
+            Kind::Transition => core::Entry::Transition(Box::new(core::Transition {
+                at,
+                bundle: digest(present("bundle", bundle)?),
+                reviewed: reviewed.map(life::reviewed).transpose()?,
+                completed: life::completed(present("completed", completed)?)?,
+                statuses: (present("changes", changes)?.into_iter())
+                    .map(StatusChange::decode)
+                    .collect::<Found<_>>()?,
             })),
             Kind::SignIn => {
                 let intent = sign_in.map(SignIn::decode).transpose()?;

@@ -1,0 +1,209 @@
+//! Putting another bundle in force while the sidecar runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use pursekeeper_api::v1;
+use pursekeeper_core::gate::{Answer, Ask};
+use pursekeeper_core::ports::Policy as _;
+use pursekeeper_core::registry::Registry;
+use pursekeeper_core::{ActVerb, Address, AssetId, Detail, Subject, Transition, WalletName};
+use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
+use pursekeeper_journal::{Holds, JournalError, Reader, SqliteJournal};
+use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
+use tonic::{Code, Status};
+use tracing::{info, warn};
+
+use super::super::convert::{self, fault};
+use super::super::signer::mixed_up;
+use super::{GovernanceService, Operator};
+use crate::config::{Config, KeystoreConfig};
+
+/// Why a bundle is not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleRefused {
+    /// It is invalid.
+    #[error(transparent)]
+    Invalid(#[from] BundleErrors),
+    /// It forgets what was spent before a rotation.
+    #[error(
+        "wallet `{wallet}` has the address {new} since it was rotated: write `was: [\"{old}\"]` beside it, or what the old address spent would be forgotten"
+    )]
+    Forgets {
+        /// The wallet.
+        wallet: WalletName,
+        /// The address it has.
+        new: Address,
+        /// The address it had.
+        old: Address,
+    },
+    /// It would change what signatures are worth that are outside.
+    #[error(
+        "the decimals of {symbol} cannot change while {symbol} is held: wait until its holds are resolved"
+    )]
+    Decimals {
+        /// What the asset is called.
+        symbol: String,
+    },
+    /// A key does not fit it.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
+    /// The journal could not be looked at.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Every address whose key a bundle wants, and the wallet it belongs to. What was revoked has no key.
+pub(in super::super) fn expected(
+    registry: &Registry,
+    journal: &SqliteJournal,
+) -> BTreeMap<Address, WalletName> {
+    let revoked = journal.revoked();
+    let dead = |address: &Address| revoked.iter().any(|(subject, _)| *subject == Subject::Wallet(*address));
+    let addresses = registry.wallets.iter().flat_map(|(name, wallet)| {
+        wallet.was.iter().chain([&wallet.address]).map(move |address| (*address, name.clone()))
+    });
+    addresses.filter(|(address, _)| !dead(address)).collect()
+}
+
+/// Whether a bundle remembers every rotation that was completed.
+pub(in super::super) fn remembers(registry: &Registry, journal: &SqliteJournal) -> Result<(), BundleRefused> {
+    for (new, old) in journal.rotated() {
+        if let Some((name, wallet)) = registry.wallet_at(new)
+            && !wallet.was.contains(&old)
+        {
+            return Err(BundleRefused::Forgets { wallet: name.clone(), new, old });
+        }
+    }
+    Ok(())
+}
+
+/// The assets whose decimals would change.
+fn changed_decimals(before: &Registry, after: &Registry) -> Vec<(AssetId, String)> {
+    let differs = |(id, old): &(&AssetId, &pursekeeper_core::Asset)| {
+        after.assets.get(*id).is_some_and(|new| new.decimals() != old.decimals())
+    };
+    let changed = before.assets.iter().filter(differs);
+    changed.map(|(id, asset)| (id.clone(), asset.symbol().to_owned())).collect()
+}
+
+/// Whether any money of an asset is bound.
+fn is_held(journal: &Path, asset: &AssetId) -> Result<bool, JournalError> {
+    let reader = Reader::open(journal)?;
+    let mut after = 0;
+    loop {
+        let page = reader.holds(Holds::UnresolvedOn(&asset.network), after, usize::MAX)?;
+        let Some(last) = page.last() else { return Ok(false) };
+        after = last.seq;
+        if page.iter().any(|hold| hold.permit.intent.terms.asset == *asset) {
+            return Ok(true);
+        }
+    }
+}
+
+/// A bundle that can be put in force, and its keys.
+struct Ready {
+    bundle: Bundle,
+    keys: LocalCustody,
+    expected: BTreeMap<Address, WalletName>,
+}
+
+fn prepare(config: &Config, before: &Bundle, service: &GovernanceService) -> Result<Ready, BundleRefused> {
+    let bundle = Bundle::load(&config.policies, BundleOptions { dev: config.dev })?;
+    for (asset, symbol) in changed_decimals(before.registry(), bundle.registry()) {
+        if is_held(&config.journal, &asset)? {
+            return Err(BundleRefused::Decimals { symbol });
+        }
+    }
+    let expected = service.gatehouse.with_journal(|journal| {
+        remembers(bundle.registry(), journal)?;
+        Ok::<_, BundleRefused>(expected(bundle.registry(), journal))
+    })?;
+    let KeystoreConfig { dir, passphrase_file } = &config.keystore;
+    let keys = Keystore::open(dir)?.load_expected(&Passphrase::from_file(passphrase_file)?, &expected)?;
+    Ok(Ready { bundle, keys, expected })
+}
+
+impl GovernanceService {
+    /// Reads the bundle again, and puts it in force if it is valid.
+    pub(super) async fn reload(
+        &self,
+        operator: Operator,
+        request: v1::SidecarRequest,
+    ) -> Result<v1::ReloadResponse, Status> {
+        use v1::reload_response::Result as Outcome;
+        let reason = convert::reason(request.reason)?;
+        let _turn = self.changes.lock().await;
+        let act = operator.act(ActVerb::Reload, Subject::Sidecar, Detail::None, reason);
+        let decision_id = match self.done(act).await? {
+            Ok((decision_id, _)) => decision_id,
+            Err(denied) => return Ok(v1::ReloadResponse { result: Some(Outcome::Denied(denied)) }),
+        };
+        let before = self.gatehouse.policy();
+        let prepared = tokio::task::block_in_place(|| prepare(&self.config, &before, self));
+        let Ready { bundle, keys, expected } = prepared.map_err(|refused| {
+            warn!(%refused, "the bundle in force stays");
+            fault(Code::FailedPrecondition, "BUNDLE_REFUSED", refused)
+        })?;
+        let unchanged = bundle.digest() == before.digest();
+        let waiting = self.pending_acts().await?;
+        let missing =
+            expected.iter().filter(|(address, _)| !keys.holds(**address) && !self.custody.holds(**address));
+        let mut notes: Vec<String> = missing
+            .map(|(address, name)| {
+                format!("wallet `{name}` signs nothing: there is no key for {address}: bring it back with `pursekeeper wallet recover`")
+            })
+            .collect();
+        notes.extend(bundle.warnings().iter().map(ToString::to_string));
+        // Keys first: a wallet that is declared and whose key is here may sign from the next decision on.
+        self.custody.adopt(keys);
+        self.endings.note_keys();
+        let digest = bundle.digest();
+        self.gatehouse.set_policy(Arc::new(bundle));
+        let answer =
+            self.gatehouse.pass(Ask::Transition).await.map_err(|fault| convert::unanswered(&fault))?;
+        // Whatever came before this in the same batch may have recorded it already.
+        match answer {
+            Answer::Changed { transition, .. } => notes.extend(changes(&transition)),
+            Answer::Nothing(_) => {}
+            Answer::Authorized(_)
+            | Answer::WouldSign { .. }
+            | Answer::Denied { .. }
+            | Answer::Acted { .. }
+            | Answer::Voids(_)
+            | Answer::Reported { .. }
+            | Answer::Resolved { .. } => return Err(mixed_up()),
+        }
+        for address in self.custody.addresses().into_iter().filter(|address| !expected.contains_key(address))
+        {
+            // What the registry does not name is under no ceiling.
+            self.custody.destroy(address);
+        }
+        self.endings.note_keys();
+        let still = self.gatehouse.with_journal(|journal| journal.pending_acts());
+        let completed: Vec<v1::PendingAct> = waiting
+            .into_iter()
+            .filter(|act| {
+                !still.iter().any(|pending| act.decision_id.ends_with(&format!("-{}", pending.seq)))
+            })
+            .collect();
+        info!(bundle = %digest, unchanged, completed = completed.len(), "bundle in force");
+        let bundle_digest = digest.to_string();
+        let done = v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes };
+        Ok(v1::ReloadResponse { result: Some(Outcome::Done(done)) })
+    }
+}
+
+/// The statuses that changed, one sentence each.
+fn changes(transition: &Transition) -> impl Iterator<Item = String> {
+    transition.statuses.iter().map(|change| {
+        format!(
+            "{} `{}` is {}: {}",
+            change.subject.kind(),
+            change.subject,
+            change.status,
+            change.cause.as_str()
+        )
+    })
+}
