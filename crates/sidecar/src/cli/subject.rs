@@ -209,8 +209,8 @@ async fn change(noun: Noun, verb: Verb, args: ActArgs, ask: bool, output: Output
         Verb::Revoke => governance.revoke(request).await,
         Verb::Retire => governance.retire(request).await,
     };
-    let next = format!("pursekeeper {} cancel-outstanding {} --reason …", noun.as_str(), subject.name);
-    let asked = Asked { subject: &subject, verb: verb.as_str(), done: "", next: Some(next) };
+    let void = format!("pursekeeper {} cancel-outstanding {} --reason …", noun.as_str(), subject.name);
+    let asked = Asked { subject: &subject, verb: verb.as_str(), done: "", next: None, void: Some(void) };
     act::show(client::answer(answered)?, &asked, output)
 }
 

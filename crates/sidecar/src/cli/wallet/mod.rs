@@ -37,8 +37,8 @@ Examples:
     Import(ImportArgs),
     /// Make a new key that replaces a wallet's. The old one stays in force until registry.yaml declares the new one.
     #[command(after_help = "\
-Once registry.yaml declares the new address, the old one signs nothing new, and ends when nothing that it signed can be settled
-any more.
+Once registry.yaml declares the new address, the old one signs nothing new, and its key is destroyed when nothing that it signed
+can be settled any more: from then on what it holds moves only by its backup.
 
 Example:
   pursekeeper wallet rotate treasury --reason \"a year has passed\"")]
@@ -92,9 +92,10 @@ fn rotate(args: EndArgs, output: Output) -> anyhow::Result<Exit> {
     if yes.is_to_ask()? {
         let meaning = [
             format!("You are about to make a new key for wallet {name}."),
-            "Once registry.yaml declares its address, the old address signs nothing new, and ends when nothing that it \
-             signed can be settled any more: plan how what it holds gets to the new one."
+            "Once registry.yaml declares its address, the old address signs nothing new, and its key is destroyed when \
+             nothing that it signed can be settled any more."
                 .to_owned(),
+            "What the old address holds then moves only by its backup: make sure that there is one.".to_owned(),
         ];
         confirm::ask(&meaning, &name)?;
     }
