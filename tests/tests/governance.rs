@@ -149,12 +149,13 @@ async fn a_wallet_is_made_declared_backed_up_and_then_pays() {
 
 #[tokio::test]
 async fn a_rotation_keeps_what_was_spent_and_drains_the_old_key() {
-    let purse = Purse::init();
+    let purse = with_recovery();
     purse.replace("pursekeeper.yaml", "validity_secs_max: 300", "validity_secs_max: 5");
     purse.replace("pursekeeper.yaml", "skew_secs: 60", "skew_secs: 1");
     let sidecar = purse.serve();
     let (mut governance, mut signer) = (sidecar.governance().await, sidecar.signer().await);
     let old = wallet(&sidecar, WALLET).await.address;
+    let _ = governance.backup(about("wallet", WALLET)).await.unwrap();
     let _ = signed(signer.sign_payment(request("before", "1000")).await);
     let act = pending(governance.rotate(about("wallet", WALLET)).await.unwrap().into_inner());
     assert_eq!((act.replaces.as_str(), act.wallet.as_str()), (old.as_str(), WALLET));
@@ -176,6 +177,7 @@ async fn a_rotation_keeps_what_was_spent_and_drains_the_old_key() {
         &format!("    address: \"{}\"\n    was: [\"{old}\"]", act.address),
     );
     assert_eq!(reload(&sidecar).await.completed.len(), 1);
+    let _ = governance.backup(about("wallet", WALLET)).await.unwrap();
     assert_eq!(signed(signer.sign_payment(request("after", "1000")).await).wallet_address, act.address);
     let budgets = governance.list_budgets(v1::ListBudgetsRequest {}).await.unwrap().into_inner().budgets;
     let of_wallet = budgets.iter().find(|budget| budget.scope == "wallet" && budget.unit == "usd");

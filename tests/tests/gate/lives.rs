@@ -73,6 +73,13 @@ fn readdress(fixture: &mut Fixture, remembering: bool) {
     fixture.reload();
 }
 
+/// Has the wallet's key backed up, so that it may end by itself.
+fn backed_up(fixture: &mut Fixture) {
+    let team = fixture.policy.0.teams.values_mut().next().unwrap();
+    team.backup_recipients.insert(BackupRecipient::parse(RECIPIENT).unwrap());
+    fixture.check(vec![plain(ActVerb::Backup, wallet())], &["OK"]);
+}
+
 #[test]
 fn each_act_is_refused_where_it_makes_no_sense() {
     let resume_all = || plain(ActVerb::ResumeAll, Subject::Sidecar);
@@ -164,12 +171,27 @@ fn what_drains_hands_out_again_what_it_signed_and_nothing_new() {
     let mut fixture = Fixture::new();
     let _ = authorized(fixture.one(pay("before", "1000")));
     fixture.check(vec![plain(ActVerb::Retire, wallet()), pay("before", "1000")], &["OK", "OK"]);
-    // It is not over while the payment may be settled, and over right after.
-    fixture.check(vec![Ask::Transition], &["NothingDue"]);
+    // It is not over while the payment may be settled, nor while its money would be lost with its key.
     fixture.later(600_000);
+    fixture.check(vec![Ask::Transition], &["NothingDue"]);
+    backed_up(&mut fixture);
     fixture.check(vec![Ask::Transition], &["OK"]);
     assert_eq!(changed(&fixture), [(wallet(), Status::Revoked)]);
     fixture.check(vec![Ask::Transition], &["NothingDue"]);
+}
+
+#[test]
+fn what_drains_ends_no_earlier_than_its_last_signature() {
+    let mut fixture = Fixture::new();
+    backed_up(&mut fixture);
+    let until = authorized(fixture.one(pay("before", "1000")));
+    let Signable::Payment(intent) = until.what() else { panic!("{:?}", until.what()) };
+    let dead = intent.valid_before.plus(60).0 * 1_000 + 1_000;
+    fixture.check(vec![plain(ActVerb::Retire, wallet()), Ask::Transition], &["OK", "NothingDue"]);
+    fixture.later(dead - 1 - fixture.now_ms);
+    fixture.check(vec![Ask::Transition], &["NothingDue"]);
+    fixture.later(1);
+    fixture.check(vec![Ask::Transition], &["OK"]);
 }
 
 #[test]
@@ -186,6 +208,7 @@ fn a_wallet_whose_key_is_not_here_binds_no_money() {
 #[test]
 fn a_rotation_waits_for_the_registry_and_the_old_address_drains() {
     let mut fixture = Fixture::new();
+    backed_up(&mut fixture);
     let _ = authorized(fixture.one(pay("before", "6000")));
     fixture.check(vec![rotate(NEW), Ask::Transition], &["OK", "NothingDue"]);
     readdress(&mut fixture, false);
@@ -233,6 +256,11 @@ fn who_stops_a_wallet_stops_the_address_it_had() {
     let expected = [(Subject::Wallet(evm(NEW)), Status::Suspended), (wallet(), Status::Suspended)];
     assert_eq!(statuses, expected);
     fixture.check(vec![pay("before", "1000")], &["NOT_ACTIVE"]);
+    // It ends like one that drains.
+    backed_up(&mut fixture);
+    fixture.later(600_000);
+    fixture.check(vec![Ask::Transition], &["OK"]);
+    assert_eq!(changed(&fixture), [(wallet(), Status::Revoked)]);
 }
 
 #[test]
