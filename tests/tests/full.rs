@@ -88,6 +88,7 @@ async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
     assert_eq!(refused.code(), Code::Unavailable);
 
     fs::remove_file(ballast).unwrap();
+    assert!(recovers(&sidecar).await, "the room for stops is made again by itself");
     let mut watch = sidecar
         .audit()
         .await

@@ -202,7 +202,7 @@ async fn an_operator_works_from_the_command_line() {
     let hex = "7a28b5ba57c53603b0b07b56bba752f7784bf506fa95edc395f5cf6c7514fe9d";
     let key = purse.file("key.hex");
     fs::write(&key, hex).unwrap();
-    let import = ["wallet", "import", "second", "--hex-file", key.to_str().unwrap()];
+    let import = ["wallet", "import", "second", "--offline", "--hex-file", key.to_str().unwrap()];
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let text = purse.exits(1, &import);
     assert!(text.contains("key.hex") && !text.contains(hex), "others can read it: {text}");
@@ -210,6 +210,9 @@ async fn an_operator_works_from_the_command_line() {
     let text = purse.exits(0, &import);
     assert!(text.to_lowercase().contains("0x008aeeda4d805471df9b2a5b0f38a0c3bcba786b"), "{text}");
     assert!(!text.contains(hex), "a key is never shown");
-    assert_eq!(json(&["wallet", "create", "third"])[0]["name"], "third");
-    assert_eq!(json(&["wallet", "list"])[0].as_array().unwrap().len(), 3);
+    assert_eq!(json(&["wallet", "create", "third", "--offline"])[0]["name"], "third");
+    assert_eq!(json(&["wallet", "list"])[0].as_array().unwrap().len(), 1, "those that are governed");
+    assert_eq!(sidecar.stop().code(), Some(0));
+    let kept: Value = serde_json::from_slice(&purse.run(&["wallet", "list", "--output", "json"]).stdout).unwrap();
+    assert_eq!(kept.as_array().unwrap().len(), 3, "those whose keys are here");
 }

@@ -27,6 +27,16 @@ pub enum JournalError {
         /// The newest schema this version understands.
         known: i64,
     },
+    /// Written by an older version, whose tables cannot be carried over.
+    #[error(
+        "the journal has schema {found} and this version reads {known}: move it away and run `pursekeeper journal adopt`, which counts every window as spent"
+    )]
+    Older {
+        /// The journal's schema.
+        found: i64,
+        /// The only schema this version understands.
+        known: i64,
+    },
     /// A journal, but not the one the wallets belong to.
     #[error(
         "this is journal `{found}` but the keystore belongs to `{expected}`: put the right file back, or, if it is lost, move what is left of the journal away and start over with `pursekeeper journal adopt`"
@@ -113,6 +123,7 @@ impl JournalError {
             | Self::Exists(_)
             | Self::Foreign(_)
             | Self::Newer { .. }
+            | Self::Older { .. }
             | Self::OtherJournal { .. }
             | Self::LogLost(_)
             | Self::Linked(_)

@@ -1,5 +1,6 @@
 //! The SQLite file: how it is recognised, created and opened.
 
+use std::cmp::Ordering;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -16,7 +17,7 @@ use crate::lock::beside;
 /// `PURS`, in the header of the file.
 const APPLICATION_ID: i32 = 0x5055_5253;
 /// The schema this version writes, in the header of the file.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// The first version without the bug that can corrupt a write-ahead log when it is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long to wait for somebody else's write lock; only strangers ever hold it.
@@ -195,10 +196,15 @@ fn recognise(path: &Path) -> Result<(), JournalError> {
         other => other?,
     };
     let schema = header("user_version")?;
-    if application != i64::from(APPLICATION_ID) || schema < SCHEMA {
+    if application != i64::from(APPLICATION_ID) || schema < 1 {
         return Err(foreign());
     }
-    if schema > SCHEMA { Err(JournalError::Newer { found: schema, known: SCHEMA }) } else { Ok(()) }
+    let known = SCHEMA;
+    match schema.cmp(&known) {
+        Ordering::Less => Err(JournalError::Older { found: schema, known }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(JournalError::Newer { found: schema, known }),
+    }
 }
 
 fn connect(path: &Path, access: Access) -> Result<Connection, JournalError> {

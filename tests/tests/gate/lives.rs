@@ -353,9 +353,11 @@ fn a_backup_is_for_those_the_registry_names() {
 fn what_was_handed_out_is_voided_page_by_page_and_only_for_a_recorded_act() {
     let mut fixture = Fixture::new();
     fixture.check((0..5).map(|id| pay(&format!("p{id}"), "1000")).collect(), &["OK"; 5]);
-    let void = |fixture: &mut Fixture, act, after| match fixture.one(Ask::Void(VoidAsk { act, after })) {
-        Answer::Voids(voids) => voids,
-        other => panic!("{other:?}"),
+    let void = |fixture: &mut Fixture, act, after| {
+        let Answer::Voids(voids) = fixture.one(Ask::Void(VoidAsk { act, after })) else {
+            panic!("no page of what voids")
+        };
+        voids
     };
     let Answer::Acted { decision_id, .. } = fixture.one(plain(ActVerb::Suspend, wallet())) else {
         panic!("it is not done")
@@ -385,9 +387,9 @@ fn a_reassignment_waits_for_the_registry_to_say_exactly_that() {
     fixture.check(vec![serve(&["other"])], &["OK"]);
     let completed = |fixture: &Fixture| -> Vec<u64> {
         let entries = fixture.gate.journal().entries.iter();
-        let all = entries.filter_map(|entry| match entry {
-            Entry::Transition(transition) => Some(transition.completed.clone()),
-            _ => None,
+        let all = entries.filter_map(|entry| {
+            let Entry::Transition(transition) = entry else { return None };
+            Some(transition.completed.clone())
         });
         all.flatten().collect()
     };

@@ -94,7 +94,7 @@ fn signatures(case: &Case) -> usize {
 fn stage() -> (Purse, String) {
     let purse = Purse::init();
     let wallets = purse.exits(0, &["wallet", "list", "--output", "json"]);
-    let wallets: Value = serde_json::from_str(&wallets).unwrap();
+    let wallets: Value = serde_json::from_str(wallets.lines().next().unwrap()).unwrap();
     let wallet = wallets[0]["address"].as_str().unwrap().to_owned();
     let registry = std::fs::read_to_string(case::dir().join("registry.yaml")).unwrap();
     let uid = rustix::process::geteuid().as_raw().to_string();

@@ -1,6 +1,6 @@
 //! What the gate must answer, in the plainest words, and what follows from the answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::U256;
 
@@ -36,8 +36,8 @@ const ORDER: [&str; 16] = [
     "ENDPOINT_OUT_OF_SCOPE",
     "WALLET_NOT_IN_WORKFLOW",
     "AGENT_NOT_IN_WORKFLOW",
-    "WORKFLOW_EXPIRED",
     "NOT_ACTIVE",
+    "WORKFLOW_EXPIRED",
     "-",
 ];
 
@@ -103,10 +103,21 @@ impl Model {
         }
     }
 
-    /// Takes note of records that nobody asked for: what a bundle that is new to the journal entails.
-    pub(crate) fn recorded_besides(&mut self, now: Reading, records: usize) {
+    /// A bundle came into force, which is recorded before anything that is judged under it: wallets that serve only what has
+    /// expired are stopped with it. Which these are.
+    pub(crate) fn comes_into_force(&mut self, now: Reading) -> BTreeSet<String> {
         let at = self.clock.believed(now);
-        (0..records).for_each(|_| self.record(at, false));
+        let over = |workflow: &usize| self.expired(*workflow, at.wall_ms / 1_000);
+        let idle = (0..WALLETS.len()).filter(|wallet| WALLET_WORKFLOWS[*wallet].iter().all(over));
+        let keys = idle.map(|wallet| self.world.key(Kind::Wallet, wallet));
+        let stopped = |key: &String| {
+            let last = self.stops.iter().rev().find(|(kind, name, _)| *kind == Kind::Wallet && name == key);
+            last.is_some_and(|(_, _, stopped)| *stopped)
+        };
+        let idle: BTreeSet<String> = keys.filter(|key| !stopped(key)).collect();
+        self.stops.extend(idle.iter().map(|key| (Kind::Wallet, key.clone(), true)));
+        self.record(at, false);
+        idle
     }
 
     fn record(&mut self, at: Reading, accepted: bool) {

@@ -97,8 +97,12 @@ impl System {
         let answers = gate.pass(&self.bundle, around, asks);
         let Passed { before, answers } =
             answers.map_err(|error| TestCaseError::fail(format!("{error}: {deeds:?}")))?;
-        let besides = before.iter().filter(|answer| !matches!(answer, Answer::Nothing(_)));
-        self.model.recorded_besides(self.now, besides.count());
+        for answer in &before {
+            let Answer::Changed { transition, .. } = answer else { continue };
+            let idle = self.model.comes_into_force(self.now);
+            let changed = transition.statuses.iter().map(|change| change.subject.to_string()).collect();
+            same("the wallets that end with their workflows", &changed, &idle)?;
+        }
         let held = self.model.holds.len();
         let expected = self.model.pass(self.now, deeds);
         same("the number of answers", &answers.len(), &expected.len())?;

@@ -238,11 +238,7 @@ impl<J: Journal> Gate<J> {
             Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
             // What a new bundle entails goes with the stop that comes after it; what voids is no record at all.
             Ask::Transition | Ask::Void(_) => true,
-            Ask::Payment(_)
-            | Ask::Report(_)
-            | Ask::Evidence(_)
-            | Ask::SignIn(_)
-            | Ask::TypedData(_) => false,
+            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => false,
         };
         let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Void(_)));
         let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
