@@ -14,8 +14,10 @@ pub(super) struct Asked<'a> {
     pub(super) verb: &'static str,
     /// What is true once it is done; empty when that is the subject's status.
     pub(super) done: &'static str,
-    /// What a person does next, if anything is left outside.
+    /// What a person does next.
     pub(super) next: Option<String>,
+    /// What voids that which is left outside, if anything can be voided.
+    pub(super) void: Option<String>,
 }
 
 /// Says what was done, or why it was refused.
@@ -92,12 +94,13 @@ fn in_words(done: &v1::LifecycleDone, asked: &Asked<'_>) -> (String, Vec<(&'stat
     }
     if let Some(outside) = outside {
         rest.push(("outside", exposure::sentence(outside)));
-        let next = asked.next.as_ref().filter(|_| outside.cancellable > 0);
-        rest.extend(next.map(|next| ("next", next.clone())));
+        let void = asked.void.as_ref().filter(|_| outside.cancellable > 0);
+        rest.extend(void.map(|void| ("void it", void.clone())));
     }
     if !key.is_empty() {
         rest.push(("key", fate(key)));
     }
+    rest.extend(asked.next.iter().map(|next| ("next", next.clone())));
     (first, rest)
 }
 
@@ -118,7 +121,7 @@ mod tests {
     use super::*;
 
     fn asked(subject: &v1::Subject) -> Asked<'_> {
-        Asked { subject, verb: "revoke", done: "", next: Some("cancel".to_owned()) }
+        Asked { subject, verb: "revoke", done: "", next: None, void: Some("cancel".to_owned()) }
     }
 
     fn treasury() -> v1::Subject {
@@ -155,7 +158,7 @@ mod tests {
                 "3 signatures over $1.20 can still be settled until 2026-11-18T11:06:40Z, 2 of them can be voided"
                     .to_owned()
             ),
-            ("next", "cancel".to_owned()),
+            ("void it", "cancel".to_owned()),
             ("key", "destroyed, in memory and on disk".to_owned()),
         ]);
     }

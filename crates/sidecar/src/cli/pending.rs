@@ -50,19 +50,29 @@ fn what_was_done(act: &v1::PendingAct) -> String {
 
 /// What a person does to complete an act.
 fn next_steps(act: &v1::PendingAct) -> Vec<String> {
-    let v1::PendingAct { verb, wallet, replaces, .. } = act;
-    let mut steps = vec![
-        "put this into registry.yaml, and have it reviewed".to_owned(),
-        format!("pursekeeper reload --reason \"{verb} of {wallet}\""),
-    ];
-    if matches!(verb.as_str(), "create" | "import" | "rotate") {
-        let backup = "pursekeeper wallet backup";
-        steps.push(format!("{backup} {wallet} --out {wallet}.age --reason \"first backup\""));
+    let v1::PendingAct { verb, wallet, address, replaces, .. } = act;
+    let declare = "put this into registry.yaml, and have it reviewed".to_owned();
+    let reload = format!("pursekeeper reload --reason \"{verb} of {wallet}\"");
+    let backup = |file: &str| {
+        format!("pursekeeper wallet backup {wallet} --out {file}.age --reason \"backup of the new key\"")
+    };
+    match verb.as_str() {
+        "create" | "import" => vec![declare, reload, backup(wallet)],
+        "rotate" => {
+            // The backup of the old key may lie under the wallet's name.
+            let digits: String = address.chars().take(10).collect();
+            vec![
+                format!("make sure that a backup of the key of {replaces} opens"),
+                declare,
+                reload,
+                backup(&format!("{wallet}-{digits}")),
+                format!(
+                    "move what {replaces} holds, by that backup: its key is destroyed once it has drained"
+                ),
+            ]
+        }
+        _ => vec![declare, reload],
     }
-    if !replaces.is_empty() {
-        steps.push(format!("move what {replaces} holds; from then on it only drains"));
-    }
-    steps
 }
 
 /// What is pending, a line each with what registry.yaml is to say below it, if there is any.
@@ -109,7 +119,7 @@ mod tests {
         let table = [
             ("create", "wallet treasury has a new key with the address 0xNew", 3),
             ("import", "wallet treasury has the key of the address 0xNew", 3),
-            ("rotate", "wallet treasury has a new key with the address 0xNew, to replace 0xOld", 4),
+            ("rotate", "wallet treasury has a new key with the address 0xNew, to replace 0xOld", 5),
             ("reassign", "wallet treasury (0xNew) is to serve research, sales", 2),
             ("mint", "mint of wallet treasury, address 0xNew", 2),
         ];
@@ -122,7 +132,8 @@ mod tests {
                 what_was_done(&complete),
                 format!("the {verb} is complete: registry.yaml says so already")
             );
-            assert!(next_steps(&act(verb))[1].starts_with("pursekeeper reload --reason"), "{verb}");
+            let reload = format!("pursekeeper reload --reason \"{verb} of treasury\"");
+            assert!(next_steps(&act(verb)).contains(&reload), "{verb}");
         }
     }
 

@@ -77,5 +77,5 @@ fn tell(
 ) -> anyhow::Result<Exit> {
     let sidecar = "sidecar".to_owned();
     let subject = v1::Subject { kind: sidecar.clone(), name: sidecar };
-    act::show(response, &Asked { subject: &subject, verb, done, next: None }, output)
+    act::show(response, &Asked { subject: &subject, verb, done, next: None, void: None }, output)
 }

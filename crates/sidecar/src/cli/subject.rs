@@ -157,8 +157,9 @@ impl Verb {
             }
             (Self::Revoke, Noun::Agent | Noun::Service) => vec!["This cannot be undone."],
             (Self::Retire, Noun::Wallet) => vec![
-                "It signs nothing new, and once nothing that it signed can be settled any more, it is revoked and its key \
-                 destroyed. Until then `resume` takes it back.",
+                "It signs nothing new. Once nothing that it signed can be settled any more, and there is a backup of its \
+                 key, it is revoked and the key destroyed; without a backup that is left to `revoke`.",
+                "Until then `resume` takes it back.",
             ],
             (Self::Retire, Noun::Workflow | Noun::Agent | Noun::Service) => vec![
                 "Nothing new is signed for it, and once nothing that was signed can be settled any more, it is revoked. \
@@ -209,8 +210,8 @@ async fn change(noun: Noun, verb: Verb, args: ActArgs, ask: bool, output: Output
         Verb::Revoke => governance.revoke(request).await,
         Verb::Retire => governance.retire(request).await,
     };
-    let next = format!("pursekeeper {} cancel-outstanding {} --reason …", noun.as_str(), subject.name);
-    let asked = Asked { subject: &subject, verb: verb.as_str(), done: "", next: Some(next) };
+    let void = format!("pursekeeper {} cancel-outstanding {} --reason …", noun.as_str(), subject.name);
+    let asked = Asked { subject: &subject, verb: verb.as_str(), done: "", next: None, void: Some(void) };
     act::show(client::answer(answered)?, &asked, output)
 }
 

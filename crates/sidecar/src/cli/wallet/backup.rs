@@ -136,8 +136,9 @@ pub(super) fn recover(args: RecoverArgs, output: Output) -> anyhow::Result<Exit>
         let request = v1::RecoverRequest { wallet: wallet.to_string(), sealed_key, reason };
         client::answer(governance.recover(request).await)
     })?;
+    let next = Some(format!("pursekeeper wallet resume {name} --reason …"));
     let subject = Noun::Wallet.named(name);
-    act::show(response, &Asked { subject: &subject, verb: "recover", done: "", next: None }, output)
+    act::show(response, &Asked { subject: &subject, verb: "recover", done: "", next, void: None }, output)
 }
 
 #[cfg(test)]

@@ -70,18 +70,18 @@ fn row(wallet: &v1::GovernedWallet, output: Output) -> Vec<String> {
         name,
         address.clone(),
         paint_status(status, output),
-        paint_lack(key, output),
-        paint_lack(backup, output),
+        paint_lack(key, status, output),
+        paint_lack(backup, status, output),
         owner.clone(),
         workflows.join(", "),
         exposure::cell(total.as_ref()),
     ]
 }
 
-/// What is not there catches the eye.
-fn paint_lack(state: &str, output: Output) -> String {
+/// What is not there catches the eye, unless there is to be nothing any more.
+fn paint_lack(state: &str, status: &str, output: Output) -> String {
     match state {
-        "absent" | "missing" | "outdated" => output.paint(Tone::Bad, state),
+        "absent" | "missing" | "outdated" if status != "revoked" => output.paint(Tone::Bad, state),
         _ => state.to_owned(),
     }
 }
@@ -111,10 +111,7 @@ fn kept(config: &ConfigArg, unavailable: anyhow::Error, output: Output) -> anyho
 
 pub(super) fn show(args: NameArgs, output: Output) -> anyhow::Result<Exit> {
     let NameArgs { name: wallet, config } = args;
-    let v1::GetWalletResponse { wallet, pending: acts } = block_on(async {
-        let mut governance = Governance::new(client::operators(&config.config).await?);
-        client::answer(governance.get_wallet(v1::GetWalletRequest { wallet }).await)
-    })?;
+    let v1::GetWalletResponse { wallet, pending: acts } = block_on(find(wallet, &config))?;
     // One that is not declared yet has nothing but what is pending.
     let wallet = wallet.or_else(|| undeclared(&[], &acts).into_iter().next());
     let wallet = wallet.ok_or_else(client::empty)?;
@@ -130,6 +127,21 @@ pub(super) fn show(args: NameArgs, output: Output) -> anyhow::Result<Exit> {
         output.line(&format!("\n{}", act.registry_patch.trim_end()))?;
     }
     Ok(Exit::Done)
+}
+
+/// A wallet, or what is pending for one that registry.yaml does not declare yet.
+async fn find(wallet: String, config: &ConfigArg) -> anyhow::Result<v1::GetWalletResponse> {
+    let mut governance = Governance::new(client::operators(&config.config).await?);
+    let found = governance.get_wallet(v1::GetWalletRequest { wallet: wallet.clone() }).await;
+    if found.as_ref().is_err_and(|status| status.code() == tonic::Code::NotFound) {
+        let all = client::answer(governance.list_wallets(v1::ListGovernedWalletsRequest {}).await)?;
+        let mut pending = all.pending;
+        pending.retain(|act| act.wallet == wallet || act.address == wallet);
+        if !pending.is_empty() {
+            return Ok(v1::GetWalletResponse { wallet: None, pending });
+        }
+    }
+    client::answer(found)
 }
 
 /// What is known of one wallet, under one noun each.
@@ -154,11 +166,10 @@ fn facts(wallet: &v1::GovernedWallet, output: Output) -> Vec<(&'static str, Stri
     } = wallet;
     let replaced = if *replaced { ", which a rotation replaced" } else { "" };
     let shared = if *shared { " (shared)" } else { "" };
-    let status = paint_status(status, output);
     let mut facts = vec![
         ("wallet", name.clone()),
         ("address", format!("{address}{replaced}")),
-        ("status", status),
+        ("status", paint_status(status, output)),
         ("declared", declared.clone()),
         ("operators", journal.clone()),
         ("owner", owner.clone()),
@@ -166,8 +177,8 @@ fn facts(wallet: &v1::GovernedWallet, output: Output) -> Vec<(&'static str, Stri
         ("revokers", revokers.join(", ")),
         ("workflows", format!("{}{shared}", workflows.join(", "))),
         ("networks", networks.join(", ")),
-        ("key", paint_lack(key, output)),
-        ("backup", paint_lack(backup, output)),
+        ("key", paint_lack(key, status, output)),
+        ("backup", paint_lack(backup, status, output)),
         ("expires", moment::of_secs_if_any(*expires)),
     ];
     facts.extend(total.as_ref().map(|total| ("outside", exposure::sentence(total))));

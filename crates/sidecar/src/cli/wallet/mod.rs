@@ -37,8 +37,9 @@ Examples:
     Import(ImportArgs),
     /// Make a new key that replaces a wallet's. The old one stays in force until registry.yaml declares the new one.
     #[command(after_help = "\
-Once registry.yaml declares the new address, the old one signs nothing new, and ends when nothing that it signed can be settled
-any more.
+Once registry.yaml declares the new address, the old one signs nothing new. When nothing that it signed can be settled any more,
+and there is a backup of its key, the key is destroyed; without a backup that is left to `wallet revoke ADDRESS`. What the old
+address holds moves only by that backup.
 
 Example:
   pursekeeper wallet rotate treasury --reason \"a year has passed\"")]
@@ -92,8 +93,10 @@ fn rotate(args: EndArgs, output: Output) -> anyhow::Result<Exit> {
     if yes.is_to_ask()? {
         let meaning = [
             format!("You are about to make a new key for wallet {name}."),
-            "Once registry.yaml declares its address, the old address signs nothing new, and ends when nothing that it \
-             signed can be settled any more: plan how what it holds gets to the new one."
+            "Once registry.yaml declares its address, the old address signs nothing new, and what it holds moves only by \
+             its backup: make sure that there is one."
+                .to_owned(),
+            "When nothing that the old address signed can be settled any more, its key is destroyed, if it has a backup."
                 .to_owned(),
         ];
         confirm::ask(&meaning, &name)?;
