@@ -213,6 +213,7 @@ async fn an_operator_works_from_the_command_line() {
     assert_eq!(json(&["wallet", "create", "third", "--offline"])[0]["name"], "third");
     assert_eq!(json(&["wallet", "list"])[0].as_array().unwrap().len(), 1, "those that are governed");
     assert_eq!(sidecar.stop().code(), Some(0));
-    let kept: Value = serde_json::from_slice(&purse.run(&["wallet", "list", "--output", "json"]).stdout).unwrap();
+    let kept: Value =
+        serde_json::from_slice(&purse.run(&["wallet", "list", "--output", "json"]).stdout).unwrap();
     assert_eq!(kept.as_array().unwrap().len(), 3, "those whose keys are here");
 }
