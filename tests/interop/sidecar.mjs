@@ -92,7 +92,7 @@ export async function startSidecar({
   }
 
   await execute("init", home);
-  for (let count = 1; count < wallets; count++) await command("wallet", "create", `wallet-${count}`);
+  for (let count = 1; count < wallets; count++) await command("wallet", "create", `wallet-${count}`, "--offline");
   const [listed] = await command("wallet", "list");
   const addresses = Object.fromEntries(listed.map(({ name, address }) => [name, address]));
   for (const [name, text] of Object.entries({ ...policies, "registry.yaml": registry(addresses) }))
