@@ -206,8 +206,8 @@ fn only_the_gate_makes_a_right_to_sign() {
     }
     clean(&wrong);
     assert_eq!(
-        made, 4,
-        "one for a payment, one for a sign-in, one for a retry, one for what voids a payment"
+        made, 5,
+        "one for a payment, one for a sign-in, one for a retry, one for what voids a payment, one for what voids many"
     );
 }
 

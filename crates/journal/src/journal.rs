@@ -177,6 +177,14 @@ impl SqliteJournal {
         file::checkpoint(&self.connection).map_err(|error| self.fail(error))
     }
 
+    /// Whether the room that is kept for stops is there: without it nothing else is recorded.
+    ///
+    /// # Errors
+    /// [`JournalError::Reserved`] while it is not.
+    pub fn room(&self) -> Result<(), JournalError> {
+        if self.reserve.is_whole() { Ok(()) } else { Err(JournalError::Reserved) }
+    }
+
     /// What is worth doing in a quiet moment: a checkpoint, once there is something to move.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ impl Output {
             Tone::Faint => "2",
             Tone::Strong => "1",
         };
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// One JSON value on a line of its own.
@@ -81,22 +81,10 @@ impl Output {
     /// # Errors
     /// When standard output is closed.
     pub(crate) fn table(self, heading: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-        let width = |column: usize| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            let title = heading.get(column).map_or(0, |title| title.chars().count());
-            cells.max().unwrap_or(0).max(title)
-        };
-        let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-        let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-        };
-        let title = line(&mut heading.iter().copied());
-        self.line(&self.paint(Tone::Strong, &title))?;
-        for row in rows {
-            self.line(&line(&mut row.iter().map(String::as_str)))?;
-        }
-        Ok(())
+        let lines = lay_out(heading, rows);
+        let (title, rest) = lines.split_first().map_or(("", &[][..]), |(title, rest)| (title.as_str(), rest));
+        self.line(&self.paint(Tone::Strong, title))?;
+        rest.iter().try_for_each(|line| self.line(line))
     }
 
     /// An error with its causes, on standard error.
@@ -117,4 +105,69 @@ impl Output {
 /// Whether a stream shows colours: only a terminal, and not when `NO_COLOR` is set.
 pub(crate) fn colours(stream: &impl io::IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The lines of a table, the heading first.
+fn lay_out(heading: &[&str], rows: &[Vec<String>]) -> Vec<String> {
+    let width_of = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell));
+        cells.chain(heading.get(column).map(|title| width(title))).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width_of).collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded = cells
+            .zip(&widths)
+            .map(|(cell, column)| format!("{cell}{}", " ".repeat(column.saturating_sub(width(cell)))));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let title = line(&mut heading.iter().copied());
+    let rows = rows.iter().map(|row| line(&mut row.iter().map(String::as_str)));
+    std::iter::once(title).chain(rows).collect()
+}
+
+/// How many characters take room: what sets a colour takes none.
+fn width(cell: &str) -> usize {
+    let mut width = 0_usize;
+    let mut chars = cell.chars();
+    while let Some(c) = chars.next() {
+        if c == '\x1b' {
+            let _end = chars.find(|c| *c == 'm');
+        } else {
+            width = width.saturating_add(1);
+        }
+    }
+    width
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_what_is_seen_in_them() {
+        let coloured = Output { format: Format::Text, colour: true };
+        let row = |status: String| vec!["treasury".to_owned(), status, "last".to_owned()];
+        let rows = [
+            row(coloured.paint(Tone::Good, "active")),
+            row("suspended".to_owned()),
+            row(coloured.paint(Tone::Faint, "")),
+        ];
+        let lines = lay_out(&["WALLET", "STATUS", "END"], &rows);
+        assert_eq!(
+            lines,
+            [
+                "WALLET    STATUS     END",
+                "treasury  \x1b[32mactive\x1b[0m     last",
+                "treasury  suspended  last",
+                "treasury             last",
+            ]
+        );
+        assert_eq!(lay_out(&["ONLY", "HEADING"], &[]), ["ONLY  HEADING"]);
+    }
+
+    #[test]
+    fn colours_are_left_out_where_nobody_sees_them() {
+        let plain = Output { format: Format::Text, colour: false };
+        assert_eq!(plain.paint(Tone::Bad, "revoked"), "revoked");
+    }
 }

@@ -43,6 +43,12 @@ pub trait Upkeep: Journal {
     /// Why not.
     fn probe(&mut self) -> Result<(), Self::Error>;
 
+    /// Whether anything could be recorded now but stops, as far as that is known without trying.
+    ///
+    /// # Errors
+    /// Why not.
+    fn room(&self) -> Result<(), Self::Error>;
+
     /// What is worth doing while nobody waits.
     ///
     /// # Errors
@@ -349,7 +355,9 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (balances, keys) = (self.balances.load(), self.keys.load());
         let around = Surroundings { at: self.clock.now(), balances: &balances, keys: &keys };
         let passed = gate.pass(policy, around, asks);
-        self.note(passed.as_ref().err());
+        // A stop that was recorded in the room kept for stops leaves none for anything else.
+        let room = gate.journal().room();
+        self.note(passed.as_ref().err().or(room.as_ref().err()));
         self.durable_seq.send_replace(gate.journal().last_seq());
         let Passed { before, answers } = passed?;
         if before.iter().chain(&answers).any(|answer| !matches!(answer, Answer::Nothing(_))) {

@@ -21,7 +21,7 @@ pub(crate) const NOON_MS: u64 = 1_795_348_800_000;
 
 /// Permits while the workflow's day stays within its ceiling, the payee is accepted and everybody is active; nothing
 /// without a team.
-pub(crate) struct OneCeiling(pub(crate) Registry);
+pub(crate) struct OneCeiling(pub(crate) Registry, pub(crate) u8);
 
 impl Policy for OneCeiling {
     fn registry(&self) -> &Registry {
@@ -29,7 +29,7 @@ impl Policy for OneCeiling {
     }
 
     fn digest(&self) -> Digest {
-        Digest([7; 32])
+        Digest([self.1; 32])
     }
 
     fn decide(&self, _: &Intent, facts: &Facts) -> Verdict {
@@ -38,8 +38,8 @@ impl Policy for OneCeiling {
         if self.0.teams.is_empty() {
             return Verdict::Deny(DenyCode::NoPermit, Vec::new());
         }
-        let stopped =
-            [agent_status, workflow_status, wallet_status, service_status].contains(&&Status::Suspended);
+        let statuses = [agent_status, workflow_status, wallet_status, service_status];
+        let stopped = statuses.into_iter().any(|status| *status != Status::Active);
         let floor = self.0.wallets.values().find_map(|wallet| wallet.floor);
         match (floor, balance) {
             (Some(_), None) => return Verdict::Deny(DenyCode::BalanceUnknown, Vec::new()),
@@ -157,7 +157,7 @@ pub(crate) fn policy() -> OneCeiling {
         ceilings: Ceilings::default(),
         status: Status::Active,
     };
-    OneCeiling(Registry {
+    let registry = Registry {
         agents: BTreeMap::from([(AgentName::parse("researcher").unwrap(), agent)]),
         workflows: BTreeMap::from([(workflow, declared)]),
         wallets: BTreeMap::from([(WalletName::parse("treasury").unwrap(), wallet)]),
@@ -165,7 +165,8 @@ pub(crate) fn policy() -> OneCeiling {
         assets: BTreeMap::from([(asset.id().clone(), asset)]),
         teams: BTreeMap::from([(team, Team::default())]),
         ..Registry::default()
-    })
+    };
+    OneCeiling(registry, 7)
 }
 
 /// A request of the only agent; each has a nonce of its own, as the shell draws one.
@@ -263,6 +264,11 @@ impl Fixture {
         let at = Moment { unix_ms: self.now_ms, boot_ms: self.boot_ms, boot_id: [self.boot; 16] };
         let around = Surroundings { at, balances: &self.balances, keys: &self.keys };
         Ok(self.gate.pass(&self.policy, around, asks)?.answers)
+    }
+
+    /// What was edited comes as another bundle.
+    pub(crate) fn reload(&mut self) {
+        self.policy.1 += 1;
     }
 
     /// Time passes on all clocks.

@@ -3,6 +3,7 @@
 mod clock;
 mod evidence;
 mod fixture;
+mod lives;
 mod names;
 mod payees;
 mod permit2;

@@ -161,10 +161,10 @@ deny_codes! {
     AgentNotInWorkflow = "AGENT_NOT_IN_WORKFLOW", "name a workflow the agent belongs to";
     /// The wallet has no backup.
     BackupMissing = "BACKUP_MISSING", "make one with `pursekeeper wallet backup`, or accept the loss of its key with `backup: none` in registry.yaml";
-    /// The workflow's time is over.
-    WorkflowExpired = "WORKFLOW_EXPIRED", "renew `expires` of the workflow in registry.yaml";
     /// The agent, workflow, wallet or service is not active.
     NotActive = "NOT_ACTIVE", "ask an operator to resume it";
+    /// The workflow's time is over.
+    WorkflowExpired = "WORKFLOW_EXPIRED", "renew `expires` of the workflow in registry.yaml";
 }
 
 impl fmt::Display for DenyCode {

@@ -236,16 +236,15 @@ impl<J: Journal> Gate<J> {
         let mut voids = VecDeque::new();
         let stop = |ask: &Ask| match ask {
             Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
-            // What a new bundle entails goes with the stop that comes after it.
-            Ask::Transition => true,
+            // What a new bundle entails goes with the stop that comes after it; what voids is no record at all.
+            Ask::Transition | Ask::Void(_) => true,
             Ask::Payment(_)
             | Ask::Report(_)
             | Ask::Evidence(_)
             | Ask::SignIn(_)
-            | Ask::TypedData(_)
-            | Ask::Void(_) => false,
+            | Ask::TypedData(_) => false,
         };
-        let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_)));
+        let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Void(_)));
         let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
         let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
             let court = judge::Court { policy, ledger, settings, at, trust, around };
@@ -258,6 +257,8 @@ impl<J: Journal> Gate<J> {
                 Ask::TypedData(ask) => court.typed_data(ask).map(Judged::Entry),
                 Ask::Transition => court.transition(),
                 Ask::Void(ask) => {
+                    // Asked again from the first on, it is one page again.
+                    voids.retain(|page: &transition::Page| (page.act, page.after) != (ask.act, ask.after));
                     voids.push_back(court.voidable(*ask)?);
                     Ok(Judged::Nothing(Nothing::Voids))
                 }
@@ -339,7 +340,7 @@ fn answer(recorded: Recorded, voids: &mut VecDeque<transition::Page>) -> Answer 
 
 /// The rights to sign what an act, which is on disk, voids.
 fn voiding(page: transition::Page) -> Answer {
-    let transition::Page { act, holds, next } = page;
+    let transition::Page { act, after: _, holds, next } = page;
     let (mut rights, mut not_cancellable) = (Vec::new(), Vec::new());
     for hold in holds {
         match Cancellation::of(&hold.permit.intent) {

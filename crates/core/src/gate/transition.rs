@@ -14,6 +14,7 @@ use super::{VOIDS_PER_PAGE_MAX, VoidAsk};
 /// Signatures that an act voids, as far as that can be.
 pub(super) struct Page {
     pub(super) act: DecisionId,
+    pub(super) after: u64,
     pub(super) holds: Vec<Hold>,
     pub(super) next: Option<u64>,
 }
@@ -42,7 +43,7 @@ impl<P: Policy> Court<'_, P> {
     /// The signatures a recorded act voids. Nothing for any other record: what is not on disk voids nothing.
     pub(super) fn voidable(&self, ask: VoidAsk) -> Result<Page, LedgerError> {
         let VoidAsk { act, after } = ask;
-        let none = Page { act, holds: Vec::new(), next: None };
+        let none = Page { act, after, holds: Vec::new(), next: None };
         let Some(recorded) = self.ledger.act(act.seq)? else { return Ok(none) };
         if !matches!(recorded.verb, ActVerb::Revoke | ActVerb::CancelOutstanding) {
             return Ok(none);
@@ -53,7 +54,7 @@ impl<P: Policy> Court<'_, P> {
         let holds = self.ledger.exposed(&names, self.at.unix_seconds(), page)?;
         let full = holds.len() >= VOIDS_PER_PAGE_MAX;
         let next = holds.last().filter(|_| full).map(|hold| hold.seq);
-        Ok(Page { act, holds, next })
+        Ok(Page { act, after, holds, next })
     }
 
     /// Agents of which something changed that nobody may change unseen: a declaration that was reviewed is compared with
@@ -139,10 +140,19 @@ impl<P: Policy> Court<'_, P> {
         expired || self.status(Subject::Workflow(name.clone())).is_ended()
     }
 
-    /// What drains ends once nothing it signed can be settled any more.
+    /// What drains ends once nothing it signed can be settled any more, and so does an address that was rotated away and
+    /// stopped. With a wallet ends its key: without a backup of it, that is for an operator to decide, because whatever
+    /// money is left there would be lost.
     fn drained(&self) -> Result<Vec<StatusChange>, LedgerError> {
+        let was = self.policy.registry().wallets.values().flat_map(|wallet| wallet.was.iter().copied());
+        let stopped = was.map(Subject::Wallet).filter(|old| self.decreed(old) == Status::Suspended);
         let mut drained = Vec::new();
-        for subject in self.ledger.draining() {
+        for subject in self.ledger.draining().into_iter().chain(stopped) {
+            if let Subject::Wallet(address) = subject
+                && !self.ledger.has_backup(address)
+            {
+                continue;
+            }
             let names = self.policy.registry().subjects(&subject);
             if self.ledger.exposed(&names, self.at.unix_seconds(), (0, 1))?.is_empty() {
                 drained.push(StatusChange { subject, status: Status::Revoked, cause: Cause::Drained });

@@ -20,6 +20,7 @@ pub(super) enum AuditCommand {
     /// Verify the journal file: every record, the hash chain, and that totals, holds and statuses follow from it.
     ///
     /// Works on a running sidecar's journal as well as on a copy.
+    #[command(after_help = "Example:\n  pursekeeper audit verify --config purse/pursekeeper.yaml")]
     Verify(ConfigArg),
 }
 

@@ -12,6 +12,9 @@ const BAR_LEN: u64 = 20;
 pub(super) enum BudgetCommand {
     /// Show every ceiling: its limit, what is settled, held and free, and when it next frees money. Below, the credit of
     /// wallets at prepaid services.
+    #[command(
+        after_help = "Examples:\n  pursekeeper budget show\n  pursekeeper budget show --output json | jq '.[] | select(.scope == \"wallet\")'"
+    )]
     Show(ConfigArg),
 }
 

@@ -119,12 +119,6 @@ fn as_json(status: StatusCode, body: &[u8], beside: Map<String, Value>) -> Value
     Value::Object(answer)
 }
 
-/// A moment in words, or in seconds where it has none.
-pub(super) fn moment(unix_secs: u64) -> String {
-    let moment = i64::try_from(unix_secs).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
-    moment.map_or_else(|| unix_secs.to_string(), |moment| moment.to_string())
-}
-
 /// An id nobody used before.
 fn fresh_id(prefix: &str) -> anyhow::Result<String> {
     let mut bytes = [0; 16];

@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
+
 use clap::Args;
 use pursekeeper_core::ports::Policy as _;
+use pursekeeper_core::registry::{Registry, Wallet};
+use pursekeeper_core::{Address, Status, WalletName};
 use pursekeeper_custody::{Keystore, Passphrase};
 use pursekeeper_journal::Reader;
 use pursekeeper_policy::{Bundle, BundleOptions};
@@ -27,16 +31,20 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
             None
         }
     };
-    problems.extend(key_problems(&config, bundle.as_ref()));
+    let mut warnings = Vec::new();
+    key_problems(&config, bundle.as_ref(), &mut problems, &mut warnings);
     if problems.is_empty() {
         if let Some(bundle) = &bundle {
-            policy::show(bundle, output)?;
+            policy::show(bundle, &warnings, output)?;
         }
         return Ok(Exit::Done);
     }
     if output.is_json() {
-        output.json(&json!({ "valid": false, "problems": problems }))?;
+        output.json(&json!({ "valid": false, "problems": problems, "warnings": warnings }))?;
     } else {
+        for warning in &warnings {
+            output.line(&format!("warning: {warning}"))?;
+        }
         for problem in &problems {
             output.line(&format!("{} {problem}", output.paint(Tone::Bad, "error:")))?;
         }
@@ -44,20 +52,30 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
     Ok(Exit::Failed)
 }
 
-/// What is wrong with keys and journal.
-fn key_problems(config: &Config, bundle: Option<&Bundle>) -> Vec<String> {
+/// What is wrong with keys and journal, and what deserves a second look.
+fn key_problems(
+    config: &Config,
+    bundle: Option<&Bundle>,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
     let keystore = match Keystore::open(&config.keystore.dir) {
         Ok(keystore) => keystore,
-        Err(error) => return vec![error.to_string()],
+        Err(error) => return problems.push(error.to_string()),
     };
-    let mut problems = Vec::new();
     match Passphrase::from_file(&config.keystore.passphrase_file) {
         Err(error) => problems.push(error.to_string()),
         Ok(passphrase) => {
-            let wallets = bundle.into_iter().flat_map(|bundle| &bundle.registry().wallets);
-            let expected = wallets.map(|(name, wallet)| (wallet.address, name.clone())).collect();
-            problems
-                .extend(keystore.load_expected(&passphrase, &expected).err().map(|error| error.to_string()));
+            let expected = bundle.map(|bundle| expected(bundle.registry())).unwrap_or_default();
+            match keystore.load_expected(&passphrase, &expected) {
+                Err(error) => problems.push(error.to_string()),
+                Ok(custody) => {
+                    let wallets = bundle.into_iter().flat_map(|bundle| &bundle.registry().wallets);
+                    let missing =
+                        wallets.filter(|(_, wallet)| is_missed(wallet, custody.holds(wallet.address)));
+                    warnings.extend(missing.map(|(name, wallet)| no_key(name, wallet)));
+                }
+            }
         }
     }
     match keystore.journal_id() {
@@ -72,5 +90,27 @@ fn key_problems(config: &Config, bundle: Option<&Bundle>) -> Vec<String> {
             Ok(_) => {}
         },
     }
-    problems
+}
+
+/// Every key that the registry names: of each wallet its own and, while they drain, those it had.
+fn expected(registry: &Registry) -> BTreeMap<Address, WalletName> {
+    let addresses =
+        |wallet: &Wallet| -> Vec<Address> { wallet.was.iter().copied().chain([wallet.address]).collect() };
+    let of = |(name, wallet): (&WalletName, &Wallet)| -> Vec<_> {
+        addresses(wallet).into_iter().map(|address| (address, name.clone())).collect()
+    };
+    registry.wallets.iter().flat_map(of).collect()
+}
+
+/// Whether it matters that there is no key for a wallet: one that was revoked needs none any more.
+fn is_missed(wallet: &Wallet, has_key: bool) -> bool {
+    !has_key && wallet.status != Status::Revoked
+}
+
+fn no_key(name: &WalletName, wallet: &Wallet) -> String {
+    format!(
+        "wallet `{name}` signs nothing: the keystore has no key for {}: bring it back with `pursekeeper wallet recover`; one \
+         that was revoked needs none",
+        wallet.address
+    )
 }

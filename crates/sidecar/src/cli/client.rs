@@ -9,6 +9,9 @@ use super::Exit;
 use crate::config::Config;
 use crate::output::Output;
 
+/// What is said of an act that is in force and not on disk.
+pub(super) const NOT_DURABLE: &str = "but the journal cannot be written: NOT DURABLE yet. It is in force while this sidecar runs and is recorded first when the journal can be written again; if the sidecar stops before that, do it again";
+
 /// The sidecar does not answer, or cannot now.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -28,6 +31,14 @@ async fn connect(socket: PathBuf) -> anyhow::Result<Channel> {
     let connected = pursekeeper_api::connect(&socket).await;
     let advice = "start it with `pursekeeper serve --config FILE`";
     connected.map_err(|error| Unavailable(format!("{error}: {advice}")).into())
+}
+
+/// The same, with advice for commands that can also do without a sidecar.
+pub(super) async fn operators_or(config: &Path, instead: &str) -> anyhow::Result<Channel> {
+    operators(config).await.map_err(|error| match error.downcast::<Unavailable>() {
+        Ok(Unavailable(said)) => Unavailable(format!("{said}; {instead}")).into(),
+        Err(error) => error,
+    })
 }
 
 /// A gRPC status as an error: unreachable or overloaded sidecars have an exit code of their own.
@@ -67,6 +78,8 @@ pub(super) fn show_act(response: v1::LifecycleResponse, done: &str, output: Outp
         Some(Outcome::Done(v1::LifecycleDone { decision_id, durable, already, .. })) => {
             if output.is_json() {
                 output.json(&json!({ "done": done, "decision_id": decision_id, "durable": durable, "already": already }))?;
+            } else if !durable {
+                output.line(&format!("{done}, {NOT_DURABLE}"))?;
             } else if already {
                 output.line(&format!("{done} already: nothing changed (decision {decision_id})"))?;
             } else {
@@ -74,10 +87,20 @@ pub(super) fn show_act(response: v1::LifecycleResponse, done: &str, output: Outp
             }
             Ok(Exit::Done)
         }
-        Some(Outcome::Denied(denied)) => {
-            show_refusal(&denied, output)?;
-            Ok(Exit::Denied)
-        }
-        None => anyhow::bail!("the sidecar gave an empty answer"),
+        Some(Outcome::Denied(denied)) => refused(&denied, output),
+        None => Err(empty()),
     }
+}
+
+/// Says why something was refused, which is an answer.
+pub(super) fn refused(denied: &v1::Denied, output: Output) -> anyhow::Result<Exit> {
+    show_refusal(denied, output)?;
+    Ok(Exit::Denied)
+}
+
+/// An answer without a result.
+pub(super) fn empty() -> anyhow::Error {
+    anyhow::anyhow!(
+        "the sidecar answered in a way this program does not know: use the `pursekeeper` of the same version"
+    )
 }

@@ -1,8 +1,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use pursekeeper_api::{Governance, v1};
-use serde_json::json;
 
-use super::{ConfigArg, Exit, block_on, client};
+use super::{ConfigArg, Exit, as_json, block_on, client, moment};
 use crate::output::{Output, Tone};
 
 #[derive(Debug, Subcommand)]
@@ -96,7 +95,7 @@ fn list(args: &ListArgs, output: Output) -> anyhow::Result<Exit> {
         Ok(client::answer(governance.list_holds(request).await)?.holds)
     })?;
     if output.is_json() {
-        output.json(&holds.iter().map(as_json).collect())?;
+        output.json(&holds.iter().map(as_json::hold).collect())?;
         return Ok(Exit::Done);
     }
     let rows: Vec<Vec<String>> = holds.iter().map(|hold| row(hold, output)).collect();
@@ -107,7 +106,6 @@ fn list(args: &ListArgs, output: Output) -> anyhow::Result<Exit> {
 
 fn row(hold: &v1::Hold, output: Output) -> Vec<String> {
     let v1::Hold { decision_id, state, usd, settled_usd, held_until, agent, payee, claims, .. } = hold;
-    let until = i64::try_from(*held_until).ok().and_then(|at| jiff::Timestamp::from_second(at).ok());
     let claimed: Vec<String> = claims
         .iter()
         .map(|v1::Claim { outcome, detail }| format!("{outcome} {detail}").trim_end().to_owned())
@@ -118,44 +116,11 @@ fn row(hold: &v1::Hold, output: Output) -> Vec<String> {
         state.clone(),
         format!("${usd}"),
         settled,
-        until.map(|at| at.to_string()).unwrap_or_default(),
+        moment::of_secs(*held_until),
         agent.clone(),
         payee.clone(),
         output.paint(Tone::Faint, &claimed.join("; ")),
     ]
-}
-
-fn as_json(hold: &v1::Hold) -> serde_json::Value {
-    let v1::Hold {
-        decision_id,
-        seq,
-        agent,
-        workflow,
-        wallet,
-        service,
-        endpoint,
-        network,
-        asset,
-        payee,
-        amount,
-        usd,
-        valid_before,
-        held_until,
-        state,
-        settled_usd,
-        claims,
-    } = hold;
-    let endpoint = endpoint.as_ref().map(|call| json!({ "method": call.method, "url": call.url }));
-    let claims: Vec<_> = claims
-        .iter()
-        .map(|v1::Claim { outcome, detail }| json!({ "outcome": outcome, "detail": detail }))
-        .collect();
-    json!({
-        "decision_id": decision_id, "seq": seq, "agent": agent, "workflow": workflow, "wallet": wallet,
-        "service": service, "endpoint": endpoint, "network": network, "asset": asset, "payee": payee,
-        "amount": amount, "usd": usd, "valid_before": valid_before, "held_until": held_until, "state": state,
-        "settled_usd": settled_usd, "claims": claims,
-    })
 }
 
 fn release(args: ReleaseArgs, output: Output) -> anyhow::Result<Exit> {
@@ -183,16 +148,12 @@ fn cancel(args: CancelArgs, output: Output) -> anyhow::Result<Exit> {
         }
         None => anyhow::bail!("the sidecar gave an empty answer"),
     };
-    let v1::Cancellation { decision_id, network, asset, calldata, authorizer, nonce, signature } =
-        cancellation;
-    let calldata = format!("0x{}", hex::encode(calldata));
     if output.is_json() {
-        output.json(&json!({
-            "decision_id": decision_id, "network": network, "to": asset, "calldata": calldata,
-            "authorizer": authorizer, "nonce": nonce, "signature": signature,
-        }))?;
+        output.json(&as_json::cancellation(&cancellation))?;
         return Ok(Exit::Done);
     }
+    let v1::Cancellation { decision_id, network, asset, calldata, .. } = cancellation;
+    let calldata = format!("0x{}", hex::encode(calldata));
     output
         .line(&format!("send this on {network} from any account that has gas (decision {decision_id}):"))?;
     output.line(&format!("  to    {asset}"))?;

@@ -12,11 +12,13 @@ use crate::output::Output;
 #[derive(Debug, Subcommand)]
 pub(super) enum JournalCommand {
     /// Create the journal and bind the keystore to it. Refused when the keystore already has one.
+    #[command(after_help = "Example:\n  pursekeeper journal init --config purse/pursekeeper.yaml")]
     Init(ConfigArg),
     /// After a loss: create a new journal in which every window counts as fully spent, and bind the keystore to it.
     ///
     /// Nobody knows what the lost journal had permitted, so no budget starts afresh: each rolling window frees money
     /// when it has passed once, and lifetime ceilings stay closed.
+    #[command(after_help = "Example:\n  pursekeeper journal adopt --config purse/pursekeeper.yaml")]
     Adopt(ConfigArg),
 }
 

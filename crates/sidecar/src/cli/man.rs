@@ -7,6 +7,9 @@ use super::Exit;
 
 /// Prints the manual page to standard output.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pursekeeper man | man -l -\n  pursekeeper man --dir /usr/local/share/man/man1"
+)]
 pub(super) struct ManArgs {
     /// Write `pursekeeper.1` and a page per command into this directory instead.
     #[arg(long, value_name = "DIR")]

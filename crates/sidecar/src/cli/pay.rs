@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::call::{self, CallArgs, printable};
-use super::{ConfigArg, Exit, block_on, client};
+use super::{ConfigArg, Exit, block_on, client, moment};
 use crate::http::{self, Call};
 use crate::output::{Output, Tone};
 
@@ -214,7 +214,7 @@ impl Purchase {
     /// What holds when a seller has the payment and did not deliver.
     fn advice(&self) -> String {
         let valid_before = self.signed.valid_before;
-        let until = call::moment(valid_before);
+        let until = moment::of_secs(valid_before);
         format!(
             "the payment of decision {} is signed and can be taken until {until}; to try again, add `--request-id {}`: \
              it sends the same payment, never a second one",

@@ -24,12 +24,12 @@ pub(super) enum PolicyCommand {
 pub(super) fn run(command: &PolicyCommand, output: Output) -> anyhow::Result<Exit> {
     let PolicyCommand::Check { dir, dev } = command;
     let bundle = Bundle::load(dir, BundleOptions { dev: *dev })?;
-    show(&bundle, output)?;
+    show(&bundle, &[], output)?;
     Ok(Exit::Done)
 }
 
-/// What a valid bundle holds, and what deserves a second look.
-pub(super) fn show(bundle: &Bundle, output: Output) -> anyhow::Result<()> {
+/// What a valid bundle holds, and what deserves a second look; `besides` it, what does so elsewhere.
+pub(super) fn show(bundle: &Bundle, besides: &[String], output: Output) -> anyhow::Result<()> {
     let registry = bundle.registry();
     let counts = [
         ("workflows", registry.workflows.len()),
@@ -38,14 +38,15 @@ pub(super) fn show(bundle: &Bundle, output: Output) -> anyhow::Result<()> {
         ("services", registry.services.len()),
         ("assets", registry.assets.len()),
     ];
+    let own = bundle.warnings().iter().map(ToString::to_string);
+    let warnings: Vec<String> = own.chain(besides.iter().cloned()).collect();
     if output.is_json() {
         let counts: serde_json::Map<_, _> =
             counts.iter().map(|(noun, count)| ((*noun).to_owned(), json!(count))).collect();
-        let warnings: Vec<String> = bundle.warnings().iter().map(ToString::to_string).collect();
         output.json(&json!({ "valid": true, "digest": bundle.digest().to_string(), "counts": counts, "warnings": warnings }))?;
         return Ok(());
     }
-    for warning in bundle.warnings() {
+    for warning in &warnings {
         output.line(&format!("warning: {warning}"))?;
     }
     let counted: Vec<String> = counts.iter().map(|(noun, count)| format!("{count} {noun}")).collect();

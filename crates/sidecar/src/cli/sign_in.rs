@@ -8,7 +8,7 @@ use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Map, json};
 
 use super::call::{self, CallArgs};
-use super::{ConfigArg, Exit, block_on, client};
+use super::{ConfigArg, Exit, block_on, client, moment};
 use crate::http::Call;
 use crate::output::Output;
 
@@ -81,7 +81,7 @@ async fn fetch(args: SignInArgs, mut call: Call, output: Output) -> anyhow::Resu
     if response.status().is_success() {
         eprintln!(
             "signed in as {wallet_address}\n  decision {decision_id}, until {}",
-            call::moment(expires_at)
+            moment::of_secs(expires_at)
         );
     } else {
         call::say_refused(&response);

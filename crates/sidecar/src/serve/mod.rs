@@ -90,6 +90,10 @@ impl Upkeep for SqliteJournal {
         self.writable_probe()
     }
 
+    fn room(&self) -> Result<(), JournalError> {
+        Self::room(self)
+    }
+
     fn upkeep(&mut self) -> Result<(), JournalError> {
         Self::upkeep(self)
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pursekeeper_core::gate::{Answer, Ask, VoidAsk, Voids};
 use pursekeeper_core::ports::Custody as _;
@@ -23,6 +24,8 @@ pub(in super::super) struct Endings {
     pub(super) gatehouse: Arc<Gatehouse>,
     pub(super) custody: Arc<LocalCustody>,
     pub(super) keystore: PathBuf,
+    /// Whether something could not be carried out to its end yet.
+    pub(super) unfinished: Arc<AtomicBool>,
 }
 
 impl Endings {
@@ -31,12 +34,21 @@ impl Endings {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
             keystore: sidecar.config.keystore.dir.clone(),
+            unfinished: Arc::default(),
         }
     }
 
     /// Signs and keeps what voids every signature that a recorded act is about. A wallet whose key is not here is left out.
-    /// Returns the records of permits that nothing of ours can void.
+    /// Returns the records of permits that nothing of ours can void. What fails is tried again by the keeper.
     pub(super) async fn void(&self, act: DecisionId) -> Result<Vec<u64>, Status> {
+        let voided = self.void_pages(act).await;
+        if voided.is_err() {
+            self.unfinished.store(true, Ordering::Relaxed);
+        }
+        voided
+    }
+
+    async fn void_pages(&self, act: DecisionId) -> Result<Vec<u64>, Status> {
         let (mut after, mut left) = (0, Vec::new());
         loop {
             let ask = Ask::Void(VoidAsk { act, after });
@@ -89,6 +101,7 @@ impl Endings {
 
     /// Finishes every revocation that was recorded and not carried out to its end.
     pub(in super::super) async fn finish(&self) {
+        self.unfinished.store(false, Ordering::Relaxed);
         let (id, revoked) = self.gatehouse.with_journal(|journal| (journal.id(), journal.revoked()));
         let kept = match Keystore::open(&self.keystore).and_then(|keystore| keystore.list()) {
             Ok(kept) => kept.into_iter().map(|(_, address)| address).collect(),
@@ -112,8 +125,11 @@ impl Endings {
         }
     }
 
-    /// Whether a key is still in memory whose wallet was revoked.
+    /// Whether something is unfinished: a key is still in memory whose wallet was revoked, or voiding failed.
     pub(in super::super) fn is_due(&self) -> bool {
+        if self.unfinished.load(Ordering::Relaxed) {
+            return true;
+        }
         let loaded = self.custody.addresses();
         let revoked = self.gatehouse.with_journal(|journal| journal.revoked());
         let wallet = |subject: &Subject| match subject {

@@ -24,10 +24,10 @@ impl Keeper {
         if self.gatehouse.problem().is_some() {
             return;
         }
-        if self.is_due() {
-            if let Err(fault) = self.gatehouse.pass(Ask::Transition).await {
-                warn!(%fault, "what follows from bundle and time is not recorded yet");
-            }
+        if self.is_due()
+            && let Err(fault) = self.gatehouse.pass(Ask::Transition).await
+        {
+            warn!(%fault, "what follows from bundle and time is not recorded yet");
         }
         if self.endings.is_due() {
             self.endings.finish().await;
@@ -41,6 +41,7 @@ impl Keeper {
         self.gatehouse.with_journal(|journal| {
             journal.bundle() != Some(policy.digest())
                 || !journal.draining().is_empty()
+                || has_old_address(policy.registry(), journal)
                 || has_idle_wallet(policy.registry(), journal, now)
         })
     }
@@ -53,6 +54,12 @@ fn has_idle_wallet(registry: &Registry, journal: &SqliteJournal, now: UnixSecond
         wallet.workflows.iter().all(|name| has_ended(registry, journal, name, now))
             && status(&Subject::Wallet(wallet.address)) == Status::Active
     })
+}
+
+/// Whether an address that was rotated away has not ended.
+fn has_old_address(registry: &Registry, journal: &SqliteJournal) -> bool {
+    let mut was = registry.wallets.values().flat_map(|wallet| &wallet.was);
+    was.any(|address| journal.status(&[Subject::Wallet(*address)]) == Status::Suspended)
 }
 
 /// Whether a workflow's rights are over.
