@@ -188,5 +188,12 @@ export async function operate(purse, ...words) {
   return JSON.parse(output);
 }
 
+// Somebody who can open what is sealed for them: `identity` is the file that does.
+export function person(directory, name) {
+  const identity = join(directory, `${name}.key`);
+  execFileSync("age-keygen", ["-o", identity], { stdio: "pipe" });
+  return { identity, recipient: String(execFileSync("age-keygen", ["-y", identity])).trim() };
+}
+
 // Runs age, which must succeed: what it prints.
 export const age = (args, input = "") => execFileSync("age", args, { input, stdio: ["pipe", "pipe", "pipe"] });

@@ -2,7 +2,6 @@
 // never had their key.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +17,7 @@ import {
   asked,
   openPurse,
   operate,
+  person,
   refused,
   sign,
   signIn,
@@ -34,14 +34,8 @@ const directory = mkdtempSync(join(tmpdir(), "recovery-"));
 const reason = "the first backup";
 
 // Two members of the recovery team, and somebody else.
-const people = Object.fromEntries(
-  ["alice", "bob", "eve"].map((name) => {
-    const identity = join(directory, `${name}.key`);
-    execFileSync("age-keygen", ["-o", identity], { stdio: "pipe" });
-    return [name, { identity, recipient: String(execFileSync("age-keygen", ["-y", identity])).trim() }];
-  }),
-);
-const recipients = [people.alice.recipient, people.bob.recipient];
+const [alice, bob, eve] = ["alice", "bob", "eve"].map((name) => person(directory, name));
+const recipients = [alice.recipient, bob.recipient];
 
 let first; // the machine that is lost
 let address;
@@ -79,9 +73,9 @@ test("age opens a backup for each of the recovery team, and for nobody else", as
   backup = join(directory, "backup.age");
   writeFileSync(backup, made.age_file);
   assert.match(String(made.age_file), /^-----BEGIN AGE ENCRYPTED FILE-----\n/);
-  const plain = opened(backup, people.alice);
-  assert.deepEqual(plain, opened(backup, people.bob));
-  assert.throws(() => opened(backup, people.eve), /no identity matched/);
+  const plain = opened(backup, alice);
+  assert.deepEqual(plain, opened(backup, bob));
+  assert.throws(() => opened(backup, eve), /no identity matched/);
   const { private_key, ...rest } = JSON.parse(plain);
   assert.deepEqual(rest, { kind: "pursekeeper-wallet", version: 1, wallet: NAME, address });
   assert.deepEqual(await addressesOf(private_key), [address, address, address]);
@@ -93,7 +87,7 @@ test("a backup is sealed: age takes none that was changed", () => {
   const middle = lines.length - 4; // of the part that is encrypted
   lines[middle] = `${lines[middle].startsWith("A") ? "B" : "A"}${lines[middle].slice(1)}`;
   writeFileSync(file, lines.join("\n"));
-  assert.throws(() => opened(file, people.alice), /age: error/);
+  assert.throws(() => opened(file, alice), /age: error/);
 });
 
 test("from then on it signs, and the seller is paid", async () => {
@@ -107,8 +101,8 @@ test("pursekeeper wallet backup writes the same, for its owner only and never ov
   const answer = await operate(first, ...words);
   assert.deepEqual([answer.name, answer.address, answer.recipients], [NAME, address, [...recipients].sort()]);
   assert.equal(statSync(file).mode & 0o777, 0o600);
-  for (const person of [people.alice, people.bob]) assert.deepEqual(opened(file, person), opened(backup, person));
-  assert.throws(() => opened(file, people.eve), /no identity matched/);
+  for (const person of [alice, bob]) assert.deepEqual(opened(file, person), opened(backup, person));
+  assert.throws(() => opened(file, eve), /no identity matched/);
   const sealed = readFileSync(file);
   const again = await run(binary, [...words, ...first.config]);
   assert.deepEqual([again.code, readFileSync(file)], [1, sealed], again.errors);
@@ -129,18 +123,18 @@ async function deliver(purse, plain, recipient) {
 // and seals it for the sidecar.
 const ways = {
   "pursekeeper wallet recover": {
-    recover: (purse) => operate(purse, ...byCommand(people.bob)),
+    recover: (purse) => operate(purse, ...byCommand(bob)),
     async fail(purse) {
-      const { code, errors } = await run(binary, [...byCommand(people.eve), ...purse.config]);
+      const { code, errors } = await run(binary, [...byCommand(eve), ...purse.config]);
       assert.equal(code, 1, errors);
       assert.equal((await purse.known()).journal, "active", "nothing was asked of the sidecar");
     },
   },
   "age and the API alone": {
-    recover: async (purse) => allowed(await deliver(purse, opened(backup, people.alice))),
+    recover: async (purse) => allowed(await deliver(purse, opened(backup, alice))),
     async fail(purse) {
-      const plain = opened(backup, people.alice);
-      await assert.rejects(deliver(purse, plain, people.eve.recipient), { code: FAILED_PRECONDITION });
+      const plain = opened(backup, alice);
+      await assert.rejects(deliver(purse, plain, eve.recipient), { code: FAILED_PRECONDITION });
       const private_key = generatePrivateKey();
       const other = { ...JSON.parse(plain), private_key, address: privateKeyToAddress(private_key) };
       await assert.rejects(deliver(purse, JSON.stringify(other)), { code: FAILED_PRECONDITION });

@@ -6,10 +6,24 @@ import { cpSync, existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { generatePrivateKey, privateKeyToAddress } from "viem/accounts";
 import { costs, mint, peers, routes } from "../client.mjs";
 import { run, until } from "../sidecar.mjs";
-import { NAME, age, allowed, asked, merged, openPurse, refused, sign, signIn, spend, subject } from "./purse.mjs";
+import {
+  NAME,
+  age,
+  allowed,
+  asked,
+  merged,
+  openPurse,
+  person,
+  refused,
+  sign,
+  signIn,
+  spend,
+  subject,
+} from "./purse.mjs";
 
 const FUNDS = 1_000_000n;
 const [weather, infer] = routes;
@@ -21,12 +35,16 @@ let old; // the address that is replaced
 let next; // the pending act that replaces it
 
 before(async () => {
-  purse = await openPurse({});
+  const { recipient } = person(mkdtempSync(join(tmpdir(), "rotation-")), "alice");
+  purse = await openPurse({ more: [], recipients: [recipient] });
   old = purse.address;
+  await backUp();
   await mint(old, FUNDS);
 });
 
 after(() => purse?.stop());
+
+const backUp = async () => allowed(await purse.governance.backup({ subject: subject(), reason }));
 
 const libraries = { "eth-account": [".venv/bin/python", "keystore.py"], ethers: [process.execPath, "keystore.mjs"] };
 
@@ -57,7 +75,7 @@ const buys = (payer, route = weather, wallet = NAME) =>
     return payment;
   });
 
-// Declares a new wallet. What the patch cannot know is the reviewer's: which network, and that it needs no backup here.
+// Declares a new wallet. What the patch cannot know is the reviewer's: which network, and that it needs no backup.
 const declared = ({ registry_patch }) => (text) =>
   merged(text, `${registry_patch.trimEnd()}\n    networks: ["${peers.network}"]\n    backup: none\n`);
 
@@ -109,6 +127,8 @@ test("once the registry says so, the new address pays and the old one only drain
   const dying = await sign(purse, weather, { patience: 15 });
   const { completed } = await purse.declare((text) => merged(text, next.registry_patch));
   assert.deepEqual(completed.map(({ verb, address }) => [verb, address]), [["rotate", next.address]]);
+  assert.equal(refused(await purse.signer.signPayment(await asked(weather))), "BACKUP_MISSING", "of the new key");
+  assert.equal((await backUp()).address, next.address);
   await buys(next.address);
   await buys(next.address, infer);
   const drains = await purse.known(old);
@@ -143,9 +163,27 @@ test("the new address signs on, and answers for what the old one spent", async (
   assert.equal(refused(await purse.governance.resume({ subject: subject(old), reason })), "REVOKED");
 });
 
+test("a key that was replaced and has no backup is an operator's to destroy", async () => {
+  const wallet = "added-0";
+  const { address: without } = await purse.known(wallet);
+  const pending = allowed(await purse.governance.rotate({ subject: subject(wallet), reason }));
+  await purse.declare((text) => merged(text, pending.registry_patch));
+  await until(async () => (await purse.known(without)).exposure.signatures === 0, "nothing is outside", purse.logged);
+  await setTimeout(3_000); // time enough for what happens by itself
+  const drains = await purse.known(without);
+  assert.deepEqual([drains.status, drains.key, drains.replaced], ["draining", "present", true]);
+  assert.equal((await openedFiles())[`${wallet}.json`], without, "what it holds can still be moved");
+  const revoked = allowed(await purse.governance.revoke({ subject: subject(without), reason: "it is empty" }));
+  assert.deepEqual([revoked.status, revoked.key], ["revoked", "destroyed"]);
+  const files = await openedFiles();
+  assert.deepEqual([files[`${wallet}.json`], Object.values(files).includes(without)], [undefined, false]);
+  await mint(pending.address, FUNDS);
+  await buys(pending.address, weather, wallet);
+});
+
 test("a registry that forgets the old address is refused, and the one in force stays", async () => {
   let before;
-  const forgetful = (text) => ((before = text), text.replace(/\n {4}was: .*/, ""));
+  const forgetful = (text) => ((before = text), text.replace(new RegExp(`\\n {4}was: .*${old}.*`), ""));
   await assert.rejects(purse.declare(forgetful), /was rotated/);
   await buys(next.address);
   await purse.declare(() => before);
