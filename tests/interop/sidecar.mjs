@@ -38,26 +38,28 @@ export async function until(done, what, logged) {
 }
 
 // The service `Signer` as an agent sees it: each method takes a request and promises the answer.
-export function connect(socket) {
+export const connect = (socket) => service(socket, "Signer");
+
+// The service `Governance` as an operator sees it, likewise.
+export const govern = (socket) => service(socket, "Governance");
+
+function service(socket, name) {
   const reading = { includeDirs: [PROTOS], keepCase: true, defaults: true, longs: Number };
-  const loaded = protoLoader.loadSync("pursekeeper/v1/signer.proto", reading);
-  const { Signer } = grpc.loadPackageDefinition(loaded).pursekeeper.v1;
+  const loaded = protoLoader.loadSync(`pursekeeper/v1/${name.toLowerCase()}.proto`, reading);
+  const { [name]: Client } = grpc.loadPackageDefinition(loaded).pursekeeper.v1;
   const options = {
     // A Unix socket has no host name, and servers refuse the authority that gRPC would make up from its path.
     "grpc.default_authority": "localhost",
     "grpc.initial_reconnect_backoff_ms": 20,
     "grpc.max_reconnect_backoff_ms": 100,
   };
-  const client = new Signer(`unix:${socket}`, grpc.credentials.createInsecure(), options);
-  const call = (method) => (request) =>
-    promisify(client[method]).bind(client)(request, { deadline: Date.now() + CALL_MS_MAX });
+  const client = new Client(`unix:${socket}`, grpc.credentials.createInsecure(), options);
+  const call = ({ originalName }) => [
+    originalName,
+    (request) => promisify(client[originalName]).bind(client)(request, { deadline: Date.now() + CALL_MS_MAX }),
+  ];
   return {
-    signPayment: call("SignPayment"),
-    preview: call("Preview"),
-    signIn: call("SignIn"),
-    reportOutcome: call("ReportOutcome"),
-    getDecision: call("GetDecision"),
-    getBudget: call("GetBudget"),
+    ...Object.fromEntries(Object.values(Client.service).map(call)),
     ready: (deadline) => promisify(client.waitForReady).bind(client)(deadline),
     close: () => client.close(),
   };
@@ -67,8 +69,15 @@ export function connect(socket) {
 // - `registry(addresses)`: the text of registry.yaml, from the addresses of the wallets by name;
 // - `wallets`: how many there are, at least one;
 // - `policies`: more files of the bundle, by name;
-// - `configure(text)`: changes pursekeeper.yaml.
-export async function startSidecar({ registry, wallets = 1, policies = {}, configure = (text) => text }) {
+// - `configure(text)`: changes pursekeeper.yaml;
+// - `prepare(home)`: changes anything else before the start.
+export async function startSidecar({
+  registry,
+  wallets = 1,
+  policies = {},
+  configure = (text) => text,
+  prepare = () => {},
+}) {
   if (!binary) throw new Error("PURSEKEEPER_BIN is not set: start the tests with ./run");
   const home = mkdtempSync(join(tmpdir(), "pursekeeper-"));
   const file = join(home, "pursekeeper.yaml");
@@ -83,12 +92,13 @@ export async function startSidecar({ registry, wallets = 1, policies = {}, confi
   }
 
   await execute("init", home);
-  for (let count = 1; count < wallets; count++) await command("wallet", "create", `wallet-${count}`);
+  for (let count = 1; count < wallets; count++) await command("wallet", "create", `wallet-${count}`, "--offline");
   const [listed] = await command("wallet", "list");
   const addresses = Object.fromEntries(listed.map(({ name, address }) => [name, address]));
   for (const [name, text] of Object.entries({ ...policies, "registry.yaml": registry(addresses) }))
     writeFileSync(join(home, "policies", name), text);
   writeFileSync(file, configure(readFileSync(file, "utf8")));
+  prepare(home);
 
   const out = openSync(log, "a");
   const serve = spawn(binary, ["serve", "--config", file], { stdio: ["ignore", out, out] });

@@ -191,7 +191,7 @@ for (const [library, command] of Object.entries({
     chmodSync(join(dir, "new.json"), 0o600);
     const name = `from-${library}`;
     const source = ["--key-file", join(dir, "new.json"), "--key-file-passphrase", join(sidecar.home, "passphrase")];
-    const imported = await succeeds("wallet", "import", name, ...source, ...config, "--output", "json");
+    const imported = await succeeds("wallet", "import", name, "--offline", ...source, ...config, "--output", "json");
     assert.deepEqual(JSON.parse(imported), { name, address: addresses.at(-1) });
   });
 }
