@@ -290,6 +290,14 @@ async fn a_wallet_comes_back_from_its_backup_suspended_and_with_every_window_spe
     let name = WalletName::parse(WALLET).unwrap();
     let source = Source::Backup { file: &file, identity: &identity };
     let sealed_key = seal_delivery(source, &name, &transport(&sidecar).await).unwrap();
+    let junk = v1::RecoverRequest {
+        wallet: WALLET.to_owned(),
+        sealed_key: b"junk".to_vec(),
+        reason: "drill".to_owned(),
+    };
+    let refused = sidecar.governance().await.recover(junk).await.unwrap_err();
+    assert_eq!(reason(&refused), "KEY_REFUSED");
+    assert_eq!(wallet(&sidecar, WALLET).await.journal, "active", "what is no key suspends nothing");
     let recover = v1::RecoverRequest { wallet: WALLET.to_owned(), sealed_key, reason: "drill".to_owned() };
     let mut governance = sidecar.governance().await;
     let recovered = done(governance.recover(recover.clone()).await.unwrap().into_inner());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use age::x25519;
-use pursekeeper_core::WalletName;
+use pursekeeper_core::{Address, WalletName};
 
 use crate::key::PrivateKey;
 use crate::{CustodyError, Recipient, Source, sealed, wallet_key};
@@ -44,6 +44,15 @@ impl Transport {
     pub fn recipient(&self) -> Recipient {
         let Self([identity]) = self;
         identity.to_public().into()
+    }
+
+    /// The account of the key of `wallet` that a delivery holds. Nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`CustodyError`] when it was not sealed for this sidecar, is damaged, or is the key of another wallet.
+    pub fn address_in(&self, message: &[u8], wallet: &WalletName) -> Result<Address, CustodyError> {
+        Ok(self.open(message, wallet)?.address())
     }
 
     /// Opens a delivery of the key of `wallet`.

@@ -81,6 +81,8 @@ fn of(usage: &Usage, (scope, name, ceilings): &Limited<'_>) -> Vec<v1::Budget> {
             None => (Usd::ZERO, Usd::ZERO, None),
         };
         let spent = settled.checked_add(held).unwrap_or(Usd::MAX);
+        // Where everything counts as spent, the ceiling is all there is to say.
+        let held = if spent == Usd::MAX { *limit } else { held };
         v1::Budget {
             limit: limit.to_string(),
             settled: settled.to_string(),
@@ -95,6 +97,7 @@ fn of(usage: &Usage, (scope, name, ceilings): &Limited<'_>) -> Vec<v1::Budget> {
             Some(used) => (used.settled_payments, used.held_payments, used.frees_at),
             None => (0, 0, None),
         };
+        let held = if held == u64::MAX { *limit } else { held };
         v1::Budget {
             limit: limit.to_string(),
             settled: settled.to_string(),
@@ -106,6 +109,7 @@ fn of(usage: &Usage, (scope, name, ceilings): &Limited<'_>) -> Vec<v1::Budget> {
     });
     let sign_ins = ceilings.sign_ins.iter().map(|(window, limit)| {
         let (count, frees_at) = used(*window).map_or((0, None), |used| (used.sign_ins, used.frees_at));
+        let count = if count == u64::MAX { *limit } else { count };
         v1::Budget {
             limit: limit.to_string(),
             settled: "0".to_owned(),

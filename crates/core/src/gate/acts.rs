@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::ports::{Hold, LedgerError, Policy, Verdict};
+use crate::registry::{Registry, Wallet};
 use crate::{
     Act, ActVerb, Address, Aim, Cancellation, ClockTrust, Denial, DenyCode, Detail, Entry, HoldState,
     LifecycleDecision, Moment, Status, Subject, WalletName,
@@ -122,25 +123,26 @@ impl<P: Policy> Court<'_, P> {
     }
 
     fn not_rotatable(&self, act: &Act) -> Option<Denial> {
-        let (Subject::Wallet(old), Detail::Successor(new)) = (&act.subject, &act.detail) else {
-            return Some(Denial::rule(DenyCode::WalletUnknown, "no key is named"));
-        };
         let registry = self.policy.registry();
-        let Some((name, _)) = registry.wallet_of(*old) else {
-            return Some(Denial::rule(DenyCode::SubjectUnknown, format!("no wallet `{old}`")));
+        let Some((name, wallet)) = wallet_of(registry, &act.subject) else {
+            let what = format!("no wallet `{}`", act.subject);
+            return Some(Denial::rule(DenyCode::SubjectUnknown, what));
+        };
+        let retired =
+            self.decreed(&act.subject) == Status::Draining && act.subject == Subject::Wallet(wallet.address);
+        let ends = || Denial::rule(DenyCode::NotActive, format!("wallet `{name}` is draining"));
+        let stopped = self.revoked(&act.subject).or_else(|| self.superseded(&act.subject));
+        if let Some(denial) = stopped.or_else(|| retired.then(ends)) {
+            return Some(denial);
+        }
+        let Detail::Successor(new) = &act.detail else {
+            return Some(Denial::rule(DenyCode::WalletUnknown, "no key is named"));
         };
         let taken = || {
             let what = format!("`{new}` is a wallet's address in registry.yaml already");
             registry.wallet_of(*new).map(|_| Denial::rule(DenyCode::WalletDeclared, what))
         };
-        let retired = self.decreed(&act.subject) == Status::Draining;
-        let ends = || Denial::rule(DenyCode::NotActive, format!("wallet `{name}` is draining"));
-        self.revoked(&act.subject)
-            .or_else(|| self.revoked(&Subject::Wallet(*new)))
-            .or_else(|| self.superseded(&act.subject))
-            .or_else(|| retired.then(ends))
-            .or_else(taken)
-            .or_else(|| self.waiting(name, *new))
+        self.revoked(&Subject::Wallet(*new)).or_else(taken).or_else(|| self.waiting(name, *new))
     }
 
     /// Another key waits under this name until the registry contains it.
@@ -249,5 +251,12 @@ fn no_recipients(act: &Act) -> Option<Denial> {
         | Detail::Workflows(_) => {
             Some(Denial::rule(DenyCode::NoRecipients, "no recovery team of the wallet has a recipient"))
         }
+    }
+}
+
+fn wallet_of<'r>(registry: &'r Registry, subject: &Subject) -> Option<(&'r WalletName, &'r Wallet)> {
+    match subject {
+        Subject::Wallet(address) => registry.wallet_of(*address),
+        Subject::Agent(_) | Subject::Workflow(_) | Subject::Service(_) | Subject::Sidecar => None,
     }
 }

@@ -67,7 +67,7 @@ fn next_steps(act: &v1::PendingAct) -> Vec<String> {
                 reload,
                 backup(&format!("{wallet}-{digits}")),
                 format!(
-                    "move what {replaces} holds, by that backup: its key is destroyed once it has drained"
+                    "move what {replaces} holds, by that backup: with one its key is destroyed once it has drained"
                 ),
             ]
         }

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use pursekeeper_api::v1;
 use pursekeeper_core::gate::{Answer, Ask, LifecycleAsk};
 use pursekeeper_core::ports::{Policy as _, Verdict};
-use pursekeeper_core::{Act, ActVerb, Address, Aim, Detail, PendingAct, Subject, WalletName, WorkflowName};
+use pursekeeper_core::{
+    Act, ActVerb, Address, Aim, Detail, PendingAct, Status as Standing, Subject, WalletName, WorkflowName,
+};
 use pursekeeper_custody::{CustodyError, Keystore, Passphrase, Recipient};
 use pursekeeper_policy::Bundle;
 use tonic::{Code, Status};
@@ -91,6 +93,8 @@ impl GovernanceService {
             self.waiting(|pending| matches!(pending.aim, Aim::Replace { old: from, .. } if from == old));
         let new = match waiting {
             Some(pending) => Some(pending.aim.address()),
+            // Refused, with the record that belongs to it, and without a key that nobody will use.
+            None if self.is_over(&policy, old) => None,
             None => self.made(&policy, &act(Detail::None), |keystore, passphrase| {
                 let known = |address: Address| policy.registry().wallet_of(address).is_some();
                 let revoked = self.gatehouse.with_journal(|journal| journal.revoked());
@@ -133,10 +137,11 @@ impl GovernanceService {
         let policy = self.gatehouse.policy();
         let (subject, reason) = convert::lifecycle(request, policy.registry())?;
         let (address, wallet) = self.wallet(&policy, &subject)?;
-        if !self.custody.holds(address) {
+        let act = operator.act(ActVerb::Backup, subject, Detail::None, reason);
+        // What is refused is recorded; what is permitted and cannot be done must not be: a backup would be believed in.
+        if !self.custody.holds(address) && !self.is_refused(&policy, &act) {
             return Err(keyless(&CustodyError::NoKey { address }));
         }
-        let act = operator.act(ActVerb::Backup, subject, Detail::None, reason);
         let (decision_id, done) = match self.done(act).await? {
             Ok(done) => done,
             Err(denied) => return Ok(v1::BackupResponse { result: Some(Outcome::Denied(denied)) }),
@@ -169,7 +174,15 @@ impl GovernanceService {
         let (subject, reason) =
             convert::lifecycle(v1::LifecycleRequest { subject, reason }, policy.registry())?;
         let (address, wallet) = self.wallet(&policy, &subject)?;
-        let response = self.pass(operator.act(ActVerb::Recover, subject, Detail::None, reason)).await?;
+        let act = operator.act(ActVerb::Recover, subject, Detail::None, reason);
+        // A key that is another one, or not for us, must not suspend a wallet that is well.
+        if !self.is_refused(&policy, &act) {
+            let found = self.transport.address_in(&sealed_key, &wallet).map_err(|error| keyless(&error))?;
+            if found != address {
+                return Err(keyless(&CustodyError::OtherKey { expected: address, found }));
+            }
+        }
+        let response = self.pass(act).await?;
         if matches!(response.result, Some(v1::lifecycle_response::Result::Done(_))) {
             let take = |keystore: &Keystore, passphrase: &Passphrase| {
                 let from = &self.transport;
@@ -182,6 +195,19 @@ impl GovernanceService {
             self.endings.note_keys();
         }
         Ok(response)
+    }
+
+    /// Whether the policies forbid an act, or its wallet was revoked.
+    fn is_refused(&self, policy: &Bundle, act: &Act) -> bool {
+        let verdict = policy.decide_act(act, self.gatehouse.now().unix_seconds());
+        matches!(verdict, Verdict::Deny(..)) || self.decided(&act.subject) == Standing::Revoked
+    }
+
+    /// Whether a wallet's address is revoked, drains or was replaced: then no key replaces its key.
+    fn is_over(&self, policy: &Bundle, address: Address) -> bool {
+        let standing = self.decided(&Subject::Wallet(address));
+        matches!(standing, Standing::Draining | Standing::Revoked)
+            || policy.registry().wallet_at(address).is_none()
     }
 
     /// Has `make` make a key, unless the policies forbid the act: then nothing is made, and the refusal is recorded by

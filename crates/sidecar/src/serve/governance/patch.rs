@@ -1,9 +1,10 @@
 //! What an operator writes into `registry.yaml` to complete an act: a piece of YAML for a person to review.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use pursekeeper_core::registry::{Registry, Wallet};
-use pursekeeper_core::{Address, Aim, PendingAct, WalletName};
+use pursekeeper_core::{Address, Aim, ChainId, PendingAct, WalletName};
 
 /// The piece of the registry that contains what a pending act wants.
 pub(super) fn of(registry: &Registry, pending: &PendingAct) -> String {
@@ -22,11 +23,16 @@ pub(super) fn of(registry: &Registry, pending: &PendingAct) -> String {
 fn declare(registry: &Registry, wallet: &WalletName, address: Address) -> String {
     let team = registry.teams.keys().next().map_or("TEAM", |name| name.as_str());
     let workflow = registry.workflows.keys().next().map_or("WORKFLOW", |name| name.as_str());
-    let networks = registry.wallets.values().flat_map(|wallet| &wallet.networks).next();
-    let network = networks.map_or_else(|| "eip155:8453".to_owned(), ToString::to_string);
+    // Whoever can open a backup can recover, and the networks are those the other wallets are on.
+    let opens = registry.teams.iter().find(|(_, team)| !team.backup_recipients.is_empty());
+    let recovery = opens.map_or(team, |(name, _)| name.as_str());
+    let networks: BTreeSet<&ChainId> =
+        registry.wallets.values().flat_map(|wallet| &wallet.networks).collect();
+    let networks: Vec<String> = networks.into_iter().map(|network| format!("\"{network}\"")).collect();
+    let networks = if networks.is_empty() { "\"eip155:8453\"".to_owned() } else { networks.join(", ") };
     format!(
         "wallets:\n  {wallet}:\n    address: \"{address}\"\n    owner: {team}          # check every line below\n    \
-         recovery: [{team}]\n    revokers: [{team}]\n    workflows: [{workflow}]\n    networks: [\"{network}\"]\n"
+         recovery: [{recovery}]\n    revokers: [{team}]\n    workflows: [{workflow}]\n    networks: [{networks}]\n"
     )
 }
 
