@@ -14,6 +14,7 @@ pub(super) fn report(report: &v1::ReportResponse) -> Value {
         unused_endpoints,
         ended_workflows,
         orphans,
+        more,
     } = report;
     let wallets: Vec<Value> = wallets.iter().map(wallet).collect();
     let volume = |volume: &v1::Volume| {
@@ -31,6 +32,7 @@ pub(super) fn report(report: &v1::ReportResponse) -> Value {
         "unused_endpoints": unused_endpoints.iter().map(unused).collect::<Vec<_>>(),
         "ended_workflows": ended_workflows.iter().map(ended).collect::<Vec<_>>(),
         "orphans": orphans.iter().map(as_json::subject).collect::<Vec<_>>(),
+        "more": more,
     })
 }
 

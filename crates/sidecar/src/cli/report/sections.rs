@@ -50,7 +50,9 @@ pub(super) fn of(report: &v1::ReportResponse) -> Vec<Section> {
         unused_endpoints,
         ended_workflows,
         orphans,
+        more,
     } = report;
+    let cut = if *more { " The first 1000 rows: there are more." } else { "" };
     vec![
         Section {
             title: "Wallets",
@@ -85,17 +87,16 @@ pub(super) fn of(report: &v1::ReportResponse) -> Vec<Section> {
         },
         Section {
             title: "Volumes",
-            note: Some("Settled and held together; what was released is left out.".to_owned()),
+            note: Some(format!("Settled and held together; what was released is left out.{cut}")),
             heading: &["Workflow", "Wallet", "Endpoint", "Payments", "Dollars"],
             rows: volumes.iter().map(volume).collect(),
             empty: "No payment was signed.",
         },
         Section {
             title: "Endpoints nobody called",
-            note: Some(
-                "The registry permits them: whether they are needed is a question for their owners."
-                    .to_owned(),
-            ),
+            note: Some(format!(
+                "The registry permits them: whether they are needed is a question for their owners.{cut}"
+            )),
             heading: &["Service", "Method", "Endpoint"],
             rows: unused_endpoints.iter().map(unused_endpoint).collect(),
             empty: "Every endpoint that the registry permits was called.",

@@ -51,15 +51,19 @@ impl GovernanceService {
         let read = self.holds.read(move |reader| read(reader, &seqs)).await?;
         let since = now.unix_seconds().minus(u64::from(unused_days).saturating_mul(DAY_SECS));
         let wallets = self.wallets().await?.into_iter().map(|wallet| used(wallet, &read, since));
+        let mut unused_endpoints = unused_endpoints(registry, &read.called);
+        let more = read.volumes.len() > ROWS_MAX || unused_endpoints.len() > ROWS_MAX;
+        unused_endpoints.truncate(ROWS_MAX);
         Ok(v1::ReportResponse {
             time_unix_ms: now.unix_ms,
             bundle_digest: policy.digest().to_string(),
             unused_days,
             wallets: wallets.collect(),
             volumes: read.volumes.iter().take(ROWS_MAX).map(|row| volume(registry, row)).collect(),
-            unused_endpoints: unused_endpoints(registry, &read.called),
+            unused_endpoints,
             ended_workflows: ended.iter().map(|end| end.told(&read.times)).collect(),
             orphans: self.gatehouse.with_journal(|journal| orphans(registry, journal, now.unix_seconds())),
+            more,
         })
     }
 }
@@ -111,7 +115,6 @@ fn unused_endpoints(registry: &Registry, called: &BTreeSet<String>) -> Vec<v1::U
             }
         }
     }
-    unused.truncate(ROWS_MAX);
     unused
 }
 
