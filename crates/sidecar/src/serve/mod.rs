@@ -176,6 +176,11 @@ impl Sidecar {
         let signer = signer::SignerService::new(&self);
         let governance = governance::GovernanceService::new(&self);
         let audit = audit::AuditService::new(&self, stopped.clone());
+        // Before anybody is listened to: what was interrupted, and what a bundle that is new to the journal entails.
+        let endings = governance::Endings::new(&self);
+        let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
+        endings.finish().await;
+        keeper.round().await;
         let agents = listener::bind(&self.config.listeners.agents, limits.connections_max)?;
         let operators = listener::bind(&self.config.listeners.operators, limits.connections_max)?;
 
@@ -198,11 +203,6 @@ impl Sidecar {
         );
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
-        let endings = governance::Endings::new(&self);
-        // Before anybody is served: what was interrupted, and what a bundle that is new to the journal entails.
-        let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
-        endings.finish().await;
-        keeper.round().await;
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 

@@ -1,4 +1,4 @@
-//! A disk of 256 KiB that fills up and then has room.
+//! A disk of 256 KiB, and the room that is kept for stops, that fills up and then has room.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use pursekeeper_core::{ScopeKind, Window};
 use pursekeeper_tests::overspend::{Books, Ceiling, Client, Extent, Rules, Scene, Tally};
 use pursekeeper_tests::{Purse, Sidecar, on_disk, resize_disk, serve_on_disk};
 
-/// The size of the disk.
-const DISK: &str = "256k";
+/// The size of the disk: 1 MiB of it is kept for stops.
+const DISK: &str = "1536k";
 /// Its size once there is room.
 const ROOM: &str = "16m";
 /// Payments that fit the budget: more than fit on the disk.
