@@ -170,7 +170,8 @@ impl Sidecar {
         reporter.set_serving::<SignerServer<signer::SignerService>>().await;
         let limits = &self.config.limits;
         let signer = signer::SignerService::new(&self);
-        let governance = governance::GovernanceService::new(&self);
+        let endings = governance::Endings::new(&self);
+        let governance = governance::GovernanceService::new(&self, endings.clone());
         let audit = audit::AuditService::new(&self, stopped.clone());
         let agents = listener::bind(&self.config.listeners.agents, limits.connections_max)?;
         let operators = listener::bind(&self.config.listeners.operators, limits.connections_max)?;
@@ -194,7 +195,6 @@ impl Sidecar {
         );
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
-        let endings = governance::Endings::new(&self);
         // Before anybody is served: what was interrupted, and what a bundle that is new to the journal entails.
         let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
         endings.finish().await;

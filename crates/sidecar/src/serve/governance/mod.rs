@@ -22,7 +22,7 @@ use pursekeeper_core::{
     Act, ActVerb, DecisionId, Detail, IdentitySource, OperatorName, PayeeState, ServiceName,
     Status as Standing, Subject,
 };
-use pursekeeper_custody::{LocalCustody, Removal, Transport};
+use pursekeeper_custody::{LocalCustody, Transport};
 use tonic::{Request, Response, Status};
 use tracing::warn;
 
@@ -72,7 +72,7 @@ impl Operator {
 }
 
 impl GovernanceService {
-    pub(super) fn new(sidecar: &Sidecar) -> Self {
+    pub(super) fn new(sidecar: &Sidecar, endings: Endings) -> Self {
         Self {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
@@ -81,7 +81,7 @@ impl GovernanceService {
             keys: sidecar.config.keystore.clone(),
             holds: Ledger::new(&sidecar.config.journal),
             chains: sidecar.chains.clone(),
-            endings: Endings::new(sidecar),
+            endings,
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
         }
@@ -127,6 +127,7 @@ impl GovernanceService {
         let begun = Instant::now();
         let (verb, subject) = (act.verb, act.subject.clone());
         let before = self.decided(&subject);
+        let had_key = self.endings.has_key(&subject);
         let answer = self.gatehouse.pass(Ask::Lifecycle(LifecycleAsk { act })).await;
         let took = begun.elapsed();
         let effective_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -142,7 +143,7 @@ impl GovernanceService {
                     effective_micros,
                     ..v1::LifecycleDone::default()
                 };
-                self.after(decision_id, (verb, &subject), done).await?
+                self.after(decision_id, (verb, &subject, had_key), done).await?
             }
             Ok(Answer::Denied { decision_id, denial, offers }) => {
                 let denied = convert::denied(decision_id, denial, offers);
@@ -175,22 +176,11 @@ impl GovernanceService {
     async fn after(
         &self,
         act: DecisionId,
-        (verb, subject): (ActVerb, &Subject),
+        (verb, subject, had_key): (ActVerb, &Subject, bool),
         mut done: v1::LifecycleDone,
     ) -> Result<v1::LifecycleDone, Status> {
         if verb == ActVerb::Revoke {
-            self.endings.void(act).await?;
-            if let Subject::Wallet(address) = subject {
-                done.key = match tokio::task::block_in_place(|| self.endings.destroy(*address)) {
-                    Ok(Removal::Removed) => "destroyed".to_owned(),
-                    Ok(Removal::Absent) => "absent".to_owned(),
-                    Ok(Removal::ReadOnly) => "read-only".to_owned(),
-                    Err(error) => {
-                        warn!(%address, %error, "the key of a revoked wallet could not be destroyed");
-                        format!("not destroyed: {error}")
-                    }
-                };
-            }
+            done.key = self.endings.carry_out(act, subject, had_key).await;
         }
         if verb.status().is_some_and(|status| status != Standing::Active) {
             done.exposure = Some(self.exposure_of(subject).await?);
