@@ -40,7 +40,7 @@ impl Steps {
         let injection = format!("inject={SYSCALLS}:signal=SIGSTOP");
         let strace = Strace::attach(sidecar, SYSCALLS, &["-y", "-e", &injection], log);
         let pid = Pid::from_raw(i32::try_from(sidecar.pid()).unwrap()).unwrap();
-        let dir = format!("{}/", dir.display());
+        let dir = format!("{}/", dir.display().to_string().trim_end_matches('/'));
         Self { strace, log: log.to_owned(), dir, pid, stops: 0 }
     }
 
