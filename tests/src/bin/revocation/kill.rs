@@ -18,7 +18,7 @@ use crate::stage::expect_verified;
 use crate::verbs::{ALL, Stage, Verb};
 
 /// Kills of a sample, for each verb.
-const SAMPLE: usize = 5;
+const SAMPLE: usize = 12;
 /// How long a killed process may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -119,6 +119,8 @@ fn kill(verb: &Verb, stage: &Stage, call: usize, tally: &mut Tally) -> bool {
     let again = (verb.perform)(&stage, &operator);
     tally.expect(matches!(again, Told::Done(())), || format!("{after}, again: {again:?}"));
     (verb.finished)((&stage, &sidecar, &operator), &format!("{after}, again"), tally);
+    // A connection that nobody serves would keep the sidecar waiting.
+    drop(operator);
     settle(scene, sidecar, &after, tally);
     true
 }

@@ -195,6 +195,8 @@ fn follow(
             scene.compare(&scene.books(), &format!("{what}, resumed"), tally);
         }
     }
+    // A connection that nobody serves would keep the sidecar waiting.
+    drop(operator);
     let stopped = sidecar.stop();
     tally.expect(stopped.success(), || format!("{what}: the sidecar ended with {stopped}"));
     expect_verified(scene, &format!("{what}, at the end"), tally);
