@@ -1,6 +1,7 @@
 //! What the tests share: 402s as sellers write them, a journal in memory, and the real sidecar as a process.
 
 mod disk;
+pub mod harness;
 mod memory;
 pub mod overspend;
 mod payment;

@@ -174,10 +174,10 @@ impl Sidecar {
         reporter.set_serving::<SignerServer<signer::SignerService>>().await;
         let limits = &self.config.limits;
         let signer = signer::SignerService::new(&self);
-        let governance = governance::GovernanceService::new(&self);
+        let endings = governance::Endings::new(&self);
+        let governance = governance::GovernanceService::new(&self, endings.clone());
         let audit = audit::AuditService::new(&self, stopped.clone());
         // Before anybody is listened to: what was interrupted, and what a bundle that is new to the journal entails.
-        let endings = governance::Endings::new(&self);
         let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
         endings.finish().await;
         keeper.round().await;

@@ -3,10 +3,9 @@
 use std::time::SystemTime;
 
 use pursekeeper_core::{ScopeKind, Window};
+use pursekeeper_tests::harness::strace::{Strace, let_go, without_vdso};
 use pursekeeper_tests::overspend::{Ceiling, Client, Outcome, Rules, Scene, Tally};
 use pursekeeper_tests::{Sidecar, in_mount_space};
-
-use crate::strace::{Strace, let_go, without_vdso};
 
 /// Payments that fit.
 const FIT: u64 = 6;

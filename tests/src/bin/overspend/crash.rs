@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use pursekeeper_tests::Sidecar;
+use pursekeeper_tests::harness::{
+    pool,
+    strace::{Blow, Injection},
+};
 use pursekeeper_tests::overspend::{Extent, Scene, Tally};
 
 use crate::moments::{JOURNAL_SYSCALLS, Stretch, When, spent, stretches, struck_step, up_to};
-use crate::pool;
 use crate::script::{self, Step, retry_all};
-use crate::strace::{Blow, Injection};
 
 /// What follows a durable record: the log line and the answer.
 const ANSWER_SYSCALLS: [&str; 2] = ["write", "writev"];

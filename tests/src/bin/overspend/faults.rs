@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 use pursekeeper_tests::Sidecar;
+use pursekeeper_tests::harness::{
+    pool,
+    strace::{Blow, Injection, struck},
+};
 use pursekeeper_tests::overspend::{Client, Extent, Outcome, Scene, Tally};
 
 use crate::moments::{Stretch, When, spent, stretches, struck_step, up_to};
-use crate::pool;
 use crate::script::{self, Step, retry_all};
-use crate::strace::{Blow, Injection, struck};
 
 /// What writes the journal, and what makes it durable.
 const SYSCALLS: [&str; 3] = ["pwrite64", "fdatasync", "fsync"];

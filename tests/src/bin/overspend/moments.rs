@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pursekeeper_tests::Sidecar;
+use pursekeeper_tests::harness::strace::{Injection, Strace, noted, watched};
 use pursekeeper_tests::overspend::{Client, Outcome, Scene, Tally};
 
 use crate::script::Step;
-use crate::strace::{Injection, Strace, noted, watched};
 
 /// The calls that change a file of the journal.
 pub(crate) const JOURNAL_SYSCALLS: [&str; 4] = ["pwrite64", "fdatasync", "fsync", "ftruncate"];

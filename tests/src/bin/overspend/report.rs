@@ -1,34 +1,15 @@
 //! What was tried and what came of it.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
+use pursekeeper_tests::harness::{self, Row};
 use pursekeeper_tests::overspend::{Extent, Tally, dollars};
 use serde_json::{Value, json};
 
-/// One scenario.
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) tally: Tally,
-    pub(crate) took: Duration,
-}
-
-impl Row {
-    fn verdict(&self) -> &'static str {
-        if self.tally.passed() { "ok" } else { "FAILED" }
-    }
-}
-
-/// What is said as soon as a scenario is done, with what was wrong.
-pub(crate) fn line(row: &Row) -> String {
-    let faults: String = row.tally.faults.iter().map(|fault| format!("\n    {fault}")).collect();
-    format!("{:<20} {:<6} {:>6.1?}  {}{faults}", row.name, row.verdict(), row.took, row.tally.done)
-}
-
 /// For people.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row<Tally>]) -> String {
     let mut text = String::new();
-    let done = rows.iter().map(|row| row.tally.done.chars().count()).max().unwrap_or(0).max(4);
+    let done = rows.iter().map(|row| row.finding.done.chars().count()).max().unwrap_or(0).max(4);
     let mut put = |cells: [&str; 7]| {
         let [name, what, decisions, signed, overspend, ready, verdict] = cells;
         writeln!(
@@ -39,7 +20,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     };
     put(["scenario", "done", "decisions", "signed", "overspend USD", "worst start", "verdict"]);
     for row in rows {
-        let Tally { done, decisions, released, overspend, faults: _, ready_worst } = &row.tally;
+        let Tally { done, decisions, released, overspend, faults: _, ready_worst } = &row.finding;
         let (decisions, released) = (decisions.to_string(), released.to_string());
         let ready = format!("{ready_worst:.0?}");
         put([row.name, done, &decisions, &released, &dollars(*overspend), &ready, row.verdict()]);
@@ -48,9 +29,9 @@ pub(crate) fn table(rows: &[Row]) -> String {
 }
 
 /// For programs.
-pub(crate) fn json(rows: &[Row], extent: Extent) -> Value {
-    let scenario = |row: &Row| {
-        let Tally { done, decisions, released, overspend, faults, ready_worst } = &row.tally;
+pub(crate) fn json(rows: &[Row<Tally>], extent: Extent) -> Value {
+    let scenario = |row: &Row<Tally>| {
+        let Tally { done, decisions, released, overspend, faults, ready_worst } = &row.finding;
         json!({
             "scenario": row.name,
             "done": done,
@@ -59,17 +40,13 @@ pub(crate) fn json(rows: &[Row], extent: Extent) -> Value {
             "overspend_usd": dollars(*overspend),
             "ready_worst_ms": u64::try_from(ready_worst.as_millis()).unwrap(),
             "took_secs": row.took.as_secs(),
-            "passed": row.tally.passed(),
+            "passed": row.finding.passed(),
             "faults": faults,
         })
     };
-    let seed = match extent {
-        Extent::Everything => None,
-        Extent::Sample { seed } => Some(seed),
-    };
     json!({
-        "passed": rows.iter().all(|row| row.tally.passed()),
-        "sample_seed": seed,
+        "passed": rows.iter().all(|row| row.finding.passed()),
+        "sample_seed": harness::seed(extent),
         "scenarios": rows.iter().map(scenario).collect::<Vec<_>>(),
     })
 }

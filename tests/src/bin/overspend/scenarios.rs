@@ -1,6 +1,7 @@
 //! What there is to try, in the order in which it is tried.
 
 use indicatif::ProgressBar;
+use pursekeeper_tests::harness::Scenario;
 use pursekeeper_tests::overspend::{
     self, Extent, Race, Tally, edited_limit, lost_journal, lost_log, paid_again, relabelled_service,
     released_holds, renamed_workflow, restart, second_replica, swapped_journal,
@@ -8,18 +9,9 @@ use pursekeeper_tests::overspend::{
 
 use crate::{clock, crash, faults, full, kills};
 
-/// Something that might make it overspend.
-#[derive(Clone, Copy)]
-pub(crate) struct Scenario {
-    /// What it is called, in the table and after `--only`.
-    pub(crate) name: &'static str,
-    /// Tries it.
-    pub(crate) run: fn(Extent, &ProgressBar) -> Tally,
-}
-
 /// All of them. A further one is a function here or in a module of its own, and a line in this list; one that needs
 /// nothing but the binary belongs into the tests library, so that `tests/overspend.rs` runs it too.
-pub(crate) const ALL: [Scenario; 16] = [
+pub(crate) const ALL: [Scenario<Tally>; 16] = [
     Scenario { name: "race", run: race },
     Scenario { name: "restart", run: |_, _| restart() },
     Scenario { name: "second-replica", run: |_, _| second_replica() },

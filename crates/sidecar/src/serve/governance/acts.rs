@@ -7,7 +7,6 @@ use pursekeeper_api::v1::lifecycle_response::Result as Outcome;
 use pursekeeper_core::gate::{Answer, Ask, LifecycleAsk};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::{Act, ActVerb, DecisionId, Status as Standing, Subject};
-use pursekeeper_custody::Removal;
 use tonic::Status;
 use tracing::warn;
 
@@ -30,6 +29,7 @@ impl GovernanceService {
         let begun = Instant::now();
         let (verb, subject) = (act.verb, act.subject.clone());
         let before = self.decided(&subject);
+        let had_key = self.endings.has_key(&subject);
         let answer = self.gatehouse.pass(Ask::Lifecycle(LifecycleAsk { act })).await;
         let took = begun.elapsed();
         let effective_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -45,7 +45,7 @@ impl GovernanceService {
                     effective_micros,
                     ..v1::LifecycleDone::default()
                 };
-                self.after(decision_id, (verb, &subject), done).await?
+                self.after(decision_id, (verb, &subject, had_key), done).await?
             }
             Ok(Answer::Denied { decision_id, denial, offers }) => {
                 let denied = convert::denied(decision_id, denial, offers);
@@ -78,22 +78,11 @@ impl GovernanceService {
     async fn after(
         &self,
         act: DecisionId,
-        (verb, subject): (ActVerb, &Subject),
+        (verb, subject, had_key): (ActVerb, &Subject, bool),
         mut done: v1::LifecycleDone,
     ) -> Result<v1::LifecycleDone, Status> {
         if verb == ActVerb::Revoke {
-            self.endings.void(act).await?;
-            if let Subject::Wallet(address) = subject {
-                done.key = match tokio::task::block_in_place(|| self.endings.destroy(*address)) {
-                    Ok(Removal::Removed) => "destroyed".to_owned(),
-                    Ok(Removal::Absent) => "absent".to_owned(),
-                    Ok(Removal::ReadOnly) => "read-only".to_owned(),
-                    Err(error) => {
-                        warn!(%address, %error, "the key of a revoked wallet could not be destroyed");
-                        format!("not destroyed: {error}")
-                    }
-                };
-            }
+            done.key = self.endings.carry_out(act, subject, had_key).await;
         }
         if verb.status().is_some_and(|status| status != Standing::Active) {
             done.exposure = Some(self.exposure_of(subject).await?);

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pursekeeper_core::gate::{Answer, Ask, VoidAsk, Voids};
 use pursekeeper_core::ports::Custody as _;
@@ -24,8 +23,8 @@ pub(in super::super) struct Endings {
     pub(super) gatehouse: Arc<Gatehouse>,
     pub(super) custody: Arc<LocalCustody>,
     pub(super) keystore: PathBuf,
-    /// Whether something could not be carried out to its end yet.
-    pub(super) unfinished: Arc<AtomicBool>,
+    /// What was revoked by this process and is not voided yet.
+    open: Arc<Mutex<BTreeSet<Subject>>>,
 }
 
 impl Endings {
@@ -34,21 +33,45 @@ impl Endings {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
             keystore: sidecar.config.keystore.dir.clone(),
-            unfinished: Arc::default(),
+            open: Arc::default(),
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeSet<Subject>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out a revocation that is recorded and in force, and says what became of the key if it is a wallet's. What
+    /// cannot be done now, because the disk is full for instance, is left to the keeper: the revocation is none the less
+    /// done. `had_key` says whether the wallet's key was here when the revocation was asked for: the keeper may be faster.
+    pub(super) async fn carry_out(&self, act: DecisionId, subject: &Subject, had_key: bool) -> String {
+        self.open().insert(subject.clone());
+        let voided = self.void(act).await;
+        if let Err(status) = &voided {
+            warn!(%subject, status = status.message(), "what was revoked is not voided yet");
+        } else {
+            self.open().remove(subject);
+        }
+        let Subject::Wallet(address) = subject else { return String::new() };
+        if let Err(status) = voided {
+            // It still has to void what it signed.
+            return format!("not destroyed yet: {}", status.message());
+        }
+        match tokio::task::block_in_place(|| self.destroy(*address)) {
+            Ok(Removal::Removed) => "destroyed".to_owned(),
+            Ok(Removal::Absent) if had_key => "destroyed".to_owned(),
+            Ok(Removal::Absent) => "absent".to_owned(),
+            Ok(Removal::ReadOnly) => "read-only".to_owned(),
+            Err(error) => {
+                warn!(%address, %error, "the key of a revoked wallet could not be destroyed");
+                format!("not destroyed: {error}")
+            }
         }
     }
 
     /// Signs and keeps what voids every signature that a recorded act is about. A wallet whose key is not here is left out.
-    /// Returns the records of permits that nothing of ours can void. What fails is tried again by the keeper.
+    /// Returns the records of permits that nothing of ours can void.
     pub(super) async fn void(&self, act: DecisionId) -> Result<Vec<u64>, Status> {
-        let voided = self.void_pages(act).await;
-        if voided.is_err() {
-            self.unfinished.store(true, Ordering::Relaxed);
-        }
-        voided
-    }
-
-    async fn void_pages(&self, act: DecisionId) -> Result<Vec<u64>, Status> {
         let (mut after, mut left) = (0, Vec::new());
         loop {
             let ask = Ask::Void(VoidAsk { act, after });
@@ -82,6 +105,14 @@ impl Endings {
         }
     }
 
+    /// Whether a subject is a wallet whose key is here.
+    pub(super) fn has_key(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Wallet(address) => self.custody.holds(*address),
+            Subject::Agent(_) | Subject::Workflow(_) | Subject::Service(_) | Subject::Sidecar => false,
+        }
+    }
+
     /// Destroys this sidecar's copies of a key: the one in memory is wiped, the file removed where it can be.
     pub(super) fn destroy(&self, address: Address) -> Result<Removal, CustodyError> {
         let removal = Keystore::open(&self.keystore)?.destroy(address)?;
@@ -101,7 +132,6 @@ impl Endings {
 
     /// Finishes every revocation that was recorded and not carried out to its end.
     pub(in super::super) async fn finish(&self) {
-        self.unfinished.store(false, Ordering::Relaxed);
         let (id, revoked) = self.gatehouse.with_journal(|journal| (journal.id(), journal.revoked()));
         let kept = match Keystore::open(&self.keystore).and_then(|keystore| keystore.list()) {
             Ok(kept) => kept.into_iter().map(|(_, address)| address).collect(),
@@ -116,6 +146,7 @@ impl Endings {
                 warn!(%subject, status = status.message(), "what was revoked is not voided yet");
                 continue;
             }
+            self.open().remove(&subject);
             if let Subject::Wallet(address) = subject
                 && (loaded.contains(&address) || kept.contains(&address))
                 && let Err(error) = self.destroy(address)
@@ -125,9 +156,9 @@ impl Endings {
         }
     }
 
-    /// Whether something is unfinished: a key is still in memory whose wallet was revoked, or voiding failed.
+    /// Whether something that was revoked is not voided, or a key still in memory whose wallet was revoked.
     pub(in super::super) fn is_due(&self) -> bool {
-        if self.unfinished.load(Ordering::Relaxed) {
+        if !self.open().is_empty() {
             return true;
         }
         let loaded = self.custody.addresses();

@@ -69,7 +69,7 @@ impl Operator {
 }
 
 impl GovernanceService {
-    pub(super) fn new(sidecar: &Sidecar) -> Self {
+    pub(super) fn new(sidecar: &Sidecar, endings: Endings) -> Self {
         Self {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
@@ -78,7 +78,7 @@ impl GovernanceService {
             keys: sidecar.config.keystore.clone(),
             holds: Ledger::new(&sidecar.config.journal),
             chains: sidecar.chains.clone(),
-            endings: Endings::new(sidecar),
+            endings,
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
         }

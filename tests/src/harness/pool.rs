@@ -7,13 +7,18 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
-use pursekeeper_tests::overspend::Tally;
+
+use super::Finding;
+use crate::overspend::Tally;
 
 /// Runs at the same time. More would make each sidecar start later than it does.
 const WORKERS: usize = 2;
 
 /// Does every task, and adds up what they found. A task that panics is a fault.
-pub(crate) fn each<T: Send>(tasks: Vec<T>, bar: &ProgressBar, run: impl Fn(T) -> Tally + Sync) -> Tally {
+///
+/// # Panics
+/// When there are more tasks than a number holds.
+pub fn each<T: Send>(tasks: Vec<T>, bar: &ProgressBar, run: impl Fn(T) -> Tally + Sync) -> Tally {
     bar.set_length(u64::try_from(tasks.len()).unwrap());
     bar.set_position(0);
     let (tasks, total) = (Mutex::new(VecDeque::from(tasks)), Mutex::new(Tally::default()));
@@ -33,11 +38,11 @@ pub(crate) fn each<T: Send>(tasks: Vec<T>, bar: &ProgressBar, run: impl Fn(T) ->
 }
 
 /// What a run found, also when it panicked.
-pub(crate) fn caught(run: impl FnOnce() -> Tally) -> Tally {
+pub fn caught<F: Finding>(run: impl FnOnce() -> F) -> F {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let mut tally = Tally::default();
         tally.fault(format!("stopped: {}", message(&*panic)));
-        tally
+        F::from(tally)
     })
 }
 

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pursekeeper_tests::Sidecar;
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::Sidecar;
 
 /// How long strace may take to attach or to let go.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -15,7 +16,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// What happens at a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blow {
+pub enum Blow {
     /// The process is killed before the call is made.
     Kill,
     /// The call is not made and fails with this error.
@@ -24,19 +25,20 @@ pub(crate) enum Blow {
 
 /// What to do to which system call. strace counts calls for each thread on its own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Injection {
+pub struct Injection {
     /// The system call.
-    pub(crate) syscall: &'static str,
+    pub syscall: &'static str,
     /// What happens.
-    pub(crate) blow: Blow,
+    pub blow: Blow,
     /// At which call, from 1.
-    pub(crate) when: usize,
+    pub when: usize,
     /// Whether at every later call too.
-    pub(crate) onwards: bool,
+    pub onwards: bool,
 }
 
 /// A strace attached to a running sidecar; it lets go when dropped.
-pub(crate) struct Strace {
+#[derive(Debug)]
+pub struct Strace {
     child: Child,
     log: PathBuf,
 }
@@ -52,25 +54,29 @@ impl Injection {
     }
 
     /// In a few words.
-    pub(crate) fn words(&self) -> String {
+    #[must_use]
+    pub fn words(&self) -> String {
         let Self { syscall, blow, when, onwards } = self;
         format!("{blow:?} at {syscall} {when}{}", if *onwards { " and later" } else { "" })
     }
 
     /// The command, with the injection from its first system call on.
-    pub(crate) fn strike_from_start(&self, command: &Command, log: &Path) -> Command {
+    #[must_use]
+    pub fn strike_from_start(&self, command: &Command, log: &Path) -> Command {
         under_strace(command, self.syscall, &["-e", &self.expression()], log)
     }
 }
 
 /// The command, with its system calls written down from the first on.
-pub(crate) fn watched(command: &Command, syscalls: &str, log: &Path) -> Command {
+#[must_use]
+pub fn watched(command: &Command, syscalls: &str, log: &Path) -> Command {
     under_strace(command, syscalls, &[], log)
 }
 
 /// The command, for a process that asks the kernel for the time at each call instead of reading it from the vDSO, where
 /// nobody could turn it. It must be told the time once before this strace lets go.
-pub(crate) fn without_vdso(command: &Command, log: &Path) -> Command {
+#[must_use]
+pub fn without_vdso(command: &Command, log: &Path) -> Command {
     under_strace(command, "prctl", &["-e", "inject=prctl:error=EINVAL"], log)
 }
 
@@ -95,36 +101,41 @@ fn arguments(syscalls: &str, log: &Path) -> Vec<String> {
 }
 
 /// How often an injection struck, by strace's own account.
-pub(crate) fn struck(log: &Path) -> usize {
+#[must_use]
+pub fn struck(log: &Path) -> usize {
     let text = fs::read_to_string(log).unwrap_or_default();
     text.lines().filter(|line| line.contains("(INJECTED)") || line.contains("+++ killed by SIGKILL")).count()
 }
 
 /// The system calls a strace noted, one line each.
-pub(crate) fn noted(log: &Path) -> Vec<String> {
+#[must_use]
+pub fn noted(log: &Path) -> Vec<String> {
     fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 impl Strace {
     /// Attaches to a sidecar and every thread it has or makes, to strike. Each count begins now.
-    pub(crate) fn strike(sidecar: &Sidecar, injection: &Injection, log: &Path) -> Self {
+    #[must_use]
+    pub fn strike(sidecar: &Sidecar, injection: &Injection, log: &Path) -> Self {
         Self::attach(sidecar, injection.syscall, &["-e", &injection.expression()], log)
     }
 
     /// Attaches to write down the given system calls.
-    pub(crate) fn watch(sidecar: &Sidecar, syscalls: &str, log: &Path) -> Self {
+    #[must_use]
+    pub fn watch(sidecar: &Sidecar, syscalls: &str, log: &Path) -> Self {
         Self::attach(sidecar, syscalls, &[], log)
     }
 
     /// Attaches to stop the wall clock at a time. It is read first, the clock since boot second.
-    pub(crate) fn stop_clock(sidecar: &Sidecar, unix_secs: u64, log: &Path) -> Self {
+    #[must_use]
+    pub fn stop_clock(sidecar: &Sidecar, unix_secs: u64, log: &Path) -> Self {
         let timespec = [unix_secs.to_ne_bytes(), 0u64.to_ne_bytes()].concat();
         let bytes: String = timespec.iter().map(|byte| format!("{byte:02x}")).collect();
         let injection = format!("inject=clock_gettime:poke_exit=@arg2={bytes}:when=1+2");
         Self::attach(sidecar, "clock_gettime", &["-e", &injection], log)
     }
 
-    fn attach(sidecar: &Sidecar, syscalls: &str, more: &[&str], log: &Path) -> Self {
+    pub(super) fn attach(sidecar: &Sidecar, syscalls: &str, more: &[&str], log: &Path) -> Self {
         let said = log.with_extension("said");
         let mut command = Command::new("strace");
         command.args(arguments(syscalls, log)).args(more).args(["-p", &sidecar.pid().to_string()]);
@@ -141,17 +152,24 @@ impl Strace {
     }
 
     /// How often it struck.
-    pub(crate) fn struck(&self) -> usize {
+    #[must_use]
+    pub fn struck(&self) -> usize {
         struck(&self.log)
     }
 
     /// Waits until it ends because there is nobody left to trace.
-    pub(crate) fn outlive(&mut self) {
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn outlive(&mut self) {
         until("strace has seen the process end", || self.child.try_wait().unwrap().is_some());
     }
 
     /// Lets the sidecar go, if it lives, and waits until it did.
-    pub(crate) fn detach(&mut self) {
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn detach(&mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         if self.child.try_wait().unwrap().is_none() {
             // It may end by itself meanwhile.
@@ -169,7 +187,10 @@ impl Drop for Strace {
 }
 
 /// Lets a sidecar go that is traced from its start.
-pub(crate) fn let_go(sidecar: &Sidecar) {
+///
+/// # Panics
+/// When it is not let go.
+pub fn let_go(sidecar: &Sidecar) {
     let tracer = || {
         let status = fs::read_to_string(format!("/proc/{}/status", sidecar.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap();
@@ -182,7 +203,7 @@ pub(crate) fn let_go(sidecar: &Sidecar) {
     until("strace lets go", || tracer().is_none());
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < PATIENCE, "gave up waiting until {what}");
