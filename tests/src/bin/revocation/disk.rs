@@ -80,7 +80,12 @@ fn stop_on_full(found: &mut Found) {
         }
         std::thread::sleep(LOOK_INTERVAL);
     }
-    let outcome = scene.pay(&mut client, "freed");
+    // Voids need no room but that of stops; anything else waits until that room is made again.
+    let mut outcome = scene.pay(&mut client, "freed");
+    while outcome.is_unavailable() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(LOOK_INTERVAL);
+        outcome = scene.pay(&mut client, "freed");
+    }
     found.tally.expect(matches!(outcome, Outcome::Denied(_)), || format!("with space again: {outcome:?}"));
     fetch(&scene.purse, &sidecar, &scene.purse);
     stage::expect_revoked((&scene, &sidecar, &operator), &address, "with space again", &mut found.tally);
