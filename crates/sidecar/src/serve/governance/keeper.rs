@@ -24,10 +24,10 @@ impl Keeper {
         if self.gatehouse.problem().is_some() {
             return;
         }
-        if self.is_due() {
-            if let Err(fault) = self.gatehouse.pass(Ask::Transition).await {
-                warn!(%fault, "what follows from bundle and time is not recorded yet");
-            }
+        if self.is_due()
+            && let Err(fault) = self.gatehouse.pass(Ask::Transition).await
+        {
+            warn!(%fault, "what follows from bundle and time is not recorded yet");
         }
         if self.endings.is_due() {
             self.endings.finish().await;
