@@ -163,7 +163,9 @@ impl Keystore {
             let mut of_wallet = files.iter().filter(|kept| kept.wallet == *wallet);
             if let Some(kept) = of_wallet.clone().find(|kept| kept.address == *address) {
                 custody.insert(kept.file.open(passphrase)?)?;
-            } else if let Some(other) = of_wallet.find(|kept| expected.get(&kept.address) != Some(wallet)) {
+            } else if let Some(other) =
+                of_wallet.find(|kept| !kept.is_successor && expected.get(&kept.address) != Some(wallet))
+            {
                 let (wallet, registry, keystore) = (wallet.clone(), *address, other.address);
                 return Err(CustodyError::WrongAddress { wallet, registry, keystore });
             }

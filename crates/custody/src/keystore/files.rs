@@ -15,6 +15,8 @@ pub(super) struct Kept {
     pub(super) wallet: WalletName,
     /// What the file says. Opening it proves it.
     pub(super) address: Address,
+    /// Whether the file's name says the address too: it was made to replace another key, and may wait for that.
+    pub(super) is_successor: bool,
     pub(super) file: KeyFile,
 }
 
@@ -40,7 +42,7 @@ impl Keystore {
             if successor.is_some_and(|named| named != address) {
                 return Err(CustodyError::StrayFile { path });
             }
-            files.push(Kept { wallet, address, file });
+            files.push(Kept { wallet, address, is_successor: successor.is_some(), file });
         }
         files.sort_by(|one, two| (&one.wallet, one.address).cmp(&(&two.wallet, two.address)));
         Ok(files)
