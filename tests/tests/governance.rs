@@ -181,9 +181,8 @@ async fn a_rotation_keeps_what_was_spent_and_drains_the_old_key() {
     assert_eq!(signed(signer.sign_payment(request("after", "1000")).await).wallet_address, act.address);
     let budgets = governance.list_budgets(v1::ListBudgetsRequest {}).await.unwrap().into_inner().budgets;
     let of_wallet = budgets.iter().find(|budget| budget.scope == "wallet" && budget.unit == "usd");
-    if let Some(budget) = of_wallet {
-        assert_eq!(budget.held, "0.003", "what the old address spent counts");
-    }
+    let held = of_wallet.map(|budget| budget.held.as_str());
+    assert_eq!(held, Some("0.003"), "what the old address spent counts");
     // Its signatures die within seconds; then it ends, and its key with it.
     let ended = until(&sidecar, &old, "revoked").await;
     assert!(ended.replaced);

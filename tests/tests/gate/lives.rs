@@ -296,6 +296,27 @@ fn a_workflow_that_expires_takes_its_wallet_with_it_without_a_reload() {
 }
 
 #[test]
+fn the_rights_of_agent_wallet_and_service_end_at_the_instant_that_is_declared() {
+    let at = UnixSeconds(NOON_MS / 1_000 + 60);
+    for who in ["agent", "wallet", "service"] {
+        let mut fixture = Fixture::new();
+        let registry = &mut fixture.policy.0;
+        let expires = match who {
+            "agent" => &mut registry.agents.values_mut().next().unwrap().expires,
+            "wallet" => &mut registry.wallets.values_mut().next().unwrap().expires,
+            _ => &mut registry.services.values_mut().next().unwrap().expires,
+        };
+        *expires = Some(at);
+        fixture.check(vec![pay("a", "1000")], &["OK"]);
+        fixture.later(59_999);
+        fixture.check(vec![pay("b", "1000"), pay("a", "1000")], &["OK", "OK"]);
+        fixture.later(1);
+        // Neither anything new nor what was signed before.
+        fixture.check(vec![pay("c", "1000"), pay("b", "1000")], &["NOT_ACTIVE", "NOT_ACTIVE"]);
+    }
+}
+
+#[test]
 fn a_bundle_comes_into_force_before_anything_is_judged_under_it() {
     let mut fixture = Fixture::new();
     fixture.check(vec![pay("a", "1000"), pay("b", "1000")], &["OK", "OK"]);
@@ -366,9 +387,8 @@ fn what_was_handed_out_is_voided_page_by_page_and_only_for_a_recorded_act() {
     let Answer::Acted { decision_id, .. } = fixture.one(plain(ActVerb::Revoke, wallet())) else {
         panic!("it is not done")
     };
-    let Voids { rights, not_cancellable, next } = void(&mut fixture, decision_id, 3);
+    let Voids { rights, next } = void(&mut fixture, decision_id, 3);
     assert_eq!((rights.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), next), (vec![4, 5], None));
-    assert!(not_cancellable.is_empty());
     for (_, right) in rights {
         let right = signed(right);
         assert!(matches!(right.what(), Signable::Cancellation(_)), "{:?}", right.what());

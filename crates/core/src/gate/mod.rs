@@ -23,7 +23,7 @@ pub use authorized::{Authorized, Signed};
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::ports::{Journal, Judged, Nothing, Policy, Recorded, Urgency};
+use crate::ports::{Hold, Journal, Judged, Nothing, Policy, Recorded, Urgency};
 use crate::{
     Act, Address, Balances, Cancellation, ClockTolerance, ClockTrust, DecisionId, Denial, Digest, Entry,
     HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject,
@@ -169,8 +169,6 @@ pub enum Answer {
 pub struct Voids {
     /// The record of each permit, and the right to sign what voids it.
     pub rights: Vec<(u64, Authorized)>,
-    /// The records of permits that only a transaction of the wallet itself could void.
-    pub not_cancellable: Vec<u64>,
     /// Where to go on, if there may be more.
     pub next: Option<u64>,
 }
@@ -337,15 +335,10 @@ fn answer(recorded: Recorded, voids: &mut VecDeque<transition::Page>) -> Answer 
 /// The rights to sign what an act, which is on disk, voids.
 fn voiding(page: transition::Page) -> Answer {
     let transition::Page { act, after: _, holds, next } = page;
-    let (mut rights, mut not_cancellable) = (Vec::new(), Vec::new());
-    for hold in holds {
-        match Cancellation::of(&hold.permit.intent) {
-            Some(cancellation) => {
-                let what = Signable::Cancellation(cancellation);
-                rights.push((hold.seq, Authorized::new(what, Vec::new(), act)));
-            }
-            None => not_cancellable.push(hold.seq),
-        }
-    }
-    Answer::Voids(Voids { rights, not_cancellable, next })
+    // What only a transaction of the wallet itself could void is left out.
+    let right = |hold: Hold| {
+        let what = Signable::Cancellation(Cancellation::of(&hold.permit.intent)?);
+        Some((hold.seq, Authorized::new(what, Vec::new(), act)))
+    };
+    Answer::Voids(Voids { rights: holds.into_iter().filter_map(right).collect(), next })
 }

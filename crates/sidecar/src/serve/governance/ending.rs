@@ -70,15 +70,14 @@ impl Endings {
     }
 
     /// Signs and keeps what voids every signature that a recorded act is about. A wallet whose key is not here is left out.
-    /// Returns the records of permits that nothing of ours can void.
-    pub(super) async fn void(&self, act: DecisionId) -> Result<Vec<u64>, Status> {
-        let (mut after, mut left) = (0, Vec::new());
+    pub(super) async fn void(&self, act: DecisionId) -> Result<(), Status> {
+        let mut after = 0;
         loop {
             let ask = Ask::Void(VoidAsk { act, after });
             let answer = self.gatehouse.pass(ask).await.map_err(|fault| convert::unanswered(&fault))?;
-            let Voids { rights, not_cancellable, next } = match answer {
+            let Voids { rights, next } = match answer {
                 Answer::Voids(voids) => voids,
-                Answer::Nothing(_) => return Ok(left),
+                Answer::Nothing(_) => return Ok(()),
                 Answer::Authorized(_)
                 | Answer::WouldSign { .. }
                 | Answer::Denied { .. }
@@ -87,7 +86,6 @@ impl Endings {
                 | Answer::Reported { .. }
                 | Answer::Resolved { .. } => return Err(mixed_up()),
             };
-            left.extend(not_cancellable);
             let mut signed: Vec<(u64, Signature)> = Vec::with_capacity(rights.len());
             for (seq, right) in rights {
                 match self.custody.sign(right) {
@@ -100,7 +98,7 @@ impl Endings {
             tokio::task::block_in_place(keep).map_err(|error| convert::unkept(&error))?;
             match next {
                 Some(seq) => after = seq,
-                None => return Ok(left),
+                None => return Ok(()),
             }
         }
     }

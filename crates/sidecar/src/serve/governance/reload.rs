@@ -1,6 +1,6 @@
 //! Putting another bundle in force while the sidecar runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +8,9 @@ use pursekeeper_api::v1;
 use pursekeeper_core::gate::{Answer, Ask};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::{ActVerb, Address, AssetId, Detail, Subject, Transition, WalletName};
+use pursekeeper_core::{
+    ActVerb, Address, AssetId, Detail, Status as Standing, Subject, Transition, WalletName,
+};
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{Holds, JournalError, Reader, SqliteJournal};
 use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
@@ -69,14 +71,24 @@ pub(in super::super) fn expected(
 
 /// Whether a bundle remembers every rotation that was completed.
 pub(in super::super) fn remembers(registry: &Registry, journal: &SqliteJournal) -> Result<(), BundleRefused> {
-    for (new, old) in journal.rotated() {
-        if let Some((name, wallet)) = registry.wallet_at(new)
-            && !wallet.was.contains(&old)
-        {
-            return Err(BundleRefused::Forgets { wallet: name.clone(), new, old });
+    let rotated: BTreeMap<Address, Address> = journal.rotated().into_iter().collect();
+    forgotten(registry, &rotated).map_or(Ok(()), Err)
+}
+
+/// The first address that a wallet had and its declaration does not name any more, however long ago that was. `rotated` says
+/// which address each one replaced.
+fn forgotten(registry: &Registry, rotated: &BTreeMap<Address, Address>) -> Option<BundleRefused> {
+    registry.wallets.iter().find_map(|(wallet, declared)| {
+        let mut seen = BTreeSet::from([declared.address]);
+        let mut before = rotated.get(&declared.address);
+        while let Some(old) = before.copied().filter(|old| seen.insert(*old)) {
+            if !declared.was.contains(&old) {
+                return Some(BundleRefused::Forgets { wallet: wallet.clone(), new: declared.address, old });
+            }
+            before = rotated.get(&old);
         }
-    }
-    Ok(())
+        None
+    })
 }
 
 /// The assets whose decimals would change.
@@ -177,8 +189,11 @@ impl GovernanceService {
         }
         for address in self.custody.addresses().into_iter().filter(|address| !expected.contains_key(address))
         {
-            // What the registry does not name is under no ceiling.
-            self.custody.destroy(address);
+            // What the registry does not name is under no ceiling. A revoked wallet's key still has to void what it signed,
+            // and ends with that.
+            if self.decided(&Subject::Wallet(address)) != Standing::Revoked {
+                self.custody.destroy(address);
+            }
         }
         self.endings.note_keys();
         let still = self.gatehouse.with_journal(|journal| journal.pending_acts());
@@ -206,4 +221,39 @@ fn changes(transition: &Transition) -> impl Iterator<Item = String> {
             change.cause.as_str()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use pursekeeper_core::EvmAddress;
+    use pursekeeper_policy::STARTER_REGISTRY;
+
+    use super::*;
+
+    fn address(byte: u8) -> Address {
+        EvmAddress::from_bytes([byte; 20]).into()
+    }
+
+    #[test]
+    fn a_bundle_may_forget_no_address_that_a_wallet_had() {
+        let bundle = Bundle::from_parts(STARTER_REGISTRY, &[], BundleOptions { dev: true }).unwrap();
+        // The third address replaced the second, and that one the first.
+        let rotated = BTreeMap::from([(address(3), address(2)), (address(2), address(1))]);
+        let check = |now: u8, was: &[u8]| {
+            let mut registry = bundle.registry().clone();
+            let wallet = registry.wallets.values_mut().next().unwrap();
+            (wallet.address, wallet.was) = (address(now), was.iter().copied().map(address).collect());
+            match forgotten(&registry, &rotated) {
+                None => None,
+                Some(BundleRefused::Forgets { old, .. }) => Some(old),
+                Some(other) => panic!("{other}"),
+            }
+        };
+        assert_eq!(check(3, &[]), Some(address(2)));
+        assert_eq!(check(3, &[1]), Some(address(2)));
+        assert_eq!(check(3, &[2]), Some(address(1)), "also what was replaced long ago");
+        assert_eq!(check(3, &[1, 2]), None);
+        assert_eq!(check(2, &[]), Some(address(1)));
+        assert_eq!(check(4, &[]), None, "another key is another wallet");
+    }
 }
