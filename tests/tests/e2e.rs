@@ -167,7 +167,10 @@ async fn the_agents_socket_does_not_govern_and_the_operators_does_not_pay() {
     let refused = [
         governance.status(v1::StatusRequest {}).await.unwrap_err(),
         governance.suspend(v1::LifecycleRequest::default()).await.unwrap_err(),
-        Audit::new(agents).watch(v1::WatchRequest { from_seq: 1, until_now: true }).await.unwrap_err(),
+        Audit::new(agents)
+            .watch(v1::WatchRequest { from_seq: 1, until_now: true, ..Default::default() })
+            .await
+            .unwrap_err(),
         Signer::new(operators).sign_payment(request("a", "1000")).await.unwrap_err(),
     ];
     assert_eq!(refused.map(|status| status.code()), [Code::Unimplemented; 4]);
@@ -236,7 +239,7 @@ async fn the_audit_stream_has_no_gaps_while_payments_go_on() {
     let mut stream = sidecar
         .audit()
         .await
-        .watch(v1::WatchRequest { from_seq: 1, until_now: false })
+        .watch(v1::WatchRequest { from_seq: 1, until_now: false, ..Default::default() })
         .await
         .unwrap()
         .into_inner();
@@ -265,7 +268,7 @@ async fn the_audit_stream_has_no_gaps_while_payments_go_on() {
     let mut rest = sidecar
         .audit()
         .await
-        .watch(v1::WatchRequest { from_seq: PAYMENTS + 1, until_now: true })
+        .watch(v1::WatchRequest { from_seq: PAYMENTS + 1, until_now: true, ..Default::default() })
         .await
         .unwrap()
         .into_inner();
@@ -360,6 +363,6 @@ async fn who_the_registry_does_not_know_is_nobody() {
     let sidecar = purse.serve();
     let refused = sidecar.governance().await.status(v1::StatusRequest {}).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "UID_UNMAPPED"));
-    let watch = v1::WatchRequest { from_seq: 1, until_now: true };
+    let watch = v1::WatchRequest { from_seq: 1, until_now: true, ..Default::default() };
     assert_eq!(sidecar.audit().await.watch(watch).await.unwrap_err().code(), Code::PermissionDenied);
 }

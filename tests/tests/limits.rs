@@ -162,7 +162,7 @@ async fn a_connection_has_so_many_calls_at_once() {
             purse_with("streams_per_connection_max: 128", &format!("streams_per_connection_max: {limit}"));
         let sidecar = purse.serve();
         let channel = pursekeeper_api::connect(sidecar.socket("operator")).await.unwrap();
-        let watch = v1::WatchRequest { from_seq: 1, until_now: false };
+        let watch = v1::WatchRequest { from_seq: 1, until_now: false, ..Default::default() };
         let stream = pursekeeper_api::Audit::new(channel.clone()).watch(watch).await.unwrap();
         let mut governance = pursekeeper_api::Governance::new(channel);
         let status = governance.status(v1::StatusRequest {});

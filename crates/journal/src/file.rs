@@ -17,7 +17,7 @@ use crate::lock::beside;
 /// `PURS`, in the header of the file.
 const APPLICATION_ID: i32 = 0x5055_5253;
 /// The schema this version writes, in the header of the file.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// The first version without the bug that can corrupt a write-ahead log when it is reset.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long to wait for somebody else's write lock; only strangers ever hold it.

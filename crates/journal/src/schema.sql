@@ -1,5 +1,6 @@
 -- Dollars (`usd`) are 16-byte big-endian integers in units of 10^-12 dollars: they do not fit an SQLite integer.
--- Times are Unix seconds unless the name says `_ms`. Everything but `meta`, `record` and `void` follows from the records.
+-- Times are Unix seconds unless the name says `_ms`. Everything but `meta`, `record`, `void`,
+-- `checkpoint`, `repeat`, `sink` and `segment` follows from the records.
 
 CREATE TABLE meta (
     one                INTEGER PRIMARY KEY CHECK (one = 1),
@@ -148,4 +149,46 @@ CREATE TABLE payee (
 -- Written and emptied again to find out whether a full disk has space by now.
 CREATE TABLE probe (
     filler BLOB NOT NULL
+) STRICT;
+
+-- The Merkle tree over the records (RFC 6962 §2.1): the hash of each complete subtree of 2^`level` records, the `n`-th of its
+-- level from 0. Only levels that make proofs cheap are kept; lower ones are computed from the records.
+CREATE TABLE node (
+    level INTEGER NOT NULL,
+    n     INTEGER NOT NULL,
+    hash  BLOB    NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, n)
+) STRICT, WITHOUT ROWID;
+
+-- Signed checkpoints (C2SP tlog-checkpoint) of the tree over the first `size` records.
+CREATE TABLE checkpoint (
+    size INTEGER PRIMARY KEY,
+    note TEXT    NOT NULL
+) STRICT;
+
+-- What was answered again and again within a minute, and is counted instead of being recorded each time. The row becomes a
+-- record when the minute is over. `like_seq` is the last one that was recorded on its own.
+CREATE TABLE repeat (
+    caller   TEXT    NOT NULL,            -- how the caller is known: its kind and name
+    kind     TEXT    NOT NULL,            -- of the records that were not written
+    code     TEXT    NOT NULL,            -- of the denial, or empty
+    like_seq INTEGER NOT NULL,
+    count    INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    PRIMARY KEY (caller, kind, code)
+) STRICT, WITHOUT ROWID;
+
+-- How far each sink has acknowledged the records.
+CREATE TABLE sink (
+    name  TEXT    PRIMARY KEY,
+    acked INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Archived records: which, the SHA-256 of the archive file, and whether they still stand in `record` as well.
+CREATE TABLE segment (
+    first_seq INTEGER PRIMARY KEY,
+    last_seq  INTEGER NOT NULL UNIQUE,
+    digest    BLOB    NOT NULL CHECK (length(digest) = 32),
+    pruned    INTEGER NOT NULL CHECK (pruned IN (0, 1))
 ) STRICT;

@@ -1,5 +1,9 @@
 //! `pursekeeper.yaml`: where things are, who listens where, and what bounds everything.
 
+mod audit;
+
+pub use audit::{ArchiveConfig, AuditConfig, CheckpointConfig, SinkConfig};
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -34,6 +38,9 @@ pub struct Config {
     /// The nodes that are asked what became of signatures, by CAIP-2 network. Without any, money stays bound.
     #[serde(default)]
     pub chains: BTreeMap<String, ChainConfig>,
+    /// What becomes of the records.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// How to log.
     #[serde(default)]
     pub log: LogConfig,
@@ -325,6 +332,7 @@ impl Config {
         if self.listeners.agents.path == self.listeners.operators.path {
             problems.push("`listeners` share a path: agents must not reach the operators' socket".to_owned());
         }
+        problems.extend(self.audit.problems());
         problems.extend(self.chains.iter().flat_map(|(network, chain)| chain.problems(network)));
         let limits = &self.limits;
         let positive = [
@@ -346,8 +354,19 @@ impl Config {
     }
 
     fn rebase(&mut self, base: &Path) {
-        let Self { policies, journal, keystore, listeners, version: _, dev: _, limits: _, chains: _, log: _ } =
-            self;
+        let Self {
+            policies,
+            journal,
+            keystore,
+            listeners,
+            audit,
+            version: _,
+            dev: _,
+            limits: _,
+            chains: _,
+            log: _,
+        } = self;
+        audit.rebase(base);
         let paths = [
             policies,
             journal,

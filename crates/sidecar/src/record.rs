@@ -16,9 +16,11 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
     let summary = reader.summary(stored)?;
     let text = |text: &str| text.to_owned();
     let Summary { seq, decision_id, time_unix_ms, kind, verdict, code, message, policies, .. } = summary;
-    let policies = policies
-        .into_iter()
-        .map(|policy| v1::PolicyRef { id: policy.id.to_string(), reason: policy.reason.to_string() });
+    let policies = policies.into_iter().map(|policy| v1::PolicyRef {
+        id: policy.id.to_string(),
+        reason: policy.reason.to_string(),
+        digest: String::new(),
+    });
     Ok(v1::Decision {
         seq,
         decision_id,
@@ -46,6 +48,10 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
         leaf_hash: stored.leaf.to_string(),
         chain_hash: stored.chain.to_string(),
         canonical: stored.body.clone(),
+        ceilings: Vec::new(),
+        trace_id: String::new(),
+        latency_us: 0,
+        repeats: 0,
     })
 }
 

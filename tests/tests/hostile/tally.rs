@@ -77,7 +77,7 @@ impl Tally {
 }
 
 async fn records(sidecar: &Sidecar) -> Vec<v1::Decision> {
-    let request = v1::WatchRequest { from_seq: 1, until_now: true };
+    let request = v1::WatchRequest { from_seq: 1, until_now: true, ..Default::default() };
     let mut stream = sidecar.audit().await.watch(request).await.unwrap().into_inner();
     let mut records = Vec::new();
     while let Some(response) = stream.message().await.unwrap() {

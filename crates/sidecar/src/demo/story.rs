@@ -155,10 +155,10 @@ impl Stage<'_> {
     /// Everything that happened, from the journal, and the proof that nobody changed it.
     async fn audited(&mut self, teller: &mut Teller) -> anyhow::Result<()> {
         teller.line(&format!("\n{}", self.output.paint(crate::output::Tone::Strong, "The audit trail")))?;
-        let request = v1::WatchRequest { from_seq: 1, until_now: true };
+        let request = v1::WatchRequest { from_seq: 1, until_now: true, ..Default::default() };
         let mut stream = self.audit.watch(request).await?.into_inner();
         let mut seen: u64 = 0;
-        while let Some(v1::WatchResponse { decision }) = stream.message().await? {
+        while let Some(v1::WatchResponse { decision, .. }) = stream.message().await? {
             let decision = decision.context("the sidecar gave an empty record")?;
             seen = seen.saturating_add(1);
             teller.line(&format!("  {}", record::line(&decision, self.output)))?;

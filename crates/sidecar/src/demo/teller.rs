@@ -134,7 +134,7 @@ impl Teller {
             code => (Tone::Bad, format!("REFUSED {code}")),
         };
         output.line(&format!("   {}", output.paint(tone, &word)))?;
-        for v1::PolicyRef { id, reason } in policies {
+        for v1::PolicyRef { id, reason, .. } in policies {
             output.line(&format!("   by {id}: {reason}"))?;
         }
         for note in notes {

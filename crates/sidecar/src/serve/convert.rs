@@ -397,6 +397,10 @@ pub(super) fn policies(deciding: &[PolicyRef]) -> Vec<v1::PolicyRef> {
     let text = |text: &Arc<str>| text.to_string();
     deciding
         .iter()
-        .map(|PolicyRef { id, reason }| v1::PolicyRef { id: text(id), reason: text(reason) })
+        .map(|PolicyRef { id, reason }| v1::PolicyRef {
+            id: text(id),
+            reason: text(reason),
+            digest: String::new(),
+        })
         .collect()
 }

@@ -80,7 +80,7 @@ impl Audit for AuditService {
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let policy = self.gatehouse.policy();
         self.identities.operator(policy.registry(), peer_uid(&request)).map_err(convert::unauthenticated)?;
-        let v1::WatchRequest { from_seq, until_now } = request.into_inner();
+        let v1::WatchRequest { from_seq, until_now, filter: _, keep_alive_secs: _ } = request.into_inner();
         let durable = self.gatehouse.durable_seq();
         let now = *durable.borrow();
         let next = if from_seq == 0 { now.saturating_add(1) } else { from_seq };
@@ -88,6 +88,20 @@ impl Audit for AuditService {
         let follow = Follow { records: self.records.clone(), durable, stopped: self.stopped.clone(), sender };
         tokio::spawn(follow.run(next, until_now.then_some(now)));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+
+    async fn query(
+        &self,
+        _request: Request<v1::QueryRequest>,
+    ) -> Result<Response<v1::QueryResponse>, Status> {
+        Err(Status::unimplemented("query"))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        _request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        Err(Status::unimplemented("get_checkpoint"))
     }
 }
 
@@ -124,7 +138,8 @@ impl Follow {
                     break;
                 }
                 next = decision.seq.saturating_add(1);
-                let sent = self.sender.send(Ok(v1::WatchResponse { decision: Some(decision) })).await;
+                let response = v1::WatchResponse { seen_seq: decision.seq, decision: Some(decision) };
+                let sent = self.sender.send(Ok(response)).await;
                 if sent.is_err() || *self.stopped.borrow() {
                     return;
                 }

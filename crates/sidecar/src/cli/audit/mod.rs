@@ -48,7 +48,7 @@ async fn tail(args: TailArgs, output: Output) -> anyhow::Result<Exit> {
     let last = tokio::task::spawn_blocking(move || Reader::open(&path)?.last_seq()).await??;
     let from_seq = last.saturating_sub(args.last).saturating_add(1);
     let mut audit = Audit::new(client::operators(&args.config.config).await?);
-    let request = v1::WatchRequest { from_seq, until_now: !args.follow };
+    let request = v1::WatchRequest { from_seq, until_now: !args.follow, ..Default::default() };
     let mut stream = client::answer(audit.watch(request).await)?;
     while let Some(response) = stream.message().await? {
         let Some(decision) = response.decision else { continue };
