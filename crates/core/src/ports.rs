@@ -152,6 +152,8 @@ pub enum Used {
     Payment(Box<Intent>, HoldState),
     /// A sign-in.
     SignIn(Box<SignInIntent>),
+    /// Something that is dead and archived: what it was is not in the journal any more.
+    Archived,
 }
 
 /// Money bound by a permit.

@@ -80,6 +80,17 @@ pub enum JournalError {
         "nothing but stops is recorded until there is room again for the journal's `-reserve` file: free some space on its disk, or remove what stands in the file's place"
     )]
     Reserved,
+    /// Somebody reads and does not end, so that the write-ahead log cannot begin anew. Nothing was recorded; a later attempt
+    /// succeeds once they are gone.
+    #[error(
+        "the journal's write-ahead log is {bytes} bytes long and nothing but stops is recorded, because another program has been reading the journal all the while: find it with `fuser -v {path}` and end it; signing goes on by itself", path = path.display()
+    )]
+    LogFull {
+        /// How long it is.
+        bytes: u64,
+        /// The journal.
+        path: PathBuf,
+    },
     /// Another program holds the database's write lock. Nothing was recorded; a later attempt may succeed.
     #[error("another program keeps the journal locked and nothing was recorded: close it")]
     Busy(#[source] rusqlite::Error),
@@ -132,6 +143,7 @@ impl JournalError {
             | Self::File { .. }
             | Self::Full(_)
             | Self::Reserved
+            | Self::LogFull { .. }
             | Self::Busy(_)
             | Self::RequestIdTaken(_)
             | Self::TotalTooLarge

@@ -13,6 +13,7 @@ use rusqlite::{Connection, ErrorCode, FileControl, OpenFlags, OptionalExtension 
 
 use crate::JournalError;
 use crate::lock::beside;
+use crate::store::unsigned;
 
 /// `PURS`, in the header of the file.
 const APPLICATION_ID: i32 = 0x5055_5253;
@@ -28,6 +29,11 @@ const WAL_LEN_START: u64 = 4 << 20;
 const WAL_FILLER_LEN: i64 = 9 << 19;
 /// Bytes of a write-ahead log before its first record (sqlite.org/fileformat2.html §4.1).
 const WAL_HEADER_LEN: u64 = 32;
+/// Bytes before each page in it.
+const WAL_FRAME_HEADER_LEN: u64 = 24;
+/// What a write-ahead log that had to grow is cut to when it begins anew. It is never cut to nothing: a journal without a log
+/// has lost it.
+const WAL_LEN_KEPT: i64 = 64 << 20;
 /// Prepared statements kept per connection.
 const STATEMENTS_MAX: usize = 64;
 
@@ -154,15 +160,30 @@ pub(crate) fn prepare_writer(connection: &Connection, path: &Path) -> Result<(),
          -- Checkpoints are made in the open: one that SQLite makes by itself swallows the error of a failed fsync.
          PRAGMA wal_autocheckpoint = 0;",
     )?;
+    connection.pragma_update(None, "journal_size_limit", WAL_LEN_KEPT)?;
     connection.file_control(Some("main"), FileControl::PersistWal(&mut 1))?;
     checkpoint(connection)?;
     grow_log(connection, path)
 }
 
+/// How long the write-ahead log is, and how much of it cannot begin anew because somebody still reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogUse {
+    /// Bytes that are in use, from the beginning of the file.
+    pub bytes: u64,
+    /// Bytes that could not be moved into the database. While there are any, the log only grows.
+    pub unmoved_bytes: u64,
+}
+
 /// Copies what it can from the write-ahead log into the database, without waiting for or delaying anybody.
-pub(crate) fn checkpoint(connection: &Connection) -> Result<(), JournalError> {
-    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-    Ok(())
+pub(crate) fn checkpoint(connection: &Connection) -> Result<LogUse, JournalError> {
+    let page_len: i64 = connection.prepare_cached("PRAGMA page_size")?.query_row([], |row| row.get(0))?;
+    let frame_len = unsigned(page_len)?.saturating_add(WAL_FRAME_HEADER_LEN);
+    let (frames, moved): (i64, i64) =
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    // Without a log, both are -1.
+    let bytes = |frames: i64| u64::try_from(frames).unwrap_or(0).saturating_mul(frame_len);
+    Ok(LogUse { bytes: bytes(frames), unmoved_bytes: bytes(frames.saturating_sub(moved)) })
 }
 
 /// Writes a transaction as large as the log is to become, and takes it back: the log keeps its length, the database

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
-use crate::{JournalError, Reader, SqliteJournal};
+use crate::{Frontier, JournalError, Reader, SqliteJournal};
 
 pub(crate) const ID: JournalId = JournalId([0xab; 16]);
 /// 2026-11-22, a whole minute.
@@ -351,6 +351,41 @@ impl Home {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         connection
     }
+}
+
+impl Home {
+    /// A checkpoint over the first `size` records, as if it had been signed.
+    pub(crate) fn checkpoint(&self, size: u64) {
+        let note = checkpoint_note(size, tree(&self.reader(), size).root());
+        let sql = "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)";
+        let size = i64::try_from(size).unwrap();
+        self.stranger().execute(sql, rusqlite::params![size, note]).unwrap();
+    }
+
+    /// The directory of the segments.
+    pub(crate) fn archive(&self) -> PathBuf {
+        let dir = self.0.path().join("archive");
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+}
+
+/// The tree over the first `size` records, or over what is archived and those after it.
+fn tree(reader: &Reader, size: u64) -> Frontier {
+    let mut tree = reader.last_segment().unwrap().map_or_else(Frontier::default, |segment| segment.frontier);
+    while tree.size() < size {
+        for record in reader.records(tree.size() + 1, usize::try_from(size - tree.size()).unwrap()).unwrap() {
+            tree = tree.with(record.leaf);
+        }
+    }
+    tree
+}
+
+/// What a signed checkpoint looks like.
+pub(crate) fn checkpoint_note(size: u64, root: Digest) -> String {
+    use base64::Engine as _;
+    let root = base64::engine::general_purpose::STANDARD.encode(root.0);
+    format!("pursekeeper/{ID}\n{size}\n{root}\n\n\u{2014} pursekeeper/{ID} AAAA\n")
 }
 
 /// Records entries as they are, in one batch, at the time of the last one.

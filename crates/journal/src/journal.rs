@@ -1,6 +1,7 @@
 //! The one writer.
 
 mod known;
+mod retain;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
@@ -23,6 +24,7 @@ use crate::ledger::{View, credit_key};
 use crate::lives::Lives;
 use crate::load::load;
 use crate::lock::Lock;
+use crate::log_bound::LogBound;
 use crate::payees::Standing;
 use crate::record::{Genesis, Record};
 use crate::reserve::Reserve;
@@ -49,6 +51,7 @@ pub struct SqliteJournal {
     health: Health,
     since_checkpoint: u64,
     reserve: Reserve,
+    log: LogBound,
     // Dropped last: the lock is given back when nothing can be written any more.
     _lock: Lock,
 }
@@ -123,7 +126,8 @@ impl SqliteJournal {
         let state = load(&connection, meta)?;
         let reserve = Reserve::of(path);
         let health = if reserve.is_whole() { Health::Sound } else { Health::Stuck };
-        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, _lock: lock })
+        let log = LogBound::of(path);
+        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, log, _lock: lock })
     }
 
     /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
@@ -152,6 +156,7 @@ impl SqliteJournal {
                     Ok(()) | Err(JournalError::Full(_) | JournalError::Busy(_)) => {}
                     Err(error) => return Err(error),
                 }
+                self.log.room()?;
                 self.reserve.refill();
                 match store::probe(&self.connection) {
                     Ok(()) if !self.reserve.is_whole() => Err(JournalError::Reserved),
@@ -174,15 +179,20 @@ impl SqliteJournal {
             return Err(JournalError::Broken);
         }
         self.since_checkpoint = 0;
-        file::checkpoint(&self.connection).map_err(|error| self.fail(error))
+        let used = file::checkpoint(&self.connection).map_err(|error| self.fail(error))?;
+        self.log.note(used);
+        if self.health == Health::Sound && self.log.room().is_err() {
+            self.health = Health::Stuck;
+        }
+        Ok(())
     }
 
-    /// Whether the room that is kept for stops is there: without it nothing else is recorded.
+    /// Whether the room that is kept for stops is there, and the log short enough: otherwise nothing else is recorded.
     ///
     /// # Errors
-    /// [`JournalError::Reserved`] while it is not.
+    /// [`JournalError::Reserved`] or [`JournalError::LogFull`] while it is not.
     pub fn room(&self) -> Result<(), JournalError> {
-        if self.reserve.is_whole() { Ok(()) } else { Err(JournalError::Reserved) }
+        if self.reserve.is_whole() { self.log.room() } else { Err(JournalError::Reserved) }
     }
 
     /// What is worth doing in a quiet moment: a checkpoint, once there is something to move.
@@ -395,7 +405,13 @@ impl SqliteJournal {
         }
         if fatal {
             self.health = Health::Broken;
-        } else if matches!(error, JournalError::Full(_) | JournalError::Reserved | JournalError::Busy(_)) {
+        } else if matches!(
+            error,
+            JournalError::Full(_)
+                | JournalError::Reserved
+                | JournalError::LogFull { .. }
+                | JournalError::Busy(_)
+        ) {
             self.health = Health::Stuck;
         }
         error
@@ -431,9 +447,11 @@ impl Journal for SqliteJournal {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
-        if urgency == Urgency::Payment && !self.reserve.is_whole() {
+        if urgency == Urgency::Payment
+            && let Err(full) = self.room()
+        {
             // What is left is for stops.
-            return Err(self.fail(JournalError::Reserved));
+            return Err(self.fail(full));
         }
         match self.commit_once(at, asks, &mut decide) {
             Err(JournalError::Full(_)) if urgency == Urgency::Stop && self.reserve.release() => {
@@ -463,7 +481,7 @@ impl SqliteJournal {
                 self.settle(asked, folds);
                 // A batch that recorded nothing wrote nothing: it does not show that there is space again.
                 if self.state.tip.seq > last {
-                    self.health = if self.reserve.is_whole() { Health::Sound } else { Health::Stuck };
+                    self.health = if self.room().is_ok() { Health::Sound } else { Health::Stuck };
                 }
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);
                 if last == 1 || self.since_checkpoint >= CHECKPOINT_RECORDS_MAX {

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use crate::credit::{CreditKey, credit_of_sign_in};
 use crate::outstanding::endpoint_key;
 use crate::record::{Content, decode};
+use crate::retention::is_archived;
 use crate::state::State;
 use crate::{JournalError, store};
 
@@ -205,6 +206,12 @@ fn prior(connection: &Connection, agent: &AgentName, id: &RequestId) -> Result<O
         None => sign_in(connection, seq)?
             .filter(|intent| intent.agent == *agent && intent.request_id == *id)
             .map(|intent| Used::SignIn(Box::new(intent))),
+    };
+    let used = match used {
+        None if store::find_record(connection, seq)?.is_none() && is_archived(connection, seq)? => {
+            Some(Used::Archived)
+        }
+        used => used,
     };
     Ok(Some(Prior { seq, fingerprint, used: used.ok_or_else(wrong)? }))
 }

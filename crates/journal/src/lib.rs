@@ -19,12 +19,15 @@ mod ledger;
 mod lives;
 mod load;
 mod lock;
+mod log_bound;
 mod outstanding;
 mod payees;
 mod reader;
 mod record;
 mod report;
 mod reserve;
+mod retention;
+mod segment;
 mod state;
 mod store;
 mod summary;
@@ -33,12 +36,19 @@ mod verify;
 
 pub use error::JournalError;
 pub use exposure::{Exposed, ExposureSum};
+pub use file::LogUse;
 pub use hash::{chain_next, chain_start, leaf_hash};
 pub use journal::SqliteJournal;
 pub use lives::KnownBackup;
+pub use log_bound::{LOG_BYTES_MAX, LOG_BYTES_MAX_MIN};
 pub use reader::{Holds, KnownPayee, RECORDS_PER_READ_MAX, Reader, StoredRecord};
 pub use record::{Content, DecodedRecord, Genesis};
 pub use report::VolumeRow;
+pub use retention::{JournalSize, PRUNED_PER_BATCH_MAX, Prunable, PrunablePage, RECORDS_KEPT_MIN};
+pub use segment::{
+    Frontier, Header, Imported, Seal, Segment, SegmentError, SegmentReader, Trailer, check_row, file_name,
+    import,
+};
 pub use summary::Summary;
 pub use usage::{Usage, WindowUsage};
 pub use verify::{Fault, Verified, VerifyError};

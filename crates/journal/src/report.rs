@@ -44,15 +44,25 @@ impl Reader {
     /// # Errors
     /// [`JournalError::Damaged`] when a row cannot be read, and whatever the disk does.
     pub fn volumes(&self) -> Result<Vec<VolumeRow>, JournalError> {
+        let state = self.connection().unchecked_transaction()?;
         // SQLite cannot add these dollars, and would sort every hold to group them.
         let sql = "SELECT workflow, wallet, endpoint, coalesce(settled_usd, usd) FROM hold WHERE state != 'released'";
-        let mut statement = self.connection().prepare_cached(sql)?;
+        let mut statement = state.prepare_cached(sql)?;
         let mut rows = statement.query([])?;
         let mut groups: HashMap<[String; 3], (u64, Usd)> = HashMap::new();
         while let Some(row) = rows.next()? {
             let usd = Usd::from_units(u128::from_be_bytes(row.get(3)?));
             let (payments, total) = groups.entry([row.get(0)?, row.get(1)?, row.get(2)?]).or_default();
             *payments = payments.saturating_add(1);
+            *total = total.checked_add(usd).unwrap_or(Usd::MAX);
+        }
+        let sql = "SELECT workflow, wallet, endpoint, payments, usd FROM past WHERE payments > 0";
+        let mut statement = state.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let usd = Usd::from_units(u128::from_be_bytes(row.get(4)?));
+            let (payments, total) = groups.entry([row.get(0)?, row.get(1)?, row.get(2)?]).or_default();
+            *payments = payments.saturating_add(unsigned(row.get(3)?)?);
             *total = total.checked_add(usd).unwrap_or(Usd::MAX);
         }
         let volume = |([workflow, wallet, endpoint], (payments, usd)): ([String; 3], (u64, Usd))| {
@@ -94,6 +104,16 @@ impl Reader {
         for (wallet, seq) in paid {
             uses.insert(address(&wallet)?, Use { seq, at: None });
         }
+        let mut statement = state.prepare_cached("SELECT wallet, last_seq, last_ms FROM past")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (seq, at) = (unsigned(row.get(1)?)?, unsigned(row.get(2)?)?);
+            let past = Use { seq, at: Some(UnixSeconds(at.div_euclid(1000))) };
+            let last = uses.entry(address(row.get_ref(0)?.as_str().map_err(text)?)?).or_insert(past);
+            if last.seq < seq {
+                *last = past;
+            }
+        }
         self.each_sign_in(|seq, at, intent| {
             let signed_in = Use { seq, at: Some(at.unix_seconds()) };
             let last = uses.entry(intent.wallet_address).or_insert(signed_in);
@@ -117,7 +137,8 @@ impl Reader {
     pub fn called(&self) -> Result<BTreeSet<String>, JournalError> {
         let state = self.connection().unchecked_transaction()?;
         let mut called = BTreeSet::new();
-        let mut statement = state.prepare_cached("SELECT DISTINCT endpoint FROM hold")?;
+        let mut statement =
+            state.prepare_cached("SELECT endpoint FROM hold UNION SELECT endpoint FROM past")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             called.insert(row.get::<_, String>(0)?);

@@ -1,6 +1,6 @@
 -- Dollars (`usd`) are 16-byte big-endian integers in units of 10^-12 dollars: they do not fit an SQLite integer.
 -- Times are Unix seconds unless the name says `_ms`. Everything but `meta`, `record`, `void`,
--- `checkpoint`, `repeat`, `sink` and `segment` follows from the records.
+-- `checkpoint`, `repeat`, `sink` and `segment` follows from the records, archived ones included.
 
 CREATE TABLE meta (
     one                INTEGER PRIMARY KEY CHECK (one = 1),
@@ -185,10 +185,25 @@ CREATE TABLE sink (
     acked INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Archived records: which, the SHA-256 of the archive file, and whether they still stand in `record` as well.
+-- Archived records: which, the SHA-256 of the archive file, hash chain and tree (its complete subtrees, the largest first)
+-- after the last of them, and whether they are deleted from `record`, but for those that are still needed.
 CREATE TABLE segment (
     first_seq INTEGER PRIMARY KEY,
     last_seq  INTEGER NOT NULL UNIQUE,
     digest    BLOB    NOT NULL CHECK (length(digest) = 32),
+    chain     BLOB    NOT NULL CHECK (length(chain) = 32),
+    frontier  BLOB    NOT NULL CHECK (length(frontier) % 32 = 0),
     pruned    INTEGER NOT NULL CHECK (pruned IN (0, 1))
 ) STRICT;
+
+-- What reports need of permits that are deleted from `record` and `hold`: what was paid and not released, and the last use.
+CREATE TABLE past (
+    workflow TEXT    NOT NULL,
+    wallet   TEXT    NOT NULL,            -- address
+    endpoint TEXT    NOT NULL,
+    payments INTEGER NOT NULL,
+    usd      BLOB    NOT NULL CHECK (length(usd) = 16),
+    last_seq INTEGER NOT NULL,            -- the record of the last permit
+    last_ms  INTEGER NOT NULL,
+    PRIMARY KEY (workflow, wallet, endpoint)
+) STRICT, WITHOUT ROWID;

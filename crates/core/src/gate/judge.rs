@@ -5,7 +5,7 @@ use crate::registry::BackupRule;
 use crate::{
     Address, Asked, BalanceFacts, ClaimedFacts, ClockTrust, Credit, Decision, Denial, DenyCode, Digest,
     Endpoint, Entry, Facts, HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, PerScope, Permit,
-    PrepaidFacts, Reissue, Scope, ServiceName, Signable, Status, Subject, Totals, WorkflowName,
+    PrepaidFacts, Reissue, RequestId, Scope, ServiceName, Signable, Status, Subject, Totals, WorkflowName,
 };
 
 use super::resolve::{self, Resolver};
@@ -258,11 +258,16 @@ impl<P: Policy> Court<'_, P> {
     fn retry(&self, petition: Petition<'_>, prior: Prior) -> Entry {
         let Prior { seq, fingerprint, used } = prior;
         let id = &petition.asked.request_id;
-        let Used::Payment(intent, state) = used else {
-            let denial = Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for a sign-in"));
-            return self.denied(petition, denial);
+        let (intent, state) = match used {
+            Used::Payment(intent, state) => (*intent, state),
+            Used::SignIn(_) => {
+                let what = format!("`{id}` was used for a sign-in");
+                return self.denied(petition, Denial::rule(DenyCode::RequestIdReused, what));
+            }
+            Used::Archived => {
+                return self.denied(petition, archived(id, fingerprint == petition.fingerprint));
+            }
         };
-        let intent = *intent;
         let refusal = if fingerprint != petition.fingerprint {
             Some(Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for another request")))
         } else if self.at.unix_seconds() >= intent.valid_before {
@@ -363,4 +368,13 @@ impl<P: Policy> Court<'_, P> {
             bundle: self.policy.digest(),
         }))
     }
+}
+
+/// Why an id is refused whose permit left the journal: what was signed for it is dead.
+pub(super) fn archived(id: &RequestId, same: bool) -> Denial {
+    if same {
+        let what = format!("what was signed for `{id}` is past its window, and its record is archived");
+        return Denial::rule(DenyCode::RequestExpired, what);
+    }
+    Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for another request"))
 }

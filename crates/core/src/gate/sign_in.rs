@@ -8,7 +8,7 @@ use crate::{
     SignInOutcome, SignInPermit, Signable, Subject, Totals, WalletName, WorkflowName,
 };
 
-use super::judge::Court;
+use super::judge::{Court, archived};
 use super::{SignInAsk, resolve};
 
 impl<P: Policy> Court<'_, P> {
@@ -130,6 +130,10 @@ impl<P: Policy> Court<'_, P> {
             || Denial::rule(DenyCode::RequestIdReused, format!("`{id}` was used for another request"));
         let intent = match used {
             Used::SignIn(intent) if fingerprint == ask.fingerprint() => *intent,
+            Used::Archived => {
+                let denial = archived(id, fingerprint == ask.fingerprint());
+                return self.sign_in_denied(ask, denial, None);
+            }
             Used::SignIn(_) | Used::Payment(..) => return self.sign_in_denied(ask, reused(), None),
         };
         if self.at.unix_seconds() >= intent.message.expires_at() {
