@@ -2,7 +2,7 @@
 
 mod audit;
 
-pub use audit::{ArchiveConfig, AuditConfig, CheckpointConfig, SinkConfig};
+pub use audit::{ArchiveConfig, AuditConfig, CheckpointConfig, DiskConfig, SinkConfig};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

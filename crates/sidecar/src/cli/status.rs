@@ -33,7 +33,7 @@ pub(super) fn run(args: &StatusArgs, output: Output) -> anyhow::Result<Exit> {
         output.json(&in_json(&status, &counts))?;
         return Ok(Exit::Done);
     }
-    let v1::StatusResponse { problems, all_suspended, chains, .. } = &status;
+    let v1::StatusResponse { problems, all_suspended, chains, warnings, .. } = &status;
     for (noun, words) in facts(&status, output) {
         output.line(&format!("{} {words}", output.paint(Tone::Faint, &format!("{noun:<8}"))))?;
     }
@@ -45,6 +45,9 @@ pub(super) fn run(args: &StatusArgs, output: Output) -> anyhow::Result<Exit> {
     }
     for problem in problems {
         output.line(&format!("{} {problem}", output.paint(Tone::Bad, "problem:")))?;
+    }
+    for warning in warnings {
+        output.line(&format!("{} {warning}", output.paint(Tone::Strong, "warning:")))?;
     }
     if !chains.is_empty() {
         output.line("")?;
@@ -74,19 +77,43 @@ fn facts(status: &v1::StatusResponse, output: Output) -> Vec<(&'static str, Stri
         chains: _,
         transport_recipient,
         all_suspended: _,
+        warnings: _,
+        storage,
     } = status;
     let serving = if *serving {
         output.paint(Tone::Good, "payments are signed")
     } else {
         output.paint(Tone::Bad, "nothing is signed")
     };
-    vec![
+    let mut facts = vec![
         ("serving", serving),
         ("version", version.clone()),
         ("journal", format!("{journal_id}, {seq} records, {batches} batches since start")),
-        ("bundle", bundle_digest.clone()),
-        ("keys to", transport_recipient.clone()),
-    ]
+    ];
+    facts.extend(storage.as_ref().map(|storage| ("disk", disk(storage))));
+    facts.push(("bundle", bundle_digest.clone()));
+    facts.push(("keys to", transport_recipient.clone()));
+    facts
+}
+
+fn disk(storage: &v1::StorageStatus) -> String {
+    let v1::StorageStatus {
+        journal_bytes,
+        reusable_bytes,
+        wal_bytes,
+        free_bytes,
+        archived_through,
+        pruned_through,
+    } = storage;
+    let mib = |bytes: &u64| format!("{} MiB", bytes.div_ceil(1 << 20));
+    let (journal, reusable, log, free) =
+        (mib(journal_bytes), mib(reusable_bytes), mib(wal_bytes), mib(free_bytes));
+    let archived = match (archived_through, pruned_through) {
+        (0, _) => "nothing is archived".to_owned(),
+        (archived, 0) => format!("archived up to record {archived}"),
+        (archived, pruned) => format!("archived up to record {archived}, deleted up to {pruned}"),
+    };
+    format!("journal {journal} ({reusable} of it free), log {log}, {free} free on disk; {archived}")
 }
 
 fn chain_row(chain: &v1::ChainStatus) -> Vec<String> {
@@ -130,7 +157,23 @@ fn in_json(status: &v1::StatusResponse, counts: &Counts) -> Value {
         chains,
         transport_recipient,
         all_suspended,
+        warnings,
+        storage,
     } = status;
+    let storage = storage.as_ref().map(|storage| {
+        let v1::StorageStatus {
+            journal_bytes,
+            reusable_bytes,
+            wal_bytes,
+            free_bytes,
+            archived_through,
+            pruned_through,
+        } = storage;
+        json!({
+            "journal_bytes": journal_bytes, "reusable_bytes": reusable_bytes, "wal_bytes": wal_bytes,
+            "free_bytes": free_bytes, "archived_through": archived_through, "pruned_through": pruned_through,
+        })
+    });
     let chain = |chain: &v1::ChainStatus| {
         let v1::ChainStatus { network, block, read_at, problem } = chain;
         json!({ "network": network, "block": block, "read_at": read_at, "problem": problem })
@@ -141,7 +184,7 @@ fn in_json(status: &v1::StatusResponse, counts: &Counts) -> Value {
         "serving": serving, "problems": problems, "journal_id": journal_id, "seq": seq,
         "bundle_digest": bundle_digest, "version": version, "all_suspended": all_suspended,
         "batches": batches, "chains": chains, "transport_recipient": transport_recipient,
-        "counts": counts, "subjects": subjects,
+        "counts": counts, "subjects": subjects, "warnings": warnings, "storage": storage,
     })
 }
 

@@ -4,7 +4,7 @@ mod archive;
 mod checkpoint;
 mod sink;
 
-pub use archive::ArchiveConfig;
+pub use archive::{ArchiveConfig, DiskConfig};
 pub use checkpoint::CheckpointConfig;
 pub use sink::SinkConfig;
 
@@ -25,6 +25,12 @@ pub struct AuditConfig {
 }
 
 impl AuditConfig {
+    /// The sinks that must have a record before it is deleted.
+    #[must_use]
+    pub fn required_sinks(&self) -> Vec<String> {
+        SinkConfig::required(&self.sinks)
+    }
+
     /// What cannot work, one sentence each.
     pub(super) fn problems(&self) -> Vec<String> {
         let Self { checkpoint, archive, sinks } = self;

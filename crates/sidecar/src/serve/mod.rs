@@ -7,10 +7,13 @@ mod governance;
 mod holds;
 mod listener;
 mod payees;
+mod retention;
 mod scrape;
 mod signer;
+mod storage;
 
 use std::future::Future;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +73,15 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// Segments cannot be put anywhere.
+    #[error("`audit.archive.dir`: `{path}` cannot be made: {source}", path = path.display())]
+    Archive {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A server failed.
     #[error("a listener failed: {0}")]
     Transport(#[from] tonic::transport::Error),
@@ -110,6 +122,7 @@ pub struct Sidecar {
     identities: Identities,
     config: Config,
     chains: chains::Chains,
+    storage: storage::Storage,
 }
 
 impl Sidecar {
@@ -125,7 +138,8 @@ impl Sidecar {
         let keystore = Keystore::open(&config.keystore.dir)?;
         let passphrase = Passphrase::from_file(&config.keystore.passphrase_file)?;
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
-        let journal = SqliteJournal::open(&config.journal, journal_id)?;
+        let mut journal = SqliteJournal::open(&config.journal, journal_id)?;
+        journal.bound_log(config.audit.archive.disk.wal_bytes_max);
         governance::remembers(bundle.registry(), &journal)?;
         let expected = governance::expected(bundle.registry(), &journal);
         let custody = keystore.load_expected(&passphrase, &expected)?;
@@ -155,6 +169,7 @@ impl Sidecar {
             identities,
             config,
             chains: chains::Chains::default(),
+            storage: storage::Storage::default(),
         })
     }
 
@@ -203,6 +218,7 @@ impl Sidecar {
         );
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
+        self.retain(&stopped)?;
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 
@@ -232,8 +248,32 @@ impl Sidecar {
         let listener = scrape::bind(address).await;
         let listener =
             listener.map_err(|source| ServeError::Listen { path: address.to_string().into(), source })?;
-        let scraped = scrape::Scraped { gatehouse: self.gatehouse.clone(), chains: self.chains.clone() };
+        let scraped = scrape::Scraped {
+            gatehouse: self.gatehouse.clone(),
+            chains: self.chains.clone(),
+            storage: self.storage.clone(),
+        };
         tokio::spawn(scrape::serve(listener, scraped, stopped.clone()));
+        Ok(())
+    }
+
+    /// Archives, deletes and watches the disk, until the sidecar stops.
+    fn retain(&self, stopped: &watch::Receiver<bool>) -> Result<(), ServeError> {
+        let config = self.config.audit.archive.clone();
+        if let Some(dir) = &config.dir {
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+            made.map_err(|source| ServeError::Archive { path: dir.clone(), source })?;
+        }
+        let retention = retention::Retention {
+            gatehouse: self.gatehouse.clone(),
+            journal: self.config.journal.clone(),
+            config,
+            required: self.config.audit.required_sinks(),
+            verifier: None,
+            storage: self.storage.clone(),
+            stopped: stopped.clone(),
+        };
+        tokio::spawn(retention.run());
         Ok(())
     }
 

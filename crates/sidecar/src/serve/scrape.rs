@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::chains::Chains;
+use super::storage::{Measured, Storage};
 use super::{Gatehouse, done};
 
 /// What begins every metric's name.
@@ -27,6 +28,7 @@ const PREFIX: &str = "pursekeeper";
 pub(super) struct Scraped {
     pub(super) gatehouse: Arc<Gatehouse>,
     pub(super) chains: Chains,
+    pub(super) storage: Storage,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -72,6 +74,31 @@ impl Scraped {
         registry.register("clock_unbelieved", "1 while the clock jumped or went back", gauge(clock_off));
         let seq = *self.gatehouse.durable_seq().borrow();
         registry.register("journal_seq", "The last durable record", gauge(seq));
+        let (measured, warnings) = self.storage.report();
+        let Measured {
+            journal_bytes,
+            reusable_bytes,
+            wal_bytes,
+            free_bytes,
+            archived_through,
+            pruned_through,
+        } = measured;
+        let gauges = [
+            ("journal_bytes", "The journal's file", journal_bytes),
+            ("journal_reusable_bytes", "What is free inside the journal's file", reusable_bytes),
+            ("journal_wal_bytes", "The journal's write-ahead log", wal_bytes),
+            ("disk_free_bytes", "What is free on the journal's disk", free_bytes),
+            ("archived_seq", "Every record up to this one is archived", archived_through),
+            ("pruned_seq", "What nothing needs is deleted up to this record", pruned_through),
+            (
+                "storage_warnings",
+                "What is worth saying about disk and archive now",
+                u64::try_from(warnings.len()).unwrap_or(u64::MAX),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            registry.register(name, help, gauge(value));
+        }
         let (blocks, reads) = (Family::<Network, Gauge>::default(), Family::<Network, Gauge>::default());
         for chain in self.chains.report() {
             let network = Network { network: chain.network };

@@ -1,3 +1,5 @@
+mod archive;
+
 use std::io::IsTerminal as _;
 
 use clap::{Args, Subcommand};
@@ -22,6 +24,14 @@ pub(super) enum AuditCommand {
     /// Works on a running sidecar's journal as well as on a copy.
     #[command(after_help = "Example:\n  pursekeeper audit verify --config purse/pursekeeper.yaml")]
     Verify(ConfigArg),
+    /// Write records that are not archived yet to a sealed segment: compressed, and verifiable on its own.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit archive --dir /srv/archive\n  pursekeeper audit archive --before 2026-11-01T00:00:00Z"
+    )]
+    Archive(archive::ArchiveArgs),
+    /// Make a plain SQLite database of segments, for analysis. It is no journal, and nothing can serve it.
+    #[command(after_help = "Example:\n  pursekeeper audit import archive/*.jsonl.gz --into november.db")]
+    Import(archive::ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +50,8 @@ pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit>
     match command {
         AuditCommand::Tail(args) => block_on(tail(args, output)),
         AuditCommand::Verify(args) => verify(&args, output),
+        AuditCommand::Archive(args) => archive::archive(&args, output),
+        AuditCommand::Import(args) => archive::import_files(&args, output),
     }
 }
 
@@ -64,11 +76,7 @@ async fn tail(args: TailArgs, output: Output) -> anyhow::Result<Exit> {
 fn verify(args: &ConfigArg, output: Output) -> anyhow::Result<Exit> {
     let path = Config::load(&args.config)?.journal;
     let reader = Reader::open(&path)?;
-    let bar = if output.is_json() || !std::io::stderr().is_terminal() {
-        indicatif::ProgressBar::hidden()
-    } else {
-        indicatif::ProgressBar::new(reader.last_seq()?)
-    };
+    let bar = progress(output, reader.last_seq()?);
     let verified = reader.verify(|done, total| {
         bar.set_length(total);
         bar.set_position(done);
@@ -92,5 +100,14 @@ fn verify(args: &ConfigArg, output: Output) -> anyhow::Result<Exit> {
             }
             Err(error.into())
         }
+    }
+}
+
+/// A bar for a person at a terminal.
+fn progress(output: Output, records: u64) -> indicatif::ProgressBar {
+    if output.is_json() || !std::io::stderr().is_terminal() {
+        indicatif::ProgressBar::hidden()
+    } else {
+        indicatif::ProgressBar::new(records)
     }
 }

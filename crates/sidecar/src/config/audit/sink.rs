@@ -12,5 +12,10 @@ impl SinkConfig {
         Vec::new()
     }
 
+    /// The names of those that are required.
+    pub(super) fn required(_sinks: &[Self]) -> Vec<String> {
+        Vec::new()
+    }
+
     pub(super) fn rebase(&mut self, _base: &Path) {}
 }

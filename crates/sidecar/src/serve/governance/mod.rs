@@ -28,6 +28,7 @@ use super::chains::Chains;
 use super::holds::Ledger;
 use super::payees::Wanted;
 use super::signer::{mixed_up, peer_uid};
+use super::storage::Storage;
 use super::{Gatehouse, Sidecar, convert};
 use crate::config::{Config, KeystoreConfig};
 use crate::identity::Identities;
@@ -47,6 +48,7 @@ pub(super) struct GovernanceService {
     keys: KeystoreConfig,
     holds: Ledger,
     chains: Chains,
+    storage: Storage,
     endings: Endings,
     /// What keys delivered to this sidecar are sealed for.
     transport: Transport,
@@ -78,6 +80,7 @@ impl GovernanceService {
             keys: sidecar.config.keystore.clone(),
             holds: Ledger::new(&sidecar.config.journal),
             chains: sidecar.chains.clone(),
+            storage: sidecar.storage.clone(),
             endings,
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
@@ -379,6 +382,7 @@ impl Governance for GovernanceService {
     ) -> Result<Response<v1::StatusResponse>, Status> {
         self.operator(&request)?;
         let problems: Vec<String> = self.gatehouse.problems();
+        let (storage, warnings) = self.storage.status();
         let policy = self.gatehouse.policy();
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
         Ok(Response::new(v1::StatusResponse {
@@ -393,6 +397,8 @@ impl Governance for GovernanceService {
             chains: self.chains.report(),
             transport_recipient: self.transport.recipient().to_string(),
             all_suspended: self.decided(&Subject::Sidecar).is_stopped(),
+            warnings,
+            storage,
         }))
     }
 

@@ -1,0 +1,121 @@
+//! Segments, by hand.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use pursekeeper_journal::{JournalError, Reader, Seal, Segment, SqliteJournal, file_name, import};
+use serde_json::json;
+
+use super::progress;
+use crate::cli::{ConfigArg, Exit};
+use crate::config::Config;
+use crate::output::Output;
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("end").args(["through", "before"]))]
+pub(super) struct ArchiveArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Where to; `audit.archive.dir` of the configuration, unless it is given.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Nothing after this record.
+    #[arg(long, value_name = "SEQ")]
+    through: Option<u64>,
+    /// Nothing from this time on, such as 2026-11-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    before: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    /// The segments, in order.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The database to make. It must not exist.
+    #[arg(long, value_name = "NEW.db")]
+    into: PathBuf,
+}
+
+/// Archives everything after the last segment, up to the last signed checkpoint within the bounds.
+pub(super) fn archive(args: &ArchiveArgs, output: Output) -> anyhow::Result<Exit> {
+    let config = Config::load(&args.config.config)?;
+    let dir = args.dir.clone().or_else(|| config.audit.archive.dir.clone());
+    let dir = dir.ok_or_else(|| {
+        anyhow::anyhow!(
+            "where to? name a directory with --dir, or set `audit.archive.dir` in the configuration"
+        )
+    })?;
+    std::fs::create_dir_all(&dir)?;
+    let reader = Reader::open(&config.journal)?;
+    let through = match (args.through, args.before) {
+        (Some(through), _) => through,
+        (None, Some(before)) => {
+            reader.last_before(u64::try_from(before.as_millisecond()).unwrap_or_default())?
+        }
+        (None, None) => reader.last_seq()?,
+    };
+    let Some(last) = reader.seal_through(through)? else {
+        let (archived, _) = reader.archived_and_pruned()?;
+        anyhow::bail!(
+            "there is no signed checkpoint between record {archived}, up to which everything is archived, and record {through}: \
+             a segment ends at one"
+        );
+    };
+    let bar = progress(output, last);
+    let seal = Seal { dir: dir.clone(), last, verifier: None };
+    let sealed = reader.archive(&seal, |seq| {
+        bar.set_position(seq);
+        true
+    });
+    bar.finish_and_clear();
+    let segment = sealed?;
+    let noted = note(&config.journal, &reader, &segment)?;
+    let path = dir.join(file_name(reader.id(), segment.first, segment.last));
+    tell(&path, &segment, noted, output)?;
+    Ok(Exit::Done)
+}
+
+/// Takes note of a segment in the journal, unless somebody else writes that.
+fn note(journal: &Path, reader: &Reader, segment: &Segment) -> Result<bool, JournalError> {
+    match SqliteJournal::open(journal, reader.id()) {
+        Ok(mut journal) => journal.note_segment(segment).map(|()| true),
+        Err(JournalError::InUse { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn tell(path: &Path, segment: &Segment, noted: bool, output: Output) -> anyhow::Result<()> {
+    let Segment { first, last, digest, .. } = segment;
+    if output.is_json() {
+        let digest = digest.to_string();
+        output
+            .json(&json!({ "file": path, "first": first, "last": last, "sha256": digest, "noted": noted }))?;
+        return Ok(());
+    }
+    output.line(&format!("archived records {first} to {last}: {}", path.display()))?;
+    output.line(&format!("sha-256 {digest}"))?;
+    if !noted {
+        output.line(
+            "a running sidecar notes only the segments it makes itself, so this one is a copy: nothing is deleted because of it",
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes a database for analysis.
+pub(super) fn import_files(args: &ImportArgs, output: Output) -> anyhow::Result<Exit> {
+    let bar = progress(output, 0);
+    let imported = import(&args.files, &args.into, |seq| bar.set_position(seq));
+    bar.finish_and_clear();
+    let Some(imported) = imported? else { anyhow::bail!("there are no records to import") };
+    let (first, last) = (imported.first, imported.last);
+    if output.is_json() {
+        output.json(&json!({ "database": args.into, "first": first, "last": last }))?;
+    } else {
+        let into = args.into.display();
+        output.line(&format!("imported records {first} to {last}, verified on the way: {into}"))?;
+        output.line(&format!("try: sqlite3 {into} 'SELECT code, count(*) FROM record GROUP BY code'"))?;
+    }
+    Ok(Exit::Done)
+}
