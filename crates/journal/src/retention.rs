@@ -288,7 +288,10 @@ fn fate(
             | Entry::Reissue(_)
             | Entry::Lifecycle(_)
             | Entry::Evidence(_)
-            | Entry::Transition(_),
+            | Entry::Transition(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_),
         ) => Ok(Some(None)),
     }
 }

@@ -11,6 +11,7 @@ mod retention;
 mod scrape;
 mod signer;
 mod storage;
+mod strangers;
 
 use std::future::Future;
 use std::os::unix::fs::DirBuilderExt as _;
