@@ -231,6 +231,19 @@ impl Reader {
     /// # Errors
     /// [`VerifyError`] names the first thing that is wrong.
     pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verified, VerifyError> {
-        verify(&self.connection, progress)
+        self.verify_with(None, progress)
+    }
+
+    /// As [`Reader::verify`], with the directory of the segments. Records that are archived and deleted are read there, and
+    /// all tables compared; without the directory the check begins after them, and says so.
+    ///
+    /// # Errors
+    /// [`VerifyError`] names the first thing that is wrong, a segment that is not there included.
+    pub fn verify_with(
+        &self,
+        archive: Option<&Path>,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Verified, VerifyError> {
+        verify(&self.connection, archive, progress)
     }
 }

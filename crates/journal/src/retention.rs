@@ -65,13 +65,7 @@ impl Reader {
     /// # Errors
     /// [`JournalError::Damaged`] when one cannot be read, and whatever the disk does.
     pub fn segments(&self) -> Result<Vec<Segment>, JournalError> {
-        let mut statement = self.connection().prepare_cached(&format!("{SEGMENTS} ORDER BY first_seq"))?;
-        let mut rows = statement.query([])?;
-        let mut segments = Vec::new();
-        while let Some(row) = rows.next()? {
-            segments.push(segment(row)?);
-        }
-        Ok(segments)
+        segments(self.connection())
     }
 
     /// The segment that was archived last.
@@ -127,7 +121,7 @@ impl Reader {
     pub fn seal_due(&self, records: u64, before_ms: Option<u64>) -> Result<Option<u64>, JournalError> {
         let (archived, _) = self.archived_and_pruned()?;
         let full = "SELECT min(size) FROM checkpoint WHERE size >= ?1";
-        let full = self.size(full, archived.saturating_add(records.max(1)))?;
+        let full = self.checkpoint_size(full, archived.saturating_add(records.max(1)))?;
         match (full, before_ms) {
             (None, Some(before_ms)) => self.seal_through(self.last_before(before_ms)?),
             (full, _) => Ok(full),
@@ -140,7 +134,7 @@ impl Reader {
     /// Whatever the disk does.
     pub fn seal_through(&self, through: u64) -> Result<Option<u64>, JournalError> {
         let (archived, _) = self.archived_and_pruned()?;
-        let last = self.size("SELECT max(size) FROM checkpoint WHERE size <= ?1", through)?;
+        let last = self.checkpoint_size("SELECT max(size) FROM checkpoint WHERE size <= ?1", through)?;
         Ok(last.filter(|last| *last > archived))
     }
 
@@ -168,7 +162,7 @@ impl Reader {
         statement.query_row([integer(seq)?], |row| row.get(0)).optional()?.map(unsigned).transpose()
     }
 
-    fn size(&self, sql: &str, bound: u64) -> Result<Option<u64>, JournalError> {
+    fn checkpoint_size(&self, sql: &str, bound: u64) -> Result<Option<u64>, JournalError> {
         let size: Option<i64> = self.connection().query_row(sql, [integer(bound)?], |row| row.get(0))?;
         size.map(unsigned).transpose()
     }
@@ -365,6 +359,17 @@ pub(crate) fn mark_pruned(connection: &Connection, first: u64) -> Result<(), Jou
     let sql = "UPDATE segment SET pruned = 1 WHERE first_seq = ?1";
     connection.prepare_cached(sql)?.execute([integer(first)?])?;
     Ok(())
+}
+
+/// Every segment, in order.
+pub(crate) fn segments(connection: &Connection) -> Result<Vec<Segment>, JournalError> {
+    let mut statement = connection.prepare_cached(&format!("{SEGMENTS} ORDER BY first_seq"))?;
+    let mut rows = statement.query([])?;
+    let mut segments = Vec::new();
+    while let Some(row) = rows.next()? {
+        segments.push(segment(row)?);
+    }
+    Ok(segments)
 }
 
 /// Whether a record is archived.

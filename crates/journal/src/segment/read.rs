@@ -65,20 +65,26 @@ impl SegmentReader {
     /// # Errors
     /// [`SegmentError`] for the first thing that is wrong.
     pub fn next_record(&mut self) -> Result<Option<(StoredRecord, DecodedRecord)>, SegmentError> {
-        let Some(body) = self.next_body()? else { return Ok(None) };
-        let seq = self.frontier.size().saturating_add(1);
-        let wrong = |path: &Path, fault| SegmentError::Record { path: path.to_owned(), seq, fault };
-        let decoded = examine(&body).map_err(|flaw| match flaw {
-            RecordFlaw::Unreadable(what) => wrong(&self.path, Fault::Undecodable(what)),
-            RecordFlaw::NotCanonical => wrong(&self.path, Fault::NotCanonical),
+        let Some(stored) = self.next_stored()? else { return Ok(None) };
+        let seq = stored.seq;
+        let wrong = |fault| SegmentError::Record { path: self.path.clone(), seq, fault };
+        let decoded = examine(&stored.body).map_err(|flaw| match flaw {
+            RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
+            RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
         })?;
         if decoded.seq != seq {
-            return Err(wrong(&self.path, Fault::Misplaced(decoded.seq)));
+            return Err(wrong(Fault::Misplaced(decoded.seq)));
         }
+        Ok(Some((stored, decoded)))
+    }
+
+    /// As [`SegmentReader::next_record`], without looking at what the record says.
+    pub(crate) fn next_stored(&mut self) -> Result<Option<StoredRecord>, SegmentError> {
+        let Some(body) = self.next_body()? else { return Ok(None) };
         let leaf = leaf_hash(&body);
         self.chain = chain_next(self.chain, leaf);
         self.frontier = std::mem::take(&mut self.frontier).with(leaf);
-        Ok(Some((StoredRecord { seq, body, leaf, chain: self.chain }, decoded)))
+        Ok(Some(StoredRecord { seq: self.frontier.size(), body, leaf, chain: self.chain }))
     }
 
     /// The state after everything that was read, as the journal keeps it for a segment of this digest.

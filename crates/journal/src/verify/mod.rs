@@ -1,8 +1,13 @@
 //! Whether a journal is what was written: every record canonical and in its place, every link of the chain right, and
 //! every table the consequence of the records.
 
+mod archived;
+mod past;
 mod payees;
+mod source;
 mod tables;
+
+use std::path::Path;
 
 use pursekeeper_core::{Digest, Entry, SignInOutcome};
 use rusqlite::Connection;
@@ -10,7 +15,10 @@ use rusqlite::Connection;
 use crate::JournalError;
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::record::{Content, DecodedRecord, RecordFlaw, examine};
+use crate::segment::SegmentError;
 use crate::store::{run, unsigned};
+use archived::{WithArchive, last_gone};
+use source::{Records as _, Stored, records_from};
 use tables::{Found, Tables};
 
 /// How often progress is told, in records.
@@ -21,6 +29,9 @@ const PROGRESS_RECORDS: u64 = 1_024;
 pub struct Verified {
     /// How many records it has.
     pub records: u64,
+    /// Up to which record nothing was checked, and the tables were not, because records are archived and the archive was
+    /// not given; 0 when everything was.
+    pub unchecked: u64,
     /// The hash chain after the last one. Compared with one noted elsewhere, it shows whether the end was cut off.
     pub last_chain: Digest,
     /// How many of the records bind money.
@@ -52,6 +63,9 @@ pub enum VerifyError {
         /// Which row, and what is wrong.
         what: String,
     },
+    /// Records that are archived and not in the journal any more.
+    #[error(transparent)]
+    Archive(#[from] SegmentError),
     /// The journal could not be read to its end.
     #[error(transparent)]
     Read(#[from] JournalError),
@@ -89,58 +103,92 @@ impl From<rusqlite::Error> for VerifyError {
     }
 }
 
-/// See [`crate::Reader::verify`].
+/// See [`crate::Reader::verify_with`].
 pub(crate) fn verify(
     connection: &Connection,
+    archive: Option<&Path>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
     run(connection, "BEGIN")?;
-    let verified = walk(connection, &mut progress);
+    let verified = walk(connection, archive, &mut progress);
     run(connection, "ROLLBACK")?;
     verified
 }
 
-fn walk(connection: &Connection, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, VerifyError> {
+/// The records as far as they have been read.
+struct Walk<'c> {
+    seq: u64,
+    chain: Digest,
+    high_water_ms: u64,
+    /// Nothing when records before the first one are not there.
+    tables: Option<Tables<'c>>,
+}
+
+fn walk(
+    connection: &Connection,
+    archive: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified, VerifyError> {
     let total = connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?;
     let total = unsigned(total)?;
-    let mut tables = Tables::read(connection)?;
-    let mut chain = chain_start(tables.meta().id);
-    let (mut seq, mut high_water_ms) = (0u64, 0u64);
-    let mut records =
-        connection.prepare("SELECT seq, body, chain, high_water_ms FROM record ORDER BY seq")?;
-    let mut rows = records.query([])?;
-    while let Some(row) = rows.next()? {
-        seq = seq.saturating_add(1);
+    let tables = Tables::read(connection)?;
+    let journal = tables.meta().id;
+    let mut walk = Walk { seq: 0, chain: chain_start(journal), high_water_ms: 0, tables: Some(tables) };
+    let gone = last_gone(connection)?;
+    let unchecked = match (&gone, archive) {
+        (Some(segment), None) => {
+            // What the journal says about the end of what is gone is all there is to go on from.
+            (walk.seq, walk.chain, walk.tables) = (segment.last, segment.chain, None);
+            segment.last
+        }
+        (None, _) | (Some(_), Some(_)) => 0,
+    };
+    let mut tell = |stored: Stored<'_>| {
+        walk.next(&stored)?;
+        if walk.seq.is_multiple_of(PROGRESS_RECORDS) || walk.seq == total {
+            progress(walk.seq, total);
+        }
+        Ok(())
+    };
+    match (gone, archive) {
+        (Some(_), Some(dir)) => WithArchive { connection, journal, dir }.each_record(&mut tell)?,
+        (Some(segment), None) => records_from(connection, segment.last.saturating_add(1), &mut tell)?,
+        (None, _) => connection.each_record(&mut tell)?,
+    }
+    if walk.seq == 0 {
+        return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
+    }
+    let Walk { seq, chain, high_water_ms: _, tables } = walk;
+    let Found { holds, resolved, scopes } = tables.map(Tables::finish).transpose()?.unwrap_or_default();
+    Ok(Verified { records: seq, unchecked, last_chain: chain, holds, resolved, scopes })
+}
+
+impl Walk<'_> {
+    fn next(&mut self, stored: &Stored<'_>) -> Result<(), VerifyError> {
+        self.seq = self.seq.saturating_add(1);
+        let seq = self.seq;
         let wrong = |fault| VerifyError::Record { seq, fault };
-        if row.get::<_, i64>(0)? != i64::try_from(seq).unwrap_or(i64::MAX) {
+        if stored.seq != seq {
             return Err(wrong(Fault::Gap));
         }
-        let body = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        chain = chain_next(chain, leaf_hash(body));
-        if row.get::<_, [u8; 32]>(2)? != chain.0 {
+        self.chain = chain_next(self.chain, leaf_hash(stored.body));
+        if stored.chain != self.chain {
             return Err(wrong(Fault::Chain));
         }
-        let record = examine(body).map_err(|flaw| match flaw {
+        let record = examine(stored.body).map_err(|flaw| match flaw {
             RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
             RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
         })?;
         if record.seq != seq {
             return Err(wrong(Fault::Misplaced(record.seq)));
         }
-        high_water_ms = high_water_ms.max(record.time.unix_ms);
-        if unsigned(row.get(3)?)? != high_water_ms {
+        let Some(tables) = &mut self.tables else { return Ok(()) };
+        self.high_water_ms = self.high_water_ms.max(record.time.unix_ms);
+        if stored.high_water_ms.is_some_and(|ms| ms != self.high_water_ms) {
             return Err(wrong(Fault::HighWater));
         }
-        follow(&mut tables, &record)?;
-        if seq.is_multiple_of(PROGRESS_RECORDS) || seq == total {
-            progress(seq, total);
-        }
+        follow(tables, &record)
     }
-    if seq == 0 {
-        return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
-    }
-    let Found { holds, resolved, scopes } = tables.finish()?;
-    Ok(Verified { records: seq, last_chain: chain, holds, resolved, scopes })
 }
 
 /// Compares what follows from one record, and remembers what follows from many.
@@ -161,7 +209,7 @@ fn follow(tables: &mut Tables<'_>, record: &DecodedRecord) -> Result<(), VerifyE
             if let Entry::SignIn(decision) = entry
                 && let SignInOutcome::Permit(permit) = &decision.outcome
             {
-                tables.sign_in(seq, decision.fingerprint, permit)?;
+                tables.sign_in(seq, decision, permit)?;
             }
             tables.payees.follow(seq, entry);
             if let Entry::Report(report) = entry {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use pursekeeper_core::{
     AgentName, ClaimedCredit, ClockMark, Credit, Decision, Digest, Entry, HoldState, Moment, Permit, Report,
-    RequestId, Scope, SignInPermit, Status, Subject, UnixSeconds,
+    RequestId, Scope, SignInDecision, SignInPermit, Status, Subject, UnixSeconds,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
 
 use super::VerifyError;
+use super::past::{OpenPermit, PastPermits};
 use super::payees::Payees;
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
@@ -19,7 +20,7 @@ use crate::lives::{Lives, Role};
 use crate::load::{each_life, sum};
 use crate::outstanding::endpoint_key;
 use crate::record::{Genesis, address_text, parse_credit, parse_scope, parse_subject};
-use crate::state::{scopes_of, scopes_of_sign_in};
+use crate::state::{HoldRow, scopes_of, scopes_of_sign_in};
 use crate::store::{CREDITS, credit, find_clock, find_hold, hold_state, integer, unsigned, usd_bytes};
 
 /// What the tables must say, as far as the records have been read.
@@ -38,11 +39,13 @@ pub(super) struct Tables<'c> {
     statuses: HashMap<Subject, (Status, u64)>,
     pub(super) payees: Payees,
     pub(super) lives: Lives,
+    past: PastPermits<'c>,
     hold: CachedStatement<'c>,
     request: CachedStatement<'c>,
 }
 
 /// How much there was to compare.
+#[derive(Default)]
 pub(super) struct Found {
     pub(super) holds: u64,
     pub(super) resolved: u64,
@@ -79,6 +82,7 @@ impl<'c> Tables<'c> {
             statuses: HashMap::new(),
             payees: Payees::default(),
             lives: Lives::default(),
+            past: PastPermits::new(connection)?,
             hold: connection.prepare_cached(
                 "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce,
                         method
@@ -115,6 +119,7 @@ impl<'c> Tables<'c> {
         match held {
             Some(true) => {}
             Some(false) => return Err(wrong("hold", Some(seq), format!("the hold of record {seq} differs"))),
+            None if self.past.is_gone(seq)? => self.past.permit(seq, decision.at, permit)?,
             None => return Err(wrong("hold", Some(seq), format!("record {seq} has no hold"))),
         }
         let intent = &permit.intent;
@@ -129,13 +134,16 @@ impl<'c> Tables<'c> {
     pub(super) fn sign_in(
         &mut self,
         seq: u64,
-        fingerprint: Digest,
+        decision: &SignInDecision,
         permit: &SignInPermit,
     ) -> Result<(), VerifyError> {
-        self.request(seq, (&permit.intent.agent, &permit.intent.request_id), fingerprint)?;
+        self.request(seq, (&permit.intent.agent, &permit.intent.request_id), decision.fingerprint)?;
         self.count(scopes_of_sign_in(permit), minute_of(permit.counted_until), Sum::sign_in())?;
         self.credit(credit_of_sign_in(&permit.intent), CreditEvent::SignedIn { seq })?;
         self.sign_ins = self.sign_ins.saturating_add(1);
+        if self.past.is_gone(seq)? {
+            self.past.sign_in(seq, decision.at, permit)?;
+        }
         Ok(())
     }
 
@@ -197,7 +205,10 @@ impl<'c> Tables<'c> {
         }
         self.claims = self.claims.saturating_add(1);
         // Also when nothing is said about it: a claim is about a payment or a sign-in that was permitted.
-        let key = credit_key(self.connection, *original_seq)?;
+        let key = match self.past.is_gone(*original_seq)? {
+            true => self.past.credit(*original_seq)?,
+            false => credit_key(self.connection, *original_seq)?,
+        };
         let Some(usd) = said.remaining() else { return Ok(()) };
         self.credit(key, CreditEvent::Claimed(ClaimedCredit { usd, at: at.unix_seconds(), seq }))
     }
@@ -211,20 +222,19 @@ impl<'c> Tables<'c> {
 
     /// Evidence resolves one hold that was held, which counts for what the evidence says from then on.
     pub(super) fn resolution(&mut self, seq: u64, hold: u64, state: HoldState) -> Result<(), VerifyError> {
-        let sql = "SELECT state, settled_amount, settled_usd, resolved_seq FROM hold WHERE seq = ?1";
-        let mut stored = self.connection.prepare_cached(sql)?;
-        let stored = stored
-            .query_row([integer(hold)?], |row| Ok((hold_state(row, 0)?, row.get::<_, Option<i64>>(3)?)));
         let differs =
             || wrong("hold", Some(seq), format!("hold {hold} is not resolved as record {seq} says"));
-        let (stored, resolved_seq) = stored.optional()?.ok_or_else(differs)?;
-        if stored? != state || resolved_seq != Some(integer(seq)?) || hold >= seq {
-            return Err(differs());
-        }
-        let row = find_hold(self.connection, hold)?.ok_or_else(differs)?;
-        let (minute, old, new) = (minute_of(row.held_until), Sum::one(row.usd), Sum::of(row.usd, state));
+        let counts_for = |usd| Sum::of(usd, state);
+        let (scopes, credit, usd, held_until) = match self.past.resolve(hold, |past| counts_for(past.usd)) {
+            Some(OpenPermit { scopes, credit, usd, held_until, .. }) => (scopes, credit, usd, held_until),
+            None => {
+                let row = self.resolved_row(seq, hold, state)?.ok_or_else(differs)?;
+                (row.scopes, row.credit, row.usd, row.held_until)
+            }
+        };
+        let (minute, old, new) = (minute_of(held_until), Sum::one(usd), counts_for(usd));
         let replaced = |sum: Sum| sum.minus(old).and_then(|left| left.plus(new));
-        for scope in row.scopes {
+        for scope in scopes {
             let total = self.totals.get_mut(&scope).ok_or_else(differs)?;
             total.lifetime = replaced(total.lifetime).ok_or_else(differs)?;
             if minute >= self.horizon {
@@ -232,17 +242,31 @@ impl<'c> Tables<'c> {
                 *bucket = replaced(*bucket).ok_or_else(differs)?;
             }
         }
-        self.credit(row.credit, CreditEvent::Resolved { old: old.usd, new: new.usd })?;
+        self.credit(credit, CreditEvent::Resolved { old: old.usd, new: new.usd })?;
         self.resolved = self.resolved.saturating_add(1);
         Ok(())
     }
 
+    /// The hold that record `seq` resolves, if its row says so.
+    fn resolved_row(&self, seq: u64, hold: u64, state: HoldState) -> Result<Option<HoldRow>, VerifyError> {
+        let sql = "SELECT state, settled_amount, settled_usd, resolved_seq FROM hold WHERE seq = ?1";
+        let mut stored = self.connection.prepare_cached(sql)?;
+        let stored = stored
+            .query_row([integer(hold)?], |row| Ok((hold_state(row, 0)?, row.get::<_, Option<i64>>(3)?)));
+        let Some((stored, resolved_seq)) = stored.optional()? else { return Ok(None) };
+        let same = stored? == state && resolved_seq == Some(integer(seq)?) && hold < seq;
+        Ok(if same { find_hold(self.connection, hold)? } else { None })
+    }
+
     /// Compares what follows from all records together.
     pub(super) fn finish(mut self) -> Result<Found, VerifyError> {
+        let (gone, gone_resolved) = self.past.counts();
+        let (holds, resolved) =
+            (self.holds.saturating_sub(gone), self.resolved.saturating_sub(gone_resolved));
         let counts = [
-            ("hold", "SELECT count(*) FROM hold", self.holds, "permits"),
+            ("hold", "SELECT count(*) FROM hold", holds, "permits"),
             ("request", "SELECT count(*) FROM request", self.holds.saturating_add(self.sign_ins), "permits"),
-            ("hold", "SELECT count(*) FROM hold WHERE state != 'held'", self.resolved, "resolutions"),
+            ("hold", "SELECT count(*) FROM hold WHERE state != 'held'", resolved, "resolutions"),
             ("claim", "SELECT count(*) FROM claim", self.claims, "claims"),
         ];
         for (table, sql, expected, of) in counts {
@@ -262,6 +286,7 @@ impl<'c> Tables<'c> {
         self.compare_lives()?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
+        std::mem::replace(&mut self.past, PastPermits::new(self.connection)?).compare()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
     }
 
