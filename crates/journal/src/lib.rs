@@ -3,7 +3,8 @@
 //!
 //! Reading order: [`SqliteJournal`] is the writer and implements the gate's port; the records it writes are described in
 //! `record`, the tables in `schema.sql`, how windows are counted in `account`. [`Reader`] serves the audit from another
-//! connection and [`Reader::verify`] checks that records, chain and tables agree.
+//! connection and [`Reader::verify`] checks that records, chain and tables agree. What leaves the journal leaves it as a
+//! `segment`; `retention` says what may be deleted then, and what never.
 
 mod account;
 mod credit;

@@ -177,7 +177,10 @@ fn a_journal_verifies_with_what_is_archived_and_says_what_it_cannot_check_withou
     let last = pruned(&home);
     let dir = home.archive();
     let all = home.reader().verify_with(Some(&dir), |_, _| {}).unwrap();
-    assert_eq!((all.records, all.unchecked, all.holds, all.resolved), (home.reader().last_seq().unwrap(), 0, 10, 7));
+    assert_eq!(
+        (all.records, all.unchecked, all.holds, all.resolved),
+        (home.reader().last_seq().unwrap(), 0, 10, 7)
+    );
     let without = home.reader().verify(|_, _| {}).unwrap();
     assert_eq!((without.records, without.last_chain), (all.records, all.last_chain));
     assert!(without.unchecked > last, "{without:?}");
@@ -204,7 +207,10 @@ fn tampering_with_a_journal_of_which_some_is_archived_is_found() {
         ("UPDATE past SET payments = payments + 1", "table `past`"),
         ("UPDATE past SET last_ms = last_ms + 1", "table `past`"),
         ("DELETE FROM past", "table `past`"),
-        ("INSERT INTO past SELECT 'x', wallet, endpoint, payments, usd, last_seq, last_ms FROM past LIMIT 1", "table `past`"),
+        (
+            "INSERT INTO past SELECT 'x', wallet, endpoint, payments, usd, last_seq, last_ms FROM past LIMIT 1",
+            "table `past`",
+        ),
         ("DELETE FROM request WHERE seq < 10", "table `request`"),
         ("DELETE FROM claim WHERE permit = (SELECT min(permit) FROM claim)", "table `claim`"),
         ("DELETE FROM hold WHERE state = 'held' AND seq < 40", "table `hold`"),
@@ -213,7 +219,10 @@ fn tampering_with_a_journal_of_which_some_is_archived_is_found() {
         ("UPDATE segment SET chain = zeroblob(32)", "table `segment`"),
         ("DELETE FROM segment", "is missing"),
         ("DELETE FROM segment WHERE first_seq = 1", "is missing"),
-        ("UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'papers', 'pepers') AS BLOB) WHERE seq < 40", "hash chain"),
+        (
+            "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'papers', 'pepers') AS BLOB) WHERE seq < 40",
+            "hash chain",
+        ),
         ("DELETE FROM record WHERE seq = (SELECT max(seq) - 3 FROM record)", "is missing"),
     ];
     for (sql, expected) in table {
@@ -224,7 +233,8 @@ fn tampering_with_a_journal_of_which_some_is_archived_is_found() {
     let held = "DELETE FROM record WHERE seq IN (SELECT seq FROM hold WHERE state = 'held' AND seq < 40);
                 DELETE FROM hold WHERE state = 'held' AND seq < 40";
     assert!(fault(held).contains("nothing resolved it"));
-    std::fs::remove_file(dir.join(crate::file_name(ID, 1, home.reader().segments().unwrap()[0].last))).unwrap();
+    std::fs::remove_file(dir.join(crate::file_name(ID, 1, home.reader().segments().unwrap()[0].last)))
+        .unwrap();
     let lost = home.reader().verify_with(Some(&dir), |_, _| {}).unwrap_err().to_string();
     assert!(lost.contains("put the file back"), "{lost}");
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
-use pursekeeper_journal::{JournalError, Reader, Seal, Segment, SqliteJournal, file_name, import};
+use pursekeeper_journal::{
+    JournalError, Reader, Seal, Segment, SegmentError, SqliteJournal, check_row, file_name, import,
+};
 use serde_json::json;
 
 use super::progress;
@@ -35,6 +37,71 @@ pub(super) struct ImportArgs {
     /// The database to make. It must not exist.
     #[arg(long, value_name = "NEW.db")]
     into: PathBuf,
+}
+
+/// Where records are that left the journal.
+#[derive(Debug, Args)]
+pub(super) struct FromArchive {
+    /// The directory of the segments, for what is not in the journal any more; `audit.archive.dir` of the configuration,
+    /// unless it is given.
+    #[arg(long, value_name = "DIR")]
+    archive_dir: Option<PathBuf>,
+    /// Verify these segments, in order, and no journal: no configuration is needed.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "archive_dir")]
+    pub(super) archive: Vec<PathBuf>,
+}
+
+impl FromArchive {
+    /// The directory of the segments, if there is one.
+    pub(super) fn dir(&self, config: &Config) -> Option<PathBuf> {
+        self.archive_dir.clone().or_else(|| config.audit.archive.dir.clone())
+    }
+}
+
+/// Verifies a row of segments.
+pub(super) fn verify(files: &[PathBuf], output: Output) -> anyhow::Result<Exit> {
+    let bar = progress(output, 0);
+    let mut first = None;
+    let mut journal = None;
+    let checked = check_row(
+        files,
+        |stored, _| {
+            first.get_or_insert(stored.seq);
+            bar.set_position(stored.seq);
+            Ok::<_, SegmentError>(())
+        },
+        |header, _| {
+            journal = Some(header.journal);
+            Ok(())
+        },
+    );
+    bar.finish_and_clear();
+    let segment = match checked {
+        Ok(segment) => segment,
+        Err(error) if output.is_json() => {
+            output.json(&json!({ "valid": false, "error": error.to_string() }))?;
+            return Ok(Exit::Failed);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let Some(((first, journal), segment)) = first.zip(journal).zip(segment) else {
+        anyhow::bail!("there are no records in these segments")
+    };
+    let (last, chain, root) = (segment.last, segment.chain, segment.frontier.root());
+    if output.is_json() {
+        output.json(&json!({
+            "valid": true, "journal_id": journal.to_string(), "first": first, "last": last, "segments": files.len(),
+            "chain": chain.to_string(), "root": root.to_string(),
+        }))?;
+    } else {
+        let segments = files.len();
+        output.line(&format!(
+            "verified records {first} to {last} of journal {journal} in {segments} segment(s)"
+        ))?;
+        output.line(&format!("chain {chain}"))?;
+        output.line(&format!("root {root}"))?;
+    }
+    Ok(Exit::Done)
 }
 
 /// Archives everything after the last segment, up to the last signed checkpoint within the bounds.
