@@ -30,6 +30,8 @@ pub struct MemoryJournal {
     pub repeats: Vec<Repeats>,
     /// Whether the next commit fails, as on a full disk.
     pub full: bool,
+    /// Whether every permit is archived and gone, so that only its id is known.
+    pub archived: bool,
 }
 
 /// Why nothing was recorded.
@@ -323,6 +325,7 @@ impl Ledger for View<'_> {
     }
 
     fn prior(&self, agent: &AgentName, id: &RequestId) -> Result<Option<Prior>, LedgerError> {
+        let gone = |used| if self.journal.archived { Used::Archived } else { used };
         let found = self
             .holds()
             .find(|(_, Permit { intent, .. }, _)| intent.agent == *agent && intent.request_id == *id);
@@ -332,14 +335,14 @@ impl Ledger for View<'_> {
             };
             let fingerprint = decision.fingerprint;
             let used = Used::Payment(Box::new(permit.intent.clone()), state);
-            return Ok(Some(Prior { seq, fingerprint, used }));
+            return Ok(Some(Prior { seq, fingerprint, used: gone(used) }));
         }
         let same = |(_, _, SignInPermit { intent, .. }): &(u64, Digest, &SignInPermit)| {
             intent.agent == *agent && intent.request_id == *id
         };
         Ok(self.sign_ins().find(same).map(|(seq, fingerprint, permit)| {
             let used = Used::SignIn(Box::new(permit.intent.clone()));
-            Prior { seq, fingerprint, used }
+            Prior { seq, fingerprint, used: gone(used) }
         }))
     }
 

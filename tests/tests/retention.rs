@@ -37,11 +37,21 @@ fn purse_with_a_past(records: u64) -> Purse {
     let entry = |n: u64| {
         let at = Moment { unix_ms: begun.unix_ms + n, boot_ms: begun.boot_ms + n, ..begun };
         let (completed, statuses) = (BTreeSet::new(), Vec::new());
-        Entry::Transition(Box::new(Transition { at, bundle: Digest([7; 32]), reviewed: None, completed, statuses }))
+        Entry::Transition(Box::new(Transition {
+            at,
+            bundle: Digest([7; 32]),
+            reviewed: None,
+            completed,
+            statuses,
+        }))
     };
     let entries: Vec<Entry> = (1..records).map(entry).collect();
     journal.commit(begun, Urgency::Payment, &entries, |entry, _| Ok(Judged::Entry(entry.clone()))).unwrap();
-    purse.replace("pursekeeper.yaml", "limits:\n", &format!("limits:\n  clock_reboot_ms_max: {}\n", 20 * DAY_MS));
+    purse.replace(
+        "pursekeeper.yaml",
+        "limits:\n",
+        &format!("limits:\n  clock_reboot_ms_max: {}\n", 20 * DAY_MS),
+    );
     purse
 }
 
@@ -147,10 +157,15 @@ async fn records_stay_while_their_file_is_not_there_and_somebody_is_told() {
 #[tokio::test]
 async fn a_journal_over_its_budget_warns_and_goes_on() {
     let purse = Purse::init();
-    configure(&purse, &format!("{{interval_secs: 1, disk: {{journal_bytes_max: 1, free_bytes_min: {}}}}}", u64::MAX / 4));
+    configure(
+        &purse,
+        &format!("{{interval_secs: 1, disk: {{journal_bytes_max: 1, free_bytes_min: {}}}}}", u64::MAX / 4),
+    );
     let sidecar = purse.serve();
     let status = status_when(&sidecar, |status| status.warnings.len() == 2).await;
-    assert!(status.warnings[0].contains("journal_bytes_max") && status.warnings[1].contains("free_bytes_min"));
+    assert!(
+        status.warnings[0].contains("journal_bytes_max") && status.warnings[1].contains("free_bytes_min")
+    );
     let _ = signed(sidecar.signer().await.sign_payment(request("a", "1000")).await);
     assert!(purse.exits(0, &["status"]).contains("warning: "));
 }

@@ -77,6 +77,27 @@ fn past_its_window_an_id_is_expired_and_never_paid_again() {
 }
 
 #[test]
+fn an_id_whose_record_is_archived_is_refused_as_it_was_before() {
+    let asks = || {
+        vec![pay("a", "1000"), pay("a", "2000"), pay("b", "1000"), sign_in::plain("b"), sign_in::plain("a")]
+    };
+    for archived in [false, true] {
+        let mut fixture = Fixture::new();
+        fixture.check(vec![pay("a", "1000"), sign_in::plain("b")], &["OK", "OK"]);
+        fixture.later(40 * 86_400_000);
+        fixture.gate.journal_mut().archived = archived;
+        let expected = [
+            "REQUEST_EXPIRED",
+            "REQUEST_ID_REUSED",
+            "REQUEST_ID_REUSED",
+            "REQUEST_EXPIRED",
+            "REQUEST_ID_REUSED",
+        ];
+        fixture.check(asks(), &expected);
+    }
+}
+
+#[test]
 fn a_denial_is_not_cached() {
     let mut fixture = Fixture::new();
     fixture.check(vec![pay("a", "10000"), pay("b", "1000")], &["OK", "CEILING_EXCEEDED"]);
