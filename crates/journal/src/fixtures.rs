@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ed25519_dalek::Signer as _;
 use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded, Urgency};
 use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
-    Denial, DenyCode, Detail, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource,
-    Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
-    OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName,
-    SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod, Transition,
-    UnixSeconds, Usd, WalletName, WorkflowName,
+    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Checkpoint, Claim, Decision,
+    Demand, Denial, DenyCode, Detail, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState,
+    IdentitySource, Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered,
+    OperatorName, OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said,
+    ServiceName, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject,
+    TransferMethod, Transition, UnixSeconds, Usd, WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
-use crate::{JournalError, Reader, SqliteJournal};
+use crate::{AuditVerifier, JournalError, Reader, SqliteJournal};
 
 pub(crate) const ID: JournalId = JournalId([0xab; 16]);
 /// 2026-11-22, a whole minute.
@@ -313,6 +314,33 @@ impl Pay {
             outcome: SignInOutcome::Permit(Box::new(permit)),
             bundle: Digest([0xbb; 32]),
         }))
+    }
+}
+
+/// A pen that signs what it is given, as the audit key does, for the journal [`ID`].
+pub(crate) struct AuditPen(ed25519_dalek::SigningKey);
+
+impl AuditPen {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    fn verifier_key(&self) -> String {
+        signed_note::new_ed25519_verifier_key(&Checkpoint::origin(ID), &self.0.verifying_key())
+    }
+
+    pub(crate) fn verifier(&self) -> AuditVerifier {
+        AuditVerifier::parse(&self.verifier_key()).unwrap()
+    }
+
+    pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> String {
+        let (text, name) = (checkpoint.to_string(), Checkpoint::origin(checkpoint.journal));
+        let public = [&[1], self.0.verifying_key().as_bytes().as_slice()].concat();
+        let signature = self.0.sign(text.as_bytes()).to_bytes().to_vec();
+        let id = signed_note::key_id(&name, &public);
+        let signature = signed_note::Signature::new(name, id, signature).unwrap();
+        let note = signed_note::Note::new(text.as_bytes(), &[signature]).unwrap();
+        String::from_utf8(note.to_bytes()).unwrap()
     }
 }
 

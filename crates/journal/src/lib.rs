@@ -28,6 +28,7 @@ mod reserve;
 mod state;
 mod store;
 mod summary;
+mod tree;
 mod usage;
 mod verify;
 
@@ -40,5 +41,8 @@ pub use reader::{Holds, KnownPayee, RECORDS_PER_READ_MAX, Reader, StoredRecord};
 pub use record::{Content, DecodedRecord, Genesis};
 pub use report::VolumeRow;
 pub use summary::Summary;
+pub use tree::{
+    AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, InclusionProof, NoteFault,
+};
 pub use usage::{Usage, WindowUsage};
-pub use verify::{Fault, Verified, VerifyError};
+pub use verify::{CheckpointFault, Depth, Fault, GivenCheckpoint, Scrutiny, Verified, VerifyError};

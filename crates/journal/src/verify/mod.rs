@@ -1,18 +1,27 @@
 //! Whether a journal is what was written: every record canonical and in its place, every link of the chain right, and
 //! every table the consequence of the records.
 
+mod marks;
 mod payees;
+mod source;
 mod tables;
 
 use pursekeeper_core::{Digest, Entry, SignInOutcome};
 use rusqlite::Connection;
 
 use crate::JournalError;
+use crate::file::read_meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::record::{Content, DecodedRecord, RecordFlaw, examine};
+use crate::record::{Content, DecodedRecord, RecordFlaw, examine, glance};
 use crate::store::{run, unsigned};
+use crate::tree::{AuditVerifier, NoteFault};
+use marks::Marks;
+use source::Records as _;
 use tables::{Found, Tables};
 
+/// What SQLite may keep of the file while it is verified, negative and in KiB as SQLite wants it: rows of one minute lie
+/// close together in every table.
+const CACHE_KIB: i64 = -16_384;
 /// How often progress is told, in records.
 const PROGRESS_RECORDS: u64 = 1_024;
 
@@ -23,7 +32,11 @@ pub struct Verified {
     pub records: u64,
     /// The hash chain after the last one. Compared with one noted elsewhere, it shows whether the end was cut off.
     pub last_chain: Digest,
-    /// How many of the records bind money.
+    /// The root of the Merkle tree over all records.
+    pub root: Digest,
+    /// How many checkpoints agree, those that were given included.
+    pub checkpoints: u64,
+    /// How many of the records bind money; this and what follows is counted only when everything is checked.
     pub holds: u64,
     /// How many of these holds are resolved.
     pub resolved: u64,
@@ -52,6 +65,17 @@ pub enum VerifyError {
         /// Which row, and what is wrong.
         what: String,
     },
+    /// A checkpoint is not one of this journal.
+    #[error("{name} {fault}")]
+    Checkpoint {
+        /// What it is called.
+        name: String,
+        /// How they differ.
+        fault: CheckpointFault,
+    },
+    /// The file is damaged in a way that no record or table shows.
+    #[error("the file is damaged: {0}")]
+    File(String),
     /// The journal could not be read to its end.
     #[error(transparent)]
     Read(#[from] JournalError),
@@ -83,64 +107,179 @@ pub enum Fault {
     Genesis,
 }
 
+/// How a journal can differ from a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointFault {
+    /// It is not one to rely on.
+    #[error(transparent)]
+    Note(NoteFault),
+    /// It is of another journal.
+    #[error("is of another journal")]
+    OtherJournal,
+    /// It stands in the place of one of another size.
+    #[error("says it is of {0} records")]
+    OtherSize(u64),
+    /// It is over more records than there are.
+    #[error(
+        "is of {size} records, but the journal ends with record {records}: the end was cut off, or an older copy was put \
+         back; records {} to {size} are missing",
+        records.saturating_add(1)
+    )]
+    Missing {
+        /// How many there are.
+        records: u64,
+        /// How many there were.
+        size: u64,
+    },
+    /// It is over other records than these.
+    #[error(
+        "is of other records: some of records {} to {size} were rewritten since it was signed",
+        after.saturating_add(1)
+    )]
+    Rewritten {
+        /// The records up to the last checkpoint that agrees.
+        after: u64,
+        /// The records the checkpoint is over.
+        size: u64,
+    },
+}
+
+/// How much of a journal is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything: what each record says, every table that follows from the records, and the file itself.
+    #[default]
+    Everything,
+    /// That the records are those that were written: chain, tree and checkpoints. Nobody can change a record without
+    /// changing these; the tables are not looked at.
+    Records,
+}
+
+/// A checkpoint that was kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenCheckpoint {
+    /// What messages call it.
+    pub name: String,
+    /// The signed note.
+    pub note: String,
+}
+
+/// What a journal is held against besides itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scrutiny<'a> {
+    /// How much is checked.
+    pub depth: Depth,
+    /// Who must have signed every checkpoint; without it, only their roots are compared.
+    pub key: Option<&'a AuditVerifier>,
+    /// Checkpoints that were kept elsewhere, besides those in the journal.
+    pub checkpoints: &'a [GivenCheckpoint],
+}
+
+impl VerifyError {
+    /// The first record that may be wrong, if it can be told: what comes before it is as it was written.
+    #[must_use]
+    pub fn first_bad_seq(&self) -> Option<u64> {
+        match self {
+            Self::Record { seq, fault: _ } => Some(*seq),
+            Self::Table { seq, .. } => *seq,
+            Self::Checkpoint { name: _, fault } => match fault {
+                CheckpointFault::Missing { records: before, .. }
+                | CheckpointFault::Rewritten { after: before, .. } => Some(before.saturating_add(1)),
+                CheckpointFault::Note(_) | CheckpointFault::OtherJournal | CheckpointFault::OtherSize(_) => {
+                    None
+                }
+            },
+            Self::File(_) | Self::Read(_) => None,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for VerifyError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Read(error.into())
     }
 }
 
-/// See [`crate::Reader::verify`].
+/// See [`crate::Reader::verify_against`].
 pub(crate) fn verify(
     connection: &Connection,
-    mut progress: impl FnMut(u64, u64),
+    scrutiny: &Scrutiny<'_>,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     run(connection, "BEGIN")?;
-    let verified = walk(connection, &mut progress);
+    let verified = walk(connection, scrutiny, progress);
     run(connection, "ROLLBACK")?;
     verified
 }
 
-fn walk(connection: &Connection, progress: &mut dyn FnMut(u64, u64)) -> Result<Verified, VerifyError> {
-    let total = connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?;
-    let total = unsigned(total)?;
-    let mut tables = Tables::read(connection)?;
-    let mut chain = chain_start(tables.meta().id);
+fn walk(
+    connection: &Connection,
+    scrutiny: &Scrutiny<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Verified, VerifyError> {
+    let total =
+        unsigned(connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?)?;
+    let meta = read_meta(connection)?;
+    let mut tables = match scrutiny.depth {
+        Depth::Everything => Some(Tables::read(connection, meta)?),
+        Depth::Records => None,
+    };
+    let mut marks = Marks::read(connection, meta.id, scrutiny)?;
+    let mut chain = chain_start(meta.id);
     let (mut seq, mut high_water_ms) = (0u64, 0u64);
-    let mut records =
-        connection.prepare("SELECT seq, body, chain, high_water_ms FROM record ORDER BY seq")?;
-    let mut rows = records.query([])?;
-    while let Some(row) = rows.next()? {
+    connection.each_record(&mut |stored| {
         seq = seq.saturating_add(1);
         let wrong = |fault| VerifyError::Record { seq, fault };
-        if row.get::<_, i64>(0)? != i64::try_from(seq).unwrap_or(i64::MAX) {
+        if stored.seq != seq {
             return Err(wrong(Fault::Gap));
         }
-        let body = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-        chain = chain_next(chain, leaf_hash(body));
-        if row.get::<_, [u8; 32]>(2)? != chain.0 {
+        let leaf = leaf_hash(stored.body);
+        chain = chain_next(chain, leaf);
+        if stored.chain != chain {
             return Err(wrong(Fault::Chain));
         }
-        let record = examine(body).map_err(|flaw| match flaw {
+        let record = tables.is_some().then(|| examine(stored.body)).transpose();
+        let record = record.map_err(|flaw| match flaw {
             RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
             RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
         })?;
-        if record.seq != seq {
-            return Err(wrong(Fault::Misplaced(record.seq)));
+        let (said_seq, unix_ms) = match &record {
+            Some(record) => (record.seq, record.time.unix_ms),
+            None => glance(stored.body).map_err(|what| wrong(Fault::Undecodable(what)))?,
+        };
+        if said_seq != seq {
+            return Err(wrong(Fault::Misplaced(said_seq)));
         }
-        high_water_ms = high_water_ms.max(record.time.unix_ms);
-        if unsigned(row.get(3)?)? != high_water_ms {
+        high_water_ms = high_water_ms.max(unix_ms);
+        if stored.high_water_ms != high_water_ms {
             return Err(wrong(Fault::HighWater));
         }
-        follow(&mut tables, &record)?;
+        if let (Some(tables), Some(record)) = (&mut tables, &record) {
+            follow(tables, record)?;
+        }
+        marks.push(leaf)?;
         if seq.is_multiple_of(PROGRESS_RECORDS) || seq == total {
             progress(seq, total);
         }
-    }
+        Ok(())
+    })?;
     if seq == 0 {
         return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
     }
-    let Found { holds, resolved, scopes } = tables.finish()?;
-    Ok(Verified { records: seq, last_chain: chain, holds, resolved, scopes })
+    let (root, checkpoints) = marks.finish()?;
+    let found = tables.map(Tables::finish).transpose()?;
+    if scrutiny.depth == Depth::Everything {
+        sound(connection)?;
+    }
+    let Found { holds, resolved, scopes } = found.unwrap_or_default();
+    Ok(Verified { records: seq, last_chain: chain, root, checkpoints, holds, resolved, scopes })
+}
+
+/// Asks SQLite whether the file is whole: an index that lacks a row answers wrongly, and no record shows it.
+fn sound(connection: &Connection) -> Result<(), VerifyError> {
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(VerifyError::File(verdict)) }
 }
 
 /// Compares what follows from one record, and remembers what follows from many.

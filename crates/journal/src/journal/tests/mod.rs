@@ -11,4 +11,6 @@ mod report;
 mod reserve;
 mod speed;
 mod tampering;
+mod tree;
+mod verify_speed;
 mod windows;
