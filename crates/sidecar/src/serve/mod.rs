@@ -2,6 +2,7 @@
 
 mod audit;
 mod chains;
+mod checkpoints;
 mod convert;
 mod governance;
 mod holds;
@@ -21,7 +22,7 @@ use pursekeeper_api::v1::signer_server::SignerServer;
 use pursekeeper_core::Subject;
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
-use pursekeeper_journal::{JournalError, SqliteJournal};
+use pursekeeper_journal::{AuditVerifier, AuditVerifierError, JournalError, SqliteJournal};
 use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
 use tokio::sync::watch;
 use tonic::transport::Server;
@@ -31,7 +32,11 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::identity::Identities;
+pub use checkpoints::CheckpointError;
+pub(crate) use checkpoints::NOTE_LEN_MAX;
 pub use governance::BundleRefused;
+
+use checkpoints::Checkpoints;
 
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
@@ -52,6 +57,9 @@ pub enum ServeError {
     /// The governance bundle does not fit what happened under earlier ones.
     #[error(transparent)]
     BundleRefused(#[from] BundleRefused),
+    /// The public half of the audit key cannot be used.
+    #[error(transparent)]
+    Verifier(#[from] AuditVerifierError),
     /// A key cannot be used.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -73,6 +81,9 @@ pub enum ServeError {
     /// A server failed.
     #[error("a listener failed: {0}")]
     Transport(#[from] tonic::transport::Error),
+    /// The journal is not what a checkpoint says.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A network cannot be watched.
     #[error("`chains`: {0}")]
     Chain(String),
@@ -110,6 +121,7 @@ pub struct Sidecar {
     identities: Identities,
     config: Config,
     chains: chains::Chains,
+    checkpoints: Checkpoints,
 }
 
 impl Sidecar {
@@ -126,6 +138,8 @@ impl Sidecar {
         let passphrase = Passphrase::from_file(&config.keystore.passphrase_file)?;
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
         let journal = SqliteJournal::open(&config.journal, journal_id)?;
+        let audit_key = keystore.load_audit_key(&passphrase)?;
+        checkpoints::uphold(&config, &AuditVerifier::parse(&audit_key.verifier_key(journal_id))?)?;
         governance::remembers(bundle.registry(), &journal)?;
         let expected = governance::expected(bundle.registry(), &journal);
         let custody = keystore.load_expected(&passphrase, &expected)?;
@@ -149,12 +163,14 @@ impl Sidecar {
         gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Identities::new(own_uid, config.dev);
+        let checkpoints = Checkpoints::new(gatehouse.clone(), audit_key, config.audit.checkpoint.clone());
         Ok(Self {
             gatehouse,
             custody: Arc::new(custody),
             identities,
             config,
             chains: chains::Chains::default(),
+            checkpoints,
         })
     }
 
@@ -203,6 +219,7 @@ impl Sidecar {
         );
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
+        let checkpoints = tokio::spawn(self.checkpoints.clone().run(stopped.clone()));
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 
@@ -219,6 +236,8 @@ impl Sidecar {
             Ok(Err(crashed)) => error!(%crashed, "a listener ended badly"),
             Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
         }
+        let _ = checkpoints.await;
+        self.checkpoints.run_last().await;
         for listener in [&self.config.listeners.agents, &self.config.listeners.operators] {
             // The socket of a process that is gone only confuses; failing to remove it harms nobody.
             let _ = std::fs::remove_file(&listener.path);

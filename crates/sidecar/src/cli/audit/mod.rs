@@ -1,9 +1,10 @@
-use std::io::IsTerminal as _;
+mod checkpoint;
+mod prove;
+mod verify;
 
 use clap::{Args, Subcommand};
 use pursekeeper_api::{Audit, v1};
 use pursekeeper_journal::Reader;
-use serde_json::json;
 
 use super::{ConfigArg, Exit, block_on, client};
 use crate::config::Config;
@@ -17,11 +18,19 @@ pub(super) enum AuditCommand {
         after_help = "Examples:\n  pursekeeper audit tail -n 50\n  pursekeeper audit tail --follow --output json"
     )]
     Tail(TailArgs),
-    /// Verify the journal file: every record, the hash chain, and that totals, holds and statuses follow from it.
-    ///
-    /// Works on a running sidecar's journal as well as on a copy.
-    #[command(after_help = "Example:\n  pursekeeper audit verify --config purse/pursekeeper.yaml")]
-    Verify(ConfigArg),
+    /// Verify the journal file: every record, the hash chain, the Merkle tree and its checkpoints, and that totals, holds
+    /// and statuses follow from it.
+    Verify(verify::VerifyArgs),
+    /// Prove that a record is in the journal: an RFC 6962 inclusion proof under a signed checkpoint.
+    Prove(prove::ProveArgs),
+    /// Prove that the journal of B records begins with the journal of A records: an RFC 6962 consistency proof.
+    Consistency(prove::ConsistencyArgs),
+    /// Print the newest signed checkpoint.
+    Checkpoint(checkpoint::CheckpointArgs),
+    /// Print who signs the checkpoints: the public half of the audit key, as a signed-note verifier key.
+    Key(checkpoint::KeyArgs),
+    /// Make the key that signs checkpoints, if there is none.
+    InitKey(checkpoint::InitKeyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -39,7 +48,12 @@ pub(super) struct TailArgs {
 pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit> {
     match command {
         AuditCommand::Tail(args) => block_on(tail(args, output)),
-        AuditCommand::Verify(args) => verify(&args, output),
+        AuditCommand::Verify(args) => verify::run(&args, output),
+        AuditCommand::Prove(args) => prove::run(&args, output),
+        AuditCommand::Consistency(args) => prove::run_consistency(&args, output),
+        AuditCommand::Checkpoint(args) => checkpoint::run(&args, output),
+        AuditCommand::Key(args) => checkpoint::run_key(&args, output),
+        AuditCommand::InitKey(args) => checkpoint::run_init_key(&args, output),
     }
 }
 
@@ -59,38 +73,4 @@ async fn tail(args: TailArgs, output: Output) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Done)
-}
-
-fn verify(args: &ConfigArg, output: Output) -> anyhow::Result<Exit> {
-    let path = Config::load(&args.config)?.journal;
-    let reader = Reader::open(&path)?;
-    let bar = if output.is_json() || !std::io::stderr().is_terminal() {
-        indicatif::ProgressBar::hidden()
-    } else {
-        indicatif::ProgressBar::new(reader.last_seq()?)
-    };
-    let verified = reader.verify(|done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    match verified {
-        Ok(verified) => {
-            let (records, chain) = (verified.records, verified.last_chain);
-            if output.is_json() {
-                output.json(&json!({ "valid": true, "journal_id": reader.id().to_string(), "records": records, "chain": chain.to_string() }))?;
-            } else {
-                output.line(&format!("verified {records} records of journal {}", reader.id()))?;
-                output.line(&format!("chain {chain}"))?;
-            }
-            Ok(Exit::Done)
-        }
-        Err(error) => {
-            if output.is_json() {
-                output.json(&json!({ "valid": false, "journal_id": reader.id().to_string(), "error": error.to_string() }))?;
-                return Ok(Exit::Failed);
-            }
-            Err(error.into())
-        }
-    }
 }
