@@ -18,10 +18,11 @@ const ARROWS: [(&str, &[&str]); 7] = [
 ];
 
 /// The only homes of what is heavy or dangerous. Tests may use anything.
-const HOMES: [(&str, &[&str]); 9] = [
+const HOMES: [(&str, &[&str]); 10] = [
     ("cedar-policy", &["policy"]),
     ("rusqlite", &["journal"]),
     ("k256", &["custody"]),
+    ("ed25519-dalek", &["custody"]),
     ("tonic", &["api", "sidecar"]),
     ("prost", &["api", "sidecar"]),
     ("tokio", &["api", "sidecar"]),

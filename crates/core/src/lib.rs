@@ -13,6 +13,7 @@ mod asset;
 mod backup;
 mod balance;
 mod chain;
+mod checkpoint;
 mod clock;
 mod credit;
 mod decision;
@@ -41,6 +42,7 @@ pub use asset::{Asset, AssetId, TransferMethod, UsdRate, UsdRateError};
 pub use backup::{BackupRecipient, BackupRecipientError};
 pub use balance::{Balance, BalanceFacts, Balances};
 pub use chain::{ChainId, ChainIdError};
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clock::{ClockMark, ClockTolerance, ClockTrust};
 pub use credit::{
     ClaimedCredit, ClaimedFacts, Credit, PrepaidFacts, REMAINING_USD_MAX, RemainingError, parse_remaining,

@@ -210,6 +210,18 @@ pub enum CustodyError {
         /// What age said.
         source: io::Error,
     },
+    /// Checkpoints cannot be signed.
+    #[error("there is no audit key, `{}`; make one with `pursekeeper audit init-key`, or put the lost one back", path.display())]
+    NoAuditKey {
+        /// Where it belongs.
+        path: PathBuf,
+    },
+    /// Not an audit key, or a damaged one.
+    #[error("`{}` is not an audit key of version 1; restore it from a backup, or move it away and run `pursekeeper audit init-key`", path.display())]
+    NotAuditKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not something that is sealed for X25519 recipients: other bytes, a passphrase, another format.
     #[error("`{}` is not an age file for X25519 recipients; seal the key again", path.display())]
     NotSealed {

@@ -1,5 +1,6 @@
 //! The directory in which keys lie encrypted.
 
+mod audit;
 mod files;
 mod keep;
 mod removal;

@@ -6,7 +6,8 @@
 //! somebody who was named: as a [backup](LocalCustody::backup) for the people who recover it, or as a
 //! [delivery](seal_delivery) for a running sidecar. Nothing here returns, prints, clones or serialises a key or a
 //! passphrase in the clear. There is no function that signs bytes of the caller's choosing; [`LocalCustody`] signs what
-//! the gate of `pursekeeper-core` has authorised, and consumes the authorisation.
+//! the gate of `pursekeeper-core` has authorised, and consumes the authorisation. The [`AuditKey`] is no wallet's: it signs
+//! checkpoints of the journal.
 //!
 //! # What is in a backup and in a delivery
 //!
@@ -20,8 +21,9 @@
 //! `private_key` is what every wallet program imports: `0x` and 64 hexadecimal digits.
 //!
 //! Reading order: `passphrase`, `key`, `recovery`, `local`, `v3` (the file format), `keystore` (the directory),
-//! `wallet_key` (the line above), `recipient`, `sealed` (age), `source`, `delivery`.
+//! `wallet_key` (the line above), `recipient`, `sealed` (age), `source`, `delivery`, `audit_key`.
 
+mod audit_key;
 mod delivery;
 mod error;
 mod file;
@@ -36,6 +38,7 @@ mod source;
 mod v3;
 mod wallet_key;
 
+pub use audit_key::AuditKey;
 pub use delivery::{DELIVERY_LEN_MAX, Transport, seal_delivery};
 pub use error::CustodyError;
 pub use keystore::{Keystore, Removal};

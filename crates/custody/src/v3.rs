@@ -16,9 +16,8 @@ use ctr::cipher::{KeyIvInit as _, StreamCipher as _};
 use pursekeeper_core::{Address, EvmAddress};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
-use crate::key::PrivateKey;
+use crate::key::{KeyBytes, PrivateKey};
 use crate::{CustodyError, Passphrase, file};
 use kdf::{Kdf, KdfParams, SCRYPT};
 pub use kdf::{PBKDF2_ITERATIONS_MAX, SCRYPT_MEMORY_BYTES_MAX, SCRYPT_PARALLELISM_MAX};
@@ -33,6 +32,11 @@ const CIPHER: &str = "aes-128-ctr";
 pub(crate) struct KeyFile {
     path: PathBuf,
     address: Option<Address>,
+    locked: Locked,
+}
+
+/// 32 secret bytes under a passphrase: the member `crypto` of a key file.
+pub(crate) struct Locked {
     kdf: Kdf,
     iv: [u8; 16],
     ciphertext: [u8; 32],
@@ -51,13 +55,9 @@ impl KeyFile {
         let Wire { version, id: _, address, crypto } = serde_json::from_slice(json).map_err(|error| {
             CustodyError::NotKeyFile { path: path.to_owned(), line: error.line(), column: error.column() }
         })?;
-        let Crypto { cipher, cipherparams, ciphertext, kdf, kdfparams, mac } = crypto;
         let expect = |expected| CustodyError::KeyFileField { path: path.to_owned(), expected };
         if version != VERSION {
             return Err(expect("`version` must be 3"));
-        }
-        if cipher != CIPHER {
-            return Err(expect("`cipher` must be `aes-128-ctr`"));
         }
         Ok(Self {
             path: path.to_owned(),
@@ -68,11 +68,7 @@ impl KeyFile {
                         .ok_or_else(|| expect("`address` must have 40 hexadecimal digits"))?,
                 ),
             },
-            kdf: Kdf::parse(path, &kdf, &kdfparams)?,
-            iv: decode(&cipherparams.iv).ok_or_else(|| expect("`iv` must have 32 hexadecimal digits"))?,
-            ciphertext: decode(&ciphertext)
-                .ok_or_else(|| expect("`ciphertext` must have 64 hexadecimal digits"))?,
-            mac: decode(&mac).ok_or_else(|| expect("`mac` must have 64 hexadecimal digits"))?,
+            locked: Locked::parse(path, &crypto)?,
         })
     }
 
@@ -91,12 +87,7 @@ impl KeyFile {
 
     /// Opens the file.
     pub(crate) fn open(&self, passphrase: &Passphrase) -> Result<PrivateKey, CustodyError> {
-        let derived = self.kdf.derive(&self.path, passphrase)?;
-        if !bool::from(mac(&derived, &self.ciphertext).ct_eq(&self.mac)) {
-            return Err(CustodyError::WrongPassphrase { path: self.path.clone() });
-        }
-        let mut bytes = Zeroizing::new(self.ciphertext);
-        apply_cipher(&derived, &self.iv, &mut bytes);
+        let bytes = self.locked.open(&self.path, passphrase)?;
         let key =
             PrivateKey::from_bytes(&bytes).ok_or_else(|| CustodyError::NotKey { path: self.path.clone() })?;
         match self.address {
@@ -108,33 +99,68 @@ impl KeyFile {
     }
 }
 
+impl Locked {
+    /// Checks the member `crypto` of the file at `path`.
+    pub(crate) fn parse(path: &Path, crypto: &Crypto) -> Result<Self, CustodyError> {
+        let Crypto { cipher, cipherparams, ciphertext, kdf, kdfparams, mac } = crypto;
+        let expect = |expected| CustodyError::KeyFileField { path: path.to_owned(), expected };
+        if cipher != CIPHER {
+            return Err(expect("`cipher` must be `aes-128-ctr`"));
+        }
+        Ok(Self {
+            kdf: Kdf::parse(path, kdf, kdfparams)?,
+            iv: decode(&cipherparams.iv).ok_or_else(|| expect("`iv` must have 32 hexadecimal digits"))?,
+            ciphertext: decode(ciphertext)
+                .ok_or_else(|| expect("`ciphertext` must have 64 hexadecimal digits"))?,
+            mac: decode(mac).ok_or_else(|| expect("`mac` must have 64 hexadecimal digits"))?,
+        })
+    }
+
+    /// Opens it. `path` is what errors call it.
+    pub(crate) fn open(&self, path: &Path, passphrase: &Passphrase) -> Result<KeyBytes, CustodyError> {
+        let derived = self.kdf.derive(path, passphrase)?;
+        if !bool::from(mac(&derived, &self.ciphertext).ct_eq(&self.mac)) {
+            return Err(CustodyError::WrongPassphrase { path: path.to_owned() });
+        }
+        let mut bytes = KeyBytes::new(self.ciphertext);
+        apply_cipher(&derived, &self.iv, &mut bytes);
+        Ok(bytes)
+    }
+}
+
 /// The text of a key file that holds `key` under `passphrase`.
 pub(crate) fn seal(key: &PrivateKey, passphrase: &Passphrase) -> Result<String, CustodyError> {
-    let (mut salt, mut iv, mut id) = ([0; 32], [0; 16], [0; 16]);
-    for random in [salt.as_mut_slice(), &mut iv, &mut id] {
-        getrandom::fill(random)?;
-    }
-    let kdfparams = KdfParams::light(salt);
-    let new = Path::new("a new key file");
-    let derived = Kdf::parse(new, SCRYPT, &kdfparams)?.derive(new, passphrase)?;
-    let mut ciphertext = key.to_bytes();
-    apply_cipher(&derived, &iv, &mut ciphertext);
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
     let Address::Evm(address) = key.address();
     let wire = Wire {
         version: VERSION,
         id: Some(uuid_v4(id)),
         address: Some(hex::encode(address.to_bytes())),
-        crypto: Crypto {
-            cipher: CIPHER.into(),
-            cipherparams: CipherParams { iv: hex::encode(iv) },
-            mac: hex::encode(mac(&derived, &ciphertext)),
-            ciphertext: hex::encode(*ciphertext),
-            kdf: SCRYPT.into(),
-            kdfparams,
-        },
+        crypto: lock(key.to_bytes(), passphrase)?,
     };
     let line = serde_json::json!(wire).to_string();
     Ok(line + "\n")
+}
+
+/// Puts 32 secret bytes under a passphrase.
+pub(crate) fn lock(mut secret: KeyBytes, passphrase: &Passphrase) -> Result<Crypto, CustodyError> {
+    let (mut salt, mut iv) = ([0; 32], [0; 16]);
+    for random in [salt.as_mut_slice(), &mut iv] {
+        getrandom::fill(random)?;
+    }
+    let kdfparams = KdfParams::light(salt);
+    let new = Path::new("a new key file");
+    let derived = Kdf::parse(new, SCRYPT, &kdfparams)?.derive(new, passphrase)?;
+    apply_cipher(&derived, &iv, &mut secret);
+    Ok(Crypto {
+        cipher: CIPHER.into(),
+        cipherparams: CipherParams { iv: hex::encode(iv) },
+        mac: hex::encode(mac(&derived, &secret)),
+        ciphertext: hex::encode(*secret),
+        kdf: SCRYPT.into(),
+        kdfparams,
+    })
 }
 
 /// The JSON document. `ethers` writes `Crypto`; members that are not listed are ignored.
@@ -147,8 +173,9 @@ struct Wire {
     crypto: Crypto,
 }
 
+/// How the secret lies in a key file.
 #[derive(Deserialize, Serialize)]
-struct Crypto {
+pub(crate) struct Crypto {
     cipher: String,
     cipherparams: CipherParams,
     ciphertext: String,

@@ -109,6 +109,14 @@ pub enum JournalError {
         /// Where and how.
         what: String,
     },
+    /// A record was asked for that is not there.
+    #[error("there is no record {asked}: the journal has records 1 to {records}")]
+    NoRecord {
+        /// Which.
+        asked: u64,
+        /// The last one.
+        records: u64,
+    },
     /// A second permit for a request id. Nothing was recorded.
     #[error("the request id `{0}` already has a permit and nothing was recorded")]
     RequestIdTaken(String),
@@ -130,7 +138,8 @@ impl JournalError {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Failed(_) | Self::Broken | Self::Damaged { .. } => true,
-            Self::Absent(_)
+            Self::NoRecord { .. }
+            | Self::Absent(_)
             | Self::Exists(_)
             | Self::Foreign(_)
             | Self::Newer { .. }

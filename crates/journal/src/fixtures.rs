@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ed25519_dalek::Signer as _;
 use pursekeeper_core::ports::{Journal as _, Judged, Ledger, Recorded, Urgency};
 use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::x402::{Protocol, Scheme, Terms};
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Claim, Decision, Demand,
-    Denial, DenyCode, Detail, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource,
-    Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
-    OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName,
-    SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod, Transition,
-    UnixSeconds, Usd, Wait, WalletName, WorkflowName,
+    Act, ActVerb, Address, AgentName, Amount, Asked, AssetId, Caller, ChainId, Checkpoint, Claim, Decision,
+    Demand, Denial, DenyCode, Detail, Digest, Endpoint, Entry, Evidence, EvmAddress, HoldState,
+    IdentitySource, Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered,
+    OperatorName, OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said,
+    ServiceName, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject,
+    TransferMethod, Transition, UnixSeconds, Usd, Wait, WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use tempfile::TempDir;
 
-use crate::{Frontier, JournalError, Reader, SqliteJournal};
+use crate::{AuditVerifier, Frontier, JournalError, Reader, SqliteJournal};
 
 pub(crate) const ID: JournalId = JournalId([0xab; 16]);
 /// 2026-11-22, a whole minute.
@@ -320,6 +321,33 @@ impl Pay {
     }
 }
 
+/// A pen that signs what it is given, as the audit key does, for the journal [`ID`].
+pub(crate) struct AuditPen(ed25519_dalek::SigningKey);
+
+impl AuditPen {
+    pub(crate) fn new(seed: u8) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    fn verifier_key(&self) -> String {
+        signed_note::new_ed25519_verifier_key(&Checkpoint::origin(ID), &self.0.verifying_key())
+    }
+
+    pub(crate) fn verifier(&self) -> AuditVerifier {
+        AuditVerifier::parse(&self.verifier_key()).unwrap()
+    }
+
+    pub(crate) fn sign(&self, checkpoint: &Checkpoint) -> String {
+        let (text, name) = (checkpoint.to_string(), Checkpoint::origin(checkpoint.journal));
+        let public = [&[1], self.0.verifying_key().as_bytes().as_slice()].concat();
+        let signature = self.0.sign(text.as_bytes()).to_bytes().to_vec();
+        let id = signed_note::key_id(&name, &public);
+        let signature = signed_note::Signature::new(name, id, signature).unwrap();
+        let note = signed_note::Note::new(text.as_bytes(), &[signature]).unwrap();
+        String::from_utf8(note.to_bytes()).unwrap()
+    }
+}
+
 /// A directory with one journal in it.
 pub(crate) struct Home(TempDir);
 
@@ -358,9 +386,11 @@ impl Home {
 }
 
 impl Home {
-    /// A checkpoint over the first `size` records, as if it had been signed.
+    /// A checkpoint over the first `size` records, signed.
     pub(crate) fn checkpoint(&self, size: u64) {
-        let note = checkpoint_note(size, tree(&self.reader(), size).root());
+        let reader = self.reader();
+        let root = tree(&reader, size).root().unwrap();
+        let note = AuditPen::new(1).sign(&Checkpoint { journal: reader.id(), size, root });
         let sql = "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)";
         let size = i64::try_from(size).unwrap();
         self.stranger().execute(sql, rusqlite::params![size, note]).unwrap();
@@ -379,17 +409,10 @@ fn tree(reader: &Reader, size: u64) -> Frontier {
     let mut tree = reader.last_segment().unwrap().map_or_else(Frontier::default, |segment| segment.frontier);
     while tree.size() < size {
         for record in reader.records(tree.size() + 1, usize::try_from(size - tree.size()).unwrap()).unwrap() {
-            tree = tree.with(record.leaf);
+            tree = tree.with(record.leaf).unwrap();
         }
     }
     tree
-}
-
-/// What a signed checkpoint looks like.
-pub(crate) fn checkpoint_note(size: u64, root: Digest) -> String {
-    use base64::Engine as _;
-    let root = base64::engine::general_purpose::STANDARD.encode(root.0);
-    format!("pursekeeper/{ID}\n{size}\n{root}\n\n\u{2014} pursekeeper/{ID} AAAA\n")
 }
 
 /// Records entries as they are, in one batch, at the time of the last one.

@@ -1,5 +1,6 @@
 //! The one writer.
 
+mod checkpoints;
 mod known;
 mod retain;
 #[cfg(test)]
@@ -30,6 +31,8 @@ use crate::payees::Standing;
 use crate::record::{Genesis, Record};
 use crate::reserve::Reserve;
 use crate::state::{Change, Changes, State, Tip};
+use crate::tree::STORED_LEVEL_MIN;
+use crate::tree::rows::insert_node;
 use crate::{JournalError, repeats, store};
 
 /// Stale buckets folded into the total of a scope per batch: more than a batch adds, so that they never pile up.
@@ -177,11 +180,14 @@ impl SqliteJournal {
         let Tip { seq, chain, high_water_ms: _ } = self.state.tip;
         let seq = seq.checked_add(1).ok_or(JournalError::TotalTooLarge)?;
         let body = Record::of(seq, entry).to_bytes()?;
-        let chain = chain_next(chain, leaf_hash(&body));
+        let leaf = leaf_hash(&body);
+        let chain = chain_next(chain, leaf);
         let clock = self.state.clock();
         let ClockMark { high_water_ms, anchor } = clock.after(entry.at(), entry.accepts_clock());
         self.state.tip = Tip { seq, chain, high_water_ms };
         store::insert_record(&self.connection, &self.state.tip, &body)?;
+        let connection = &self.connection;
+        self.state.frontier.push(leaf, STORED_LEVEL_MIN, |node| insert_node(connection, node))?;
         if let Some(moved) = anchor.filter(|_| anchor != clock.anchor) {
             store::put_clock(&self.connection, moved)?;
             self.state.anchor = anchor;

@@ -33,6 +33,7 @@ mod segment;
 mod state;
 mod store;
 mod summary;
+mod tree;
 mod usage;
 mod verify;
 
@@ -48,9 +49,11 @@ pub use record::{Content, DecodedRecord, Genesis};
 pub use report::VolumeRow;
 pub use retention::{JournalSize, PRUNED_PER_BATCH_MAX, Prunable, PrunablePage, RECORDS_KEPT_MIN};
 pub use segment::{
-    Frontier, Header, Imported, Seal, Segment, SegmentError, SegmentReader, Trailer, check_row, file_name,
-    import,
+    Header, Imported, Seal, Segment, SegmentError, SegmentReader, Trailer, check_row, file_name, import,
 };
 pub use summary::Summary;
+pub use tree::{
+    AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, Frontier, InclusionProof, NoteFault,
+};
 pub use usage::{Usage, WindowUsage};
-pub use verify::{Fault, Verified, VerifyError};
+pub use verify::{CheckpointFault, Depth, Fault, GivenCheckpoint, Scrutiny, Verified, VerifyError};

@@ -13,10 +13,13 @@ use crate::record::{Content, decode, parse_credit, parse_scope, parse_subject};
 use crate::repeats;
 use crate::state::{State, Tip};
 use crate::store::{CREDITS, credit, find_clock, integer, unsigned};
+use crate::tree::{STORED_LEVEL_MIN, load_frontier};
 
 /// Everything the writer keeps in memory.
 pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, JournalError> {
-    let mut state = State::empty(tip(connection, meta)?, meta.adopted);
+    let tip = tip(connection, meta)?;
+    let frontier = load_frontier(connection, tip.seq, STORED_LEVEL_MIN)?;
+    let mut state = State::empty(tip, frontier, meta.adopted);
     state.anchor = find_clock(connection)?;
     load_accounts(connection, &mut state)?;
     load_credits(connection, &mut state)?;

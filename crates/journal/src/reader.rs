@@ -1,5 +1,7 @@
 //! Reading beside the writer, in this process or another.
 
+mod tree;
+
 use std::path::Path;
 
 use pursekeeper_core::ports::Hold;
@@ -15,7 +17,7 @@ use crate::load::each_payee;
 use crate::payees::Standing;
 use crate::record::{Content, DecodedRecord, decode};
 use crate::store::{integer, unsigned};
-use crate::verify::{Verified, VerifyError, verify};
+use crate::verify::{Scrutiny, Verified, VerifyError, verify};
 use crate::{JournalError, Summary};
 
 /// Most records of one [`Reader::records`].
@@ -222,7 +224,8 @@ impl Reader {
         Ok(Summary::of(DecisionId::new(self.meta.id, record.seq), &record.decode()?))
     }
 
-    /// Checks every record, the hash chain, and that all tables follow from the records. `progress` is told how many
+    /// Checks every record, the hash chain, the Merkle tree and the checkpoints in the journal, that all tables follow from
+    /// the records, and that the file is whole. `progress` is told how many
     /// records of how many are done.
     ///
     /// It reads one state of the journal, in memory that grows with the number of scopes but not of records; while it
@@ -231,19 +234,18 @@ impl Reader {
     /// # Errors
     /// [`VerifyError`] names the first thing that is wrong.
     pub fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verified, VerifyError> {
-        self.verify_with(None, progress)
+        self.verify_against(&Scrutiny::default(), progress)
     }
 
-    /// As [`Reader::verify`], with the directory of the segments. Records that are archived and deleted are read there, and
-    /// all tables compared; without the directory the check begins after them, and says so.
+    /// The same, held against checkpoints that were kept elsewhere, and with the key that signs them.
     ///
     /// # Errors
-    /// [`VerifyError`] names the first thing that is wrong, a segment that is not there included.
-    pub fn verify_with(
+    /// [`VerifyError`] names the first thing that is wrong.
+    pub fn verify_against(
         &self,
-        archive: Option<&Path>,
-        progress: impl FnMut(u64, u64),
+        scrutiny: &Scrutiny<'_>,
+        mut progress: impl FnMut(u64, u64),
     ) -> Result<Verified, VerifyError> {
-        verify(&self.connection, archive, progress)
+        verify(&self.connection, scrutiny, &mut progress)
     }
 }

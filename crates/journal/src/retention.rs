@@ -12,8 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::outstanding::endpoint_key;
 use crate::record::{Content, DecodedRecord, address_text, decode};
-use crate::segment::{Frontier, Segment, SegmentError, digest_of, file_name};
+use crate::segment::{Segment, SegmentError, digest_of, file_name};
 use crate::store::{integer, run, unsigned, usd_bytes};
+use crate::tree::Frontier;
 use crate::{JournalError, Reader};
 
 /// The latest records are never deleted: the end of chain and tree is computed from them.

@@ -15,6 +15,7 @@ use crate::lives::{Lives, Role};
 use crate::outstanding::{Key, Outstanding, endpoint_key};
 use crate::payees::{Payees, Standing};
 use crate::repeats::{Lately, RepeatBook};
+use crate::tree::Frontier;
 
 /// The end of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) repeats: RepeatBook,
     pub(crate) outstanding: Outstanding,
     pub(crate) tip: Tip,
+    /// The right edge of the tree over the records.
+    pub(crate) frontier: Frontier,
     /// What wall and boot clock said together; see [`ClockMark`].
     pub(crate) anchor: Option<Moment>,
     /// Until when signatures of the lost journal this one replaces could be settled.
@@ -52,6 +55,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct Changes {
     tip: Tip,
+    frontier: Frontier,
     anchor: Option<Moment>,
     next_row: i64,
     log: Vec<Change>,
@@ -120,7 +124,7 @@ pub(crate) fn scopes_of(permit: &Permit) -> impl Iterator<Item = Scope> {
 
 impl State {
     /// The state of a journal that holds nothing.
-    pub(crate) fn empty(tip: Tip, adopted: Option<UnixSeconds>) -> Self {
+    pub(crate) fn empty(tip: Tip, frontier: Frontier, adopted: Option<UnixSeconds>) -> Self {
         Self {
             accounts: HashMap::new(),
             next_row: 1,
@@ -131,6 +135,7 @@ impl State {
             repeats: RepeatBook::default(),
             outstanding: Outstanding::default(),
             tip,
+            frontier,
             anchor: None,
             adopted,
         }
@@ -206,7 +211,8 @@ impl State {
 
     /// Begins a batch.
     pub(crate) fn begin(&self) -> Changes {
-        Changes { tip: self.tip, anchor: self.anchor, next_row: self.next_row, log: Vec::new() }
+        let (tip, frontier) = (self.tip, self.frontier.clone());
+        Changes { tip, frontier, anchor: self.anchor, next_row: self.next_row, log: Vec::new() }
     }
 
     /// Binds the money of a permit.
@@ -383,7 +389,7 @@ impl State {
 
     /// Makes everything as it was before the batch.
     pub(crate) fn take_back(&mut self, changes: Changes) {
-        let Changes { tip, anchor, next_row, log } = changes;
+        let Changes { tip, frontier, anchor, next_row, log } = changes;
         for change in log.into_iter().rev() {
             match change {
                 Change::Bucket { scope, bucket, created, opened } => {
@@ -424,6 +430,7 @@ impl State {
             }
         }
         self.tip = tip;
+        self.frontier = frontier;
         self.anchor = anchor;
         self.next_row = next_row;
     }

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pursekeeper_core::gate::Answer;
-use pursekeeper_core::{NearLimit, Warning};
+use pursekeeper_core::{NearLimit, UnixSeconds, Warning};
 
 /// By what stops are counted: one waits for a write to the disk, and for what is being signed.
 const STOP_BOUNDS: [(Duration, &str); 6] = [
@@ -31,6 +31,14 @@ pub struct Metrics {
     batches: Counter,
     stops: Family<Stop, Counter>,
     stop_micros_max: Gauge,
+    checkpoint_size: Gauge,
+    checkpoint_at: Gauge,
+    checkpoints_failed: Family<Destination, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Destination {
+    destination: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -98,6 +106,17 @@ impl Metrics {
         self.stop_micros_max.set(self.stop_micros_max.get().max(micros));
     }
 
+    /// Takes note of a checkpoint that everybody has who is to have it.
+    pub(crate) fn checkpoint(&self, size: u64, at: UnixSeconds) {
+        self.checkpoint_size.set(i64::try_from(size).unwrap_or(i64::MAX));
+        self.checkpoint_at.set(i64::try_from(at.0).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a checkpoint that somebody did not get.
+    pub(crate) fn checkpoint_failed(&self, destination: &'static str) {
+        self.checkpoints_failed.get_or_create(&Destination { destination }).inc();
+    }
+
     /// Durable transactions.
     #[must_use]
     pub fn batches(&self) -> u64 {
@@ -114,7 +133,14 @@ impl Metrics {
 
     /// Puts every counter under its name.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let Self { decisions, warnings, resolved, reports, voided, batches, stops, stop_micros_max } = self;
+        let Self { decisions, warnings, resolved, reports, voided, batches, stops, stop_micros_max, .. } =
+            self;
+        let Self { checkpoint_size, checkpoint_at, checkpoints_failed, .. } = self;
+        registry.register("checkpoint_seq", "The last record under a checkpoint", checkpoint_size.clone());
+        let help = "When the last checkpoint was handed out; its age is the time since then";
+        registry.register("checkpoint_timestamp_seconds", help, checkpoint_at.clone());
+        let help = "Checkpoints that a destination did not take";
+        registry.register("checkpoints_failed", help, checkpoints_failed.clone());
         registry.register("voids_signed", "Signatures made that void a payment", voided.clone());
         let help = "Operators' stops, by the time from their arrival until nothing left any more";
         registry.register("stops", help, stops.clone());

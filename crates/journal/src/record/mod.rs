@@ -47,6 +47,7 @@
 //!
 //! The structs below declare their members in sorted order; a test compares the bytes with an independent canonicaliser.
 
+mod canonical;
 mod decode;
 mod encode;
 mod notes;
@@ -56,7 +57,7 @@ mod sign_in;
 mod tests;
 
 pub use decode::{Content, DecodedRecord, Genesis};
-pub(crate) use decode::{RecordFlaw, decode, examine, parse_credit, parse_scope, parse_subject};
+pub(crate) use decode::{RecordFlaw, decode, examine, glance, parse_credit, parse_scope, parse_subject};
 pub(crate) use encode::{address_text, scope_name, subject_name};
 
 use std::borrow::Cow;
@@ -64,7 +65,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::JournalError;
 use notes::{Repeat, SignatureHash, Stranger};
 use scalar::{Hex, Int, Labels};
 use sign_in::{Message, SignIn};
@@ -469,13 +469,4 @@ struct Asset<'a> {
     address: Cow<'a, str>,
     #[serde(borrow)]
     network: Cow<'a, str>,
-}
-
-impl Record<'_> {
-    /// The canonical bytes.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, JournalError> {
-        let mut bytes = Vec::with_capacity(2_560);
-        serde_json::to_writer(&mut bytes, self).map_err(JournalError::Unrecordable)?;
-        Ok(bytes)
-    }
 }

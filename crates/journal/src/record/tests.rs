@@ -16,6 +16,7 @@ use pursekeeper_core::{
 };
 
 use super::*;
+use crate::JournalError;
 use crate::fixtures::{ID, NOW, Pay, accepted, act, claimed, moment, resolved, said, settled_for};
 
 fn body(entry: &Entry) -> Vec<u8> {

@@ -4,16 +4,13 @@
 //! header says what the hash chain and the tree were before, so that chain, root and the signed checkpoint of the trailer
 //! follow from this file alone. It ends where a checkpoint was signed.
 
-mod frontier;
 mod import;
-mod note;
 mod read;
 mod seal;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
 
-pub use frontier::Frontier;
 pub use import::{Imported, import};
 pub use read::{SegmentReader, check_row};
 pub use seal::Seal;
@@ -25,6 +22,7 @@ use pursekeeper_core::{Digest, JournalId};
 use serde::{Deserialize, Serialize};
 
 use crate::JournalError;
+use crate::tree::Frontier;
 use crate::verify::Fault;
 
 /// What a segment's first line says it is.
@@ -185,6 +183,25 @@ pub enum SegmentError {
     Journal(#[from] JournalError),
 }
 
+impl SegmentError {
+    /// The first record that may be wrong, if it can be told.
+    #[must_use]
+    pub fn first_bad_seq(&self) -> Option<u64> {
+        match self {
+            Self::Truncated { seq, .. } | Self::Record { seq, .. } => Some(*seq),
+            Self::Trailer { first, .. } | Self::Lost { first, .. } => Some(*first),
+            Self::Gap { expected, .. } => Some(*expected),
+            Self::File { .. }
+            | Self::Header { .. }
+            | Self::Foreign { .. }
+            | Self::Unsigned(_)
+            | Self::Interrupted
+            | Self::Tampered(_)
+            | Self::Journal(_) => None,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for SegmentError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Journal(error.into())
@@ -242,7 +259,7 @@ impl HeaderLine {
         }
         let before = first.checked_sub(1).filter(|_| first <= last).ok_or("it has no records")?;
         let subtrees = frontier.iter().map(|root| digest(root)).collect::<Option<Vec<_>>>();
-        let frontier = subtrees.and_then(|all| Frontier::new(before, all)).ok_or("`frontier` is no tree")?;
+        let frontier = subtrees.and_then(|all| Frontier::of(before, all)).ok_or("`frontier` is no tree")?;
         let journal = hex::decode(&journal).ok().and_then(|bytes| bytes.try_into().ok());
         Ok(Header {
             journal: JournalId(journal.ok_or("`journal` is no id")?),

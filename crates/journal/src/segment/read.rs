@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::GzDecoder;
 use serde::de::DeserializeOwned;
 
-use super::note::states;
-use super::{Frontier, Header, HeaderLine, LINE_LEN_MAX, Segment, SegmentError, Trailer, TrailerLine};
+use super::{Header, HeaderLine, LINE_LEN_MAX, Segment, SegmentError, Trailer, TrailerLine};
 use crate::StoredRecord;
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::record::{DecodedRecord, RecordFlaw, examine};
+use crate::tree::{Frontier, checkpoint_in};
 use crate::verify::Fault;
-use pursekeeper_core::{Digest, JournalId};
+use pursekeeper_core::{Checkpoint, Digest, JournalId};
 
 /// A segment that is being read: one record after the other, in constant memory.
 pub struct SegmentReader {
@@ -41,7 +41,9 @@ impl SegmentReader {
             return Err(wrong("its hash chain does not begin with the journal".to_owned()));
         }
         let before = header.frontier.size();
-        if header.checkpoint.as_ref().is_some_and(|note| !states(note, before, header.frontier.root())) {
+        let root = header.frontier.root()?;
+        let stated = Checkpoint { journal: header.journal, size: before, root };
+        if header.checkpoint.as_ref().is_some_and(|note| checkpoint_in(note) != Ok(stated)) {
             return Err(wrong(format!("its checkpoint is not about the {before} records before it")));
         }
         let (chain, frontier) = (header.chain, header.frontier.clone());
@@ -83,7 +85,7 @@ impl SegmentReader {
         let Some(body) = self.next_body()? else { return Ok(None) };
         let leaf = leaf_hash(&body);
         self.chain = chain_next(self.chain, leaf);
-        self.frontier = std::mem::take(&mut self.frontier).with(leaf);
+        self.frontier = std::mem::take(&mut self.frontier).with(leaf)?;
         Ok(Some(StoredRecord { seq: self.frontier.size(), body, leaf, chain: self.chain }))
     }
 
@@ -113,20 +115,22 @@ impl SegmentReader {
             return Err(wrong("there is something behind the trailer".to_owned()));
         }
         let trailer = parse::<TrailerLine>(&text).and_then(TrailerLine::parse).map_err(wrong)?;
-        self.agrees(&trailer).map_err(|what| wrong(what.to_owned()))?;
+        let root = self.frontier.root()?;
+        self.agrees(&trailer, root).map_err(|what| wrong(what.to_owned()))?;
         self.trailer = Some(trailer);
         Ok(None)
     }
 
-    fn agrees(&self, trailer: &Trailer) -> Result<(), &'static str> {
+    fn agrees(&self, trailer: &Trailer, of_records: Digest) -> Result<(), &'static str> {
         let Trailer { chain, size, root, checkpoint } = trailer;
         if *chain != self.chain {
             return Err("the hash chain of the trailer is not that of the records");
         }
-        if *size != self.header.last || *root != self.frontier.root() {
+        if *size != self.header.last || *root != of_records {
             return Err("the root of the trailer is not that of the records");
         }
-        if !states(checkpoint, *size, *root) {
+        let stated = Checkpoint { journal: self.header.journal, size: *size, root: *root };
+        if checkpoint_in(checkpoint) != Ok(stated) {
             return Err("the checkpoint is not about these records");
         }
         Ok(())

@@ -6,13 +6,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
-use pursekeeper_core::Digest;
+use pursekeeper_core::{Checkpoint, Digest};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::note::states;
-use super::{Frontier, Header, HeaderLine, Segment, SegmentError, Trailer, TrailerLine, file_name};
+use super::{Header, HeaderLine, Segment, SegmentError, Trailer, TrailerLine, file_name};
 use crate::hash::{chain_next, chain_start};
+use crate::tree::{Frontier, checkpoint_in};
 use crate::{RECORDS_PER_READ_MAX, Reader};
 
 /// What is to become a segment, and where.
@@ -56,7 +56,7 @@ impl Reader {
                     let what = format!("record {next} is missing or does not fit the hash chain");
                     return Err(SegmentError::Tampered(what));
                 }
-                frontier = frontier.with(record.leaf);
+                frontier = frontier.with(record.leaf)?;
                 gzip.write_all(&record.body).and_then(|()| gzip.write_all(b"\n")).map_err(failed)?;
                 next = next.saturating_add(1);
             }
@@ -67,8 +67,8 @@ impl Reader {
                 return Err(SegmentError::Interrupted);
             }
         }
-        let root = frontier.root();
-        if !states(&checkpoint, *last, root) {
+        let root = frontier.root()?;
+        if checkpoint_in(&checkpoint) != Ok(Checkpoint { journal: header.journal, size: *last, root }) {
             let what = format!("the checkpoint of record {last} is about other records");
             return Err(SegmentError::Tampered(what));
         }

@@ -2,6 +2,7 @@
 //! every table the consequence of the records.
 
 mod archived;
+mod marks;
 mod past;
 mod payees;
 mod source;
@@ -10,17 +11,23 @@ mod tables;
 use std::path::Path;
 
 use pursekeeper_core::{Digest, Entry, SignInOutcome};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::JournalError;
+use crate::file::read_meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::record::{Content, DecodedRecord, RecordFlaw, examine};
-use crate::segment::SegmentError;
-use crate::store::{run, unsigned};
+use crate::record::{Content, DecodedRecord, RecordFlaw, examine, glance};
+use crate::segment::{Segment, SegmentError};
+use crate::store::{integer, run, unsigned};
+use crate::tree::{AuditVerifier, NoteFault};
 use archived::{WithArchive, last_gone};
+use marks::Marks;
 use source::{Records as _, Stored, records_from};
 use tables::{Found, Tables};
 
+/// What SQLite may keep of the file while it is verified, negative and in KiB as SQLite wants it: rows of one minute lie
+/// close together in every table.
+const CACHE_KIB: i64 = -16_384;
 /// How often progress is told, in records.
 const PROGRESS_RECORDS: u64 = 1_024;
 
@@ -34,7 +41,11 @@ pub struct Verified {
     pub unchecked: u64,
     /// The hash chain after the last one. Compared with one noted elsewhere, it shows whether the end was cut off.
     pub last_chain: Digest,
-    /// How many of the records bind money.
+    /// The root of the Merkle tree over all records.
+    pub root: Digest,
+    /// How many checkpoints agree, those that were given included.
+    pub checkpoints: u64,
+    /// How many of the records bind money; this and what follows is counted only when everything is checked.
     pub holds: u64,
     /// How many of these holds are resolved.
     pub resolved: u64,
@@ -66,6 +77,17 @@ pub enum VerifyError {
     /// Records that are archived and not in the journal any more.
     #[error(transparent)]
     Archive(#[from] SegmentError),
+    /// A checkpoint is not one of this journal.
+    #[error("{name} {fault}")]
+    Checkpoint {
+        /// What it is called.
+        name: String,
+        /// How they differ.
+        fault: CheckpointFault,
+    },
+    /// The file is damaged in a way that no record or table shows.
+    #[error("the file is damaged: {0}")]
+    File(String),
     /// The journal could not be read to its end.
     #[error(transparent)]
     Read(#[from] JournalError),
@@ -97,52 +119,144 @@ pub enum Fault {
     Genesis,
 }
 
+/// How a journal can differ from a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointFault {
+    /// It is not one to rely on.
+    #[error(transparent)]
+    Note(NoteFault),
+    /// It is of another journal.
+    #[error("is of another journal")]
+    OtherJournal,
+    /// It stands in the place of one of another size.
+    #[error("says it is of {0} records")]
+    OtherSize(u64),
+    /// It is over more records than there are.
+    #[error(
+        "is of {size} records, but the journal ends with record {records}: the end was cut off, or an older copy was put \
+         back; records {} to {size} are missing",
+        records.saturating_add(1)
+    )]
+    Missing {
+        /// How many there are.
+        records: u64,
+        /// How many there were.
+        size: u64,
+    },
+    /// It is over other records than these.
+    #[error(
+        "is of other records: some of records {} to {size} were rewritten since it was signed",
+        after.saturating_add(1)
+    )]
+    Rewritten {
+        /// The records up to the last checkpoint that agrees.
+        after: u64,
+        /// The records the checkpoint is over.
+        size: u64,
+    },
+}
+
+/// How much of a journal is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything: what each record says, every table that follows from the records, and the file itself.
+    #[default]
+    Everything,
+    /// That the records are those that were written: chain, tree and checkpoints. Nobody can change a record without
+    /// changing these; the tables are not looked at.
+    Records,
+}
+
+/// A checkpoint that was kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenCheckpoint {
+    /// What messages call it.
+    pub name: String,
+    /// The signed note.
+    pub note: String,
+}
+
+/// What a journal is held against besides itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scrutiny<'a> {
+    /// How much is checked.
+    pub depth: Depth,
+    /// Who must have signed every checkpoint; without it, only their roots are compared.
+    pub key: Option<&'a AuditVerifier>,
+    /// Checkpoints that were kept elsewhere, besides those in the journal.
+    pub checkpoints: &'a [GivenCheckpoint],
+    /// The directory of the segments. Records that are archived and deleted are read there; without it the check begins
+    /// after them, leaves out the tables, and says so.
+    pub archive: Option<&'a Path>,
+}
+
+impl VerifyError {
+    /// The first record that may be wrong, if it can be told: what comes before it is as it was written.
+    #[must_use]
+    pub fn first_bad_seq(&self) -> Option<u64> {
+        match self {
+            Self::Record { seq, fault: _ } => Some(*seq),
+            Self::Table { seq, .. } => *seq,
+            Self::Checkpoint { name: _, fault } => match fault {
+                CheckpointFault::Missing { records: before, .. }
+                | CheckpointFault::Rewritten { after: before, .. } => Some(before.saturating_add(1)),
+                CheckpointFault::Note(_) | CheckpointFault::OtherJournal | CheckpointFault::OtherSize(_) => {
+                    None
+                }
+            },
+            Self::Archive(error) => error.first_bad_seq(),
+            Self::File(_) | Self::Read(_) => None,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for VerifyError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Read(error.into())
     }
 }
 
-/// See [`crate::Reader::verify_with`].
+/// See [`crate::Reader::verify_against`].
 pub(crate) fn verify(
     connection: &Connection,
-    archive: Option<&Path>,
-    mut progress: impl FnMut(u64, u64),
+    scrutiny: &Scrutiny<'_>,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     run(connection, "BEGIN")?;
-    let verified = walk(connection, archive, &mut progress);
+    let verified = walk(connection, scrutiny, progress);
     run(connection, "ROLLBACK")?;
     verified
 }
 
-/// The records as far as they have been read.
+/// The records as far as they have been read, and what they must agree with.
 struct Walk<'c> {
     seq: u64,
     chain: Digest,
     high_water_ms: u64,
-    /// Nothing when records before the first one are not there.
+    marks: Marks<'c>,
+    /// Nothing when they are not to be looked at, or cannot be.
     tables: Option<Tables<'c>>,
 }
 
 fn walk(
     connection: &Connection,
-    archive: Option<&Path>,
+    scrutiny: &Scrutiny<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
-    let total = connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?;
-    let total = unsigned(total)?;
-    let tables = Tables::read(connection)?;
-    let journal = tables.meta().id;
-    let mut walk = Walk { seq: 0, chain: chain_start(journal), high_water_ms: 0, tables: Some(tables) };
+    let total =
+        unsigned(connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?)?;
+    let meta = read_meta(connection)?;
+    let marks = Marks::read(connection, meta.id, scrutiny)?;
+    let mut walk = Walk { seq: 0, chain: chain_start(meta.id), high_water_ms: 0, marks, tables: None };
     let gone = last_gone(connection)?;
-    let unchecked = match (&gone, archive) {
-        (Some(segment), None) => {
-            // What the journal says about the end of what is gone is all there is to go on from.
-            (walk.seq, walk.chain, walk.tables) = (segment.last, segment.chain, None);
-            segment.last
-        }
-        (None, _) | (Some(_), Some(_)) => 0,
-    };
+    let missing = gone.as_ref().filter(|_| scrutiny.archive.is_none());
+    let unchecked = missing.map_or(0, |segment| segment.last);
+    if let Some(segment) = missing {
+        walk.begin_after(segment, connection)?;
+    } else if scrutiny.depth == Depth::Everything {
+        walk.tables = Some(Tables::read(connection, meta)?);
+    }
     let mut tell = |stored: Stored<'_>| {
         walk.next(&stored)?;
         if walk.seq.is_multiple_of(PROGRESS_RECORDS) || walk.seq == total {
@@ -150,20 +264,38 @@ fn walk(
         }
         Ok(())
     };
-    match (gone, archive) {
-        (Some(_), Some(dir)) => WithArchive { connection, journal, dir }.each_record(&mut tell)?,
-        (Some(segment), None) => records_from(connection, segment.last.saturating_add(1), &mut tell)?,
-        (None, _) => connection.each_record(&mut tell)?,
+    match scrutiny.archive {
+        Some(dir) if gone.is_some() => {
+            WithArchive { connection, journal: meta.id, dir }.each_record(&mut tell)?;
+        }
+        Some(_) | None if unchecked == 0 => connection.each_record(&mut tell)?,
+        Some(_) | None => records_from(connection, unchecked.saturating_add(1), &mut tell)?,
     }
-    if walk.seq == 0 {
+    let Walk { seq, chain, high_water_ms: _, marks, tables } = walk;
+    if seq == 0 {
         return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
     }
-    let Walk { seq, chain, high_water_ms: _, tables } = walk;
-    let Found { holds, resolved, scopes } = tables.map(Tables::finish).transpose()?.unwrap_or_default();
-    Ok(Verified { records: seq, unchecked, last_chain: chain, holds, resolved, scopes })
+    let (root, checkpoints) = marks.finish()?;
+    let found = tables.map(Tables::finish).transpose()?;
+    if scrutiny.depth == Depth::Everything {
+        sound(connection)?;
+    }
+    let Found { holds, resolved, scopes } = found.unwrap_or_default();
+    Ok(Verified { records: seq, unchecked, last_chain: chain, root, checkpoints, holds, resolved, scopes })
 }
 
 impl Walk<'_> {
+    /// Begins after a segment that is not there: what the journal says about its end is all there is to go on from.
+    fn begin_after(&mut self, segment: &Segment, connection: &Connection) -> Result<(), VerifyError> {
+        (self.seq, self.chain) = (segment.last, segment.chain);
+        self.marks.begin_at(segment.frontier.clone())?;
+        let sql = "SELECT high_water_ms FROM record WHERE seq > ?1 ORDER BY seq LIMIT 1";
+        let clock: Option<i64> =
+            connection.query_row(sql, [integer(segment.last)?], |row| row.get(0)).optional()?;
+        self.high_water_ms = clock.map(unsigned).transpose()?.unwrap_or_default();
+        Ok(())
+    }
+
     fn next(&mut self, stored: &Stored<'_>) -> Result<(), VerifyError> {
         self.seq = self.seq.saturating_add(1);
         let seq = self.seq;
@@ -171,24 +303,38 @@ impl Walk<'_> {
         if stored.seq != seq {
             return Err(wrong(Fault::Gap));
         }
-        self.chain = chain_next(self.chain, leaf_hash(stored.body));
+        let leaf = leaf_hash(stored.body);
+        self.chain = chain_next(self.chain, leaf);
         if stored.chain != self.chain {
             return Err(wrong(Fault::Chain));
         }
-        let record = examine(stored.body).map_err(|flaw| match flaw {
+        let record = self.tables.is_some().then(|| examine(stored.body)).transpose();
+        let record = record.map_err(|flaw| match flaw {
             RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
             RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
         })?;
-        if record.seq != seq {
-            return Err(wrong(Fault::Misplaced(record.seq)));
+        let (said_seq, unix_ms) = match &record {
+            Some(record) => (record.seq, record.time.unix_ms),
+            None => glance(stored.body).map_err(|what| wrong(Fault::Undecodable(what)))?,
+        };
+        if said_seq != seq {
+            return Err(wrong(Fault::Misplaced(said_seq)));
         }
-        let Some(tables) = &mut self.tables else { return Ok(()) };
-        self.high_water_ms = self.high_water_ms.max(record.time.unix_ms);
+        self.high_water_ms = self.high_water_ms.max(unix_ms);
         if stored.high_water_ms.is_some_and(|ms| ms != self.high_water_ms) {
             return Err(wrong(Fault::HighWater));
         }
-        follow(tables, &record)
+        if let (Some(tables), Some(record)) = (&mut self.tables, &record) {
+            follow(tables, record)?;
+        }
+        self.marks.push(leaf)
     }
+}
+
+/// Asks SQLite whether the file is whole: an index that lacks a row answers wrongly, and no record shows it.
+fn sound(connection: &Connection) -> Result<(), VerifyError> {
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" { Ok(()) } else { Err(VerifyError::File(verdict)) }
 }
 
 /// Compares what follows from one record, and remembers what follows from many.

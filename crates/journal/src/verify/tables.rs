@@ -14,7 +14,7 @@ use super::payees::Payees;
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
-use crate::file::{Meta, read_meta};
+use crate::file::Meta;
 use crate::ledger::credit_key;
 use crate::lives::{Lives, Role};
 use crate::load::{each_life, sum};
@@ -65,12 +65,12 @@ pub(super) fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<Strin
 }
 
 impl<'c> Tables<'c> {
-    pub(super) fn read(connection: &'c Connection) -> Result<Self, VerifyError> {
+    pub(super) fn read(connection: &'c Connection, meta: Meta) -> Result<Self, VerifyError> {
         let sql = "SELECT coalesce(max(high_water_ms), 0) FROM record";
         let high_water_ms = unsigned(connection.query_row(sql, [], |row| row.get(0))?)?;
         Ok(Self {
             connection,
-            meta: read_meta(connection)?,
+            meta,
             horizon: horizon(UnixSeconds(high_water_ms.div_euclid(1000))),
             holds: 0,
             resolved: 0,

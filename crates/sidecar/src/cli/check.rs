@@ -66,6 +66,9 @@ fn key_problems(
     match Passphrase::from_file(&config.keystore.passphrase_file) {
         Err(error) => problems.push(error.to_string()),
         Ok(passphrase) => {
+            if let Err(error) = keystore.load_audit_key(&passphrase) {
+                problems.push(error.to_string());
+            }
             let expected = bundle.map(|bundle| expected(bundle.registry())).unwrap_or_default();
             match keystore.load_expected(&passphrase, &expected) {
                 Err(error) => problems.push(error.to_string()),

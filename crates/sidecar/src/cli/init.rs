@@ -59,6 +59,7 @@ pub(super) fn run(args: &InitArgs, output: Output) -> anyhow::Result<Exit> {
     let journal_id = journal::fresh_id()?;
     SqliteJournal::create(&config.journal, Clock::new().now(), journal_id)?;
     keystore.bind_journal(journal_id)?;
+    keystore.create_audit_key(&passphrase)?;
 
     if output.is_json() {
         let wallet = json!({ "name": WALLET, "address": address.to_string() });

@@ -1,6 +1,6 @@
 use clap::Subcommand;
 use pursekeeper_core::JournalId;
-use pursekeeper_custody::Keystore;
+use pursekeeper_custody::{Keystore, Passphrase};
 use pursekeeper_journal::SqliteJournal;
 use serde_json::json;
 
@@ -26,6 +26,8 @@ pub(super) fn run(command: &JournalCommand, output: Output) -> anyhow::Result<Ex
     let (JournalCommand::Init(args) | JournalCommand::Adopt(args)) = command;
     let config = Config::load(&args.config)?;
     let mut keystore = Keystore::open(&config.keystore.dir)?;
+    // Before anything is made: a journal whose checkpoints nobody can sign is not served.
+    keystore.create_audit_key(&Passphrase::from_file(&config.keystore.passphrase_file)?)?;
     let id = fresh_id()?;
     let now = Clock::new().now();
     let how = match command {

@@ -105,6 +105,7 @@ impl House {
         getrandom::fill(&mut id).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
         SqliteJournal::create(&config.journal, Clock::new().now(), JournalId(id))?;
         keystore.bind_journal(JournalId(id))?;
+        keystore.create_audit_key(&passphrase)?;
         Ok(Self { config, wallet_address })
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod chains;
+mod checkpoints;
 mod convert;
 mod governance;
 mod holds;
@@ -25,7 +26,7 @@ use pursekeeper_api::v1::signer_server::SignerServer;
 use pursekeeper_core::Subject;
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
-use pursekeeper_journal::{JournalError, SqliteJournal};
+use pursekeeper_journal::{AuditVerifier, AuditVerifierError, JournalError, SqliteJournal};
 use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
 use tokio::sync::watch;
 use tonic::transport::Server;
@@ -35,7 +36,11 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::identity::Identities;
+pub use checkpoints::CheckpointError;
+pub(crate) use checkpoints::NOTE_LEN_MAX;
 pub use governance::BundleRefused;
+
+use checkpoints::Checkpoints;
 
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
@@ -56,6 +61,9 @@ pub enum ServeError {
     /// The governance bundle does not fit what happened under earlier ones.
     #[error(transparent)]
     BundleRefused(#[from] BundleRefused),
+    /// The public half of the audit key cannot be used.
+    #[error(transparent)]
+    Verifier(#[from] AuditVerifierError),
     /// A key cannot be used.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -86,6 +94,9 @@ pub enum ServeError {
     /// A server failed.
     #[error("a listener failed: {0}")]
     Transport(#[from] tonic::transport::Error),
+    /// The journal is not what a checkpoint says.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A network cannot be watched.
     #[error("`chains`: {0}")]
     Chain(String),
@@ -124,6 +135,7 @@ pub struct Sidecar {
     config: Config,
     chains: chains::Chains,
     storage: storage::Storage,
+    checkpoints: Checkpoints,
 }
 
 impl Sidecar {
@@ -141,6 +153,8 @@ impl Sidecar {
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
         let mut journal = SqliteJournal::open(&config.journal, journal_id)?;
         journal.bound_log(config.audit.archive.disk.wal_bytes_max);
+        let audit_key = keystore.load_audit_key(&passphrase)?;
+        checkpoints::uphold(&config, &AuditVerifier::parse(&audit_key.verifier_key(journal_id))?)?;
         governance::remembers(bundle.registry(), &journal)?;
         let expected = governance::expected(bundle.registry(), &journal);
         let custody = keystore.load_expected(&passphrase, &expected)?;
@@ -164,6 +178,7 @@ impl Sidecar {
         gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Identities::new(own_uid, config.dev);
+        let checkpoints = Checkpoints::new(gatehouse.clone(), audit_key, config.audit.checkpoint.clone());
         Ok(Self {
             gatehouse,
             custody: Arc::new(custody),
@@ -171,6 +186,7 @@ impl Sidecar {
             config,
             chains: chains::Chains::default(),
             storage: storage::Storage::default(),
+            checkpoints,
         })
     }
 
@@ -220,6 +236,7 @@ impl Sidecar {
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
         self.retain(&stopped)?;
+        let checkpoints = tokio::spawn(self.checkpoints.clone().run(stopped.clone()));
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
         let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
 
@@ -236,6 +253,8 @@ impl Sidecar {
             Ok(Err(crashed)) => error!(%crashed, "a listener ended badly"),
             Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
         }
+        let _ = checkpoints.await;
+        self.checkpoints.run_last().await;
         for listener in [&self.config.listeners.agents, &self.config.listeners.operators] {
             // The socket of a process that is gone only confuses; failing to remove it harms nobody.
             let _ = std::fs::remove_file(&listener.path);
@@ -270,7 +289,7 @@ impl Sidecar {
             journal: self.config.journal.clone(),
             config,
             required: self.config.audit.required_sinks(),
-            verifier: None,
+            verifier: Some(self.checkpoints.verifier_key(self.gatehouse.with_journal(SqliteJournal::id))),
             storage: self.storage.clone(),
             stopped: stopped.clone(),
         };

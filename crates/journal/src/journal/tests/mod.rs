@@ -13,4 +13,6 @@ mod reserve;
 mod retention;
 mod speed;
 mod tampering;
+mod tree;
+mod verify_speed;
 mod windows;

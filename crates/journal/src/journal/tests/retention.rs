@@ -10,7 +10,10 @@ use crate::fixtures::{
     settled_for,
 };
 use crate::state::State;
-use crate::{Holds, JournalError, RECORDS_KEPT_MIN, Reader, Seal, Segment, SqliteJournal};
+use crate::{
+    Holds, JournalError, RECORDS_KEPT_MIN, Reader, Scrutiny, Seal, Segment, SqliteJournal, Verified,
+    VerifyError,
+};
 
 const DAY: u64 = 86_400;
 
@@ -171,21 +174,25 @@ fn pruned(home: &Home) -> u64 {
     ends[1]
 }
 
+fn verify(home: &Home) -> Result<Verified, VerifyError> {
+    let dir = home.archive();
+    home.reader().verify_against(&Scrutiny { archive: Some(&dir), ..Scrutiny::default() }, |_, _| {})
+}
+
 #[test]
 fn a_journal_verifies_with_what_is_archived_and_says_what_it_cannot_check_without() {
     let home = Home::new();
     let last = pruned(&home);
-    let dir = home.archive();
-    let all = home.reader().verify_with(Some(&dir), |_, _| {}).unwrap();
+    let all = verify(&home).unwrap();
     assert_eq!(
         (all.records, all.unchecked, all.holds, all.resolved),
         (home.reader().last_seq().unwrap(), 0, 10, 7)
     );
     let without = home.reader().verify(|_, _| {}).unwrap();
-    assert_eq!((without.records, without.last_chain), (all.records, all.last_chain));
+    assert_eq!((without.records, without.last_chain, without.root), (all.records, all.last_chain, all.root));
     assert!(without.unchecked > last, "{without:?}");
     home.tamper(&format!("UPDATE record SET high_water_ms = 5 WHERE seq = {}", all.records));
-    assert!(home.reader().verify_with(Some(&dir), |_, _| {}).is_err());
+    assert!(verify(&home).is_err());
 }
 
 #[test]
@@ -201,7 +208,11 @@ fn tampering_with_a_journal_of_which_some_is_archived_is_found() {
         }
         let _ = std::fs::remove_file(format!("{}-shm", copy.path().display()));
         copy.tamper(sql);
-        copy.reader().verify_with(Some(&dir), |_, _| {}).map(drop).unwrap_err().to_string()
+        copy.reader()
+            .verify_against(&Scrutiny { archive: Some(&dir), ..Scrutiny::default() }, |_, _| {})
+            .map(drop)
+            .unwrap_err()
+            .to_string()
     };
     let table = [
         ("UPDATE past SET payments = payments + 1", "table `past`"),
@@ -235,7 +246,7 @@ fn tampering_with_a_journal_of_which_some_is_archived_is_found() {
     assert!(fault(held).contains("nothing resolved it"));
     std::fs::remove_file(dir.join(crate::file_name(ID, 1, home.reader().segments().unwrap()[0].last)))
         .unwrap();
-    let lost = home.reader().verify_with(Some(&dir), |_, _| {}).unwrap_err().to_string();
+    let lost = verify(&home).unwrap_err().to_string();
     assert!(lost.contains("put the file back"), "{lost}");
 }
 

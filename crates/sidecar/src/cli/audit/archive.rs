@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
+use pursekeeper_custody::Keystore;
 use pursekeeper_journal::{
-    JournalError, Reader, Seal, Segment, SegmentError, SqliteJournal, check_row, file_name, import,
+    AuditVerifier, JournalError, Reader, Seal, Segment, SqliteJournal, check_row, file_name, import,
 };
 use serde_json::json;
 
-use super::progress;
+use super::verify::{VerifyArgs, progress, verifier};
 use crate::cli::{ConfigArg, Exit};
 use crate::config::Config;
-use crate::output::Output;
+use crate::output::{Output, Tone};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("end").args(["through", "before"]))]
@@ -58,20 +59,29 @@ impl FromArchive {
     }
 }
 
-/// Verifies a row of segments.
-pub(super) fn verify(files: &[PathBuf], output: Output) -> anyhow::Result<Exit> {
-    let bar = progress(output, 0);
-    let mut first = None;
-    let mut journal = None;
+/// Verifies a row of segments. The key is the one that is given, or the keystore's if there is one: a segment that says
+/// itself who signed it proves nothing.
+pub(super) fn verify(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
+    let files = &args.from.archive;
+    let key = match (&args.key, Config::load(&args.config.config)) {
+        (Some(_), Ok(config)) => Some(verifier(args.key.as_deref(), &config)?),
+        (Some(text), Err(_)) => Some(AuditVerifier::parse(text.trim())?),
+        (None, Ok(config)) => verifier(None, &config).ok(),
+        (None, Err(_)) => None,
+    };
+    let bar = progress(0, output);
+    let (mut first, mut journal) = (None, None);
     let checked = check_row(
         files,
         |stored, _| {
             first.get_or_insert(stored.seq);
             bar.set_position(stored.seq);
-            Ok::<_, SegmentError>(())
+            Ok::<_, anyhow::Error>(())
         },
-        |header, _| {
+        |header, trailer| {
             journal = Some(header.journal);
+            let (last, signed) = (header.last, key.as_ref().map(|key| key.open(&trailer.checkpoint)));
+            signed.transpose().map_err(|fault| anyhow::anyhow!("the checkpoint of record {last} {fault}"))?;
             Ok(())
         },
     );
@@ -82,24 +92,27 @@ pub(super) fn verify(files: &[PathBuf], output: Output) -> anyhow::Result<Exit> 
             output.json(&json!({ "valid": false, "error": error.to_string() }))?;
             return Ok(Exit::Failed);
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(error),
     };
     let Some(((first, journal), segment)) = first.zip(journal).zip(segment) else {
         anyhow::bail!("there are no records in these segments")
     };
-    let (last, chain, root) = (segment.last, segment.chain, segment.frontier.root());
+    let (last, chain, root, signed) = (segment.last, segment.chain, segment.frontier.root()?, key.is_some());
     if output.is_json() {
         output.json(&json!({
             "valid": true, "journal_id": journal.to_string(), "first": first, "last": last, "segments": files.len(),
-            "chain": chain.to_string(), "root": root.to_string(),
+            "chain": chain.to_string(), "root": root.to_string(), "signed": signed,
         }))?;
-    } else {
-        let segments = files.len();
-        output.line(&format!(
-            "verified records {first} to {last} of journal {journal} in {segments} segment(s)"
-        ))?;
-        output.line(&format!("chain {chain}"))?;
-        output.line(&format!("root {root}"))?;
+        return Ok(Exit::Done);
+    }
+    let segments = files.len();
+    output
+        .line(&format!("verified records {first} to {last} of journal {journal} in {segments} segment(s)"))?;
+    output.line(&format!("chain {chain}"))?;
+    output.line(&format!("root {root}"))?;
+    if !signed {
+        let not = output.paint(Tone::Bad, "not checked:");
+        output.line(&format!("{not} who signed the checkpoints: name the key with --key"))?;
     }
     Ok(Exit::Done)
 }
@@ -129,8 +142,10 @@ pub(super) fn archive(args: &ArchiveArgs, output: Output) -> anyhow::Result<Exit
              a segment ends at one"
         );
     };
-    let bar = progress(output, last);
-    let seal = Seal { dir: dir.clone(), last, verifier: None };
+    let bar = progress(last, output);
+    // Who signs is told in the header where it is known; nobody who verifies relies on it.
+    let key = Keystore::open(&config.keystore.dir).and_then(|keystore| keystore.audit_verifier_key());
+    let seal = Seal { dir: dir.clone(), last, verifier: key.ok() };
     let sealed = reader.archive(&seal, |seq| {
         bar.set_position(seq);
         true
@@ -172,7 +187,7 @@ fn tell(path: &Path, segment: &Segment, noted: bool, output: Output) -> anyhow::
 
 /// Makes a database for analysis.
 pub(super) fn import_files(args: &ImportArgs, output: Output) -> anyhow::Result<Exit> {
-    let bar = progress(output, 0);
+    let bar = progress(0, output);
     let imported = import(&args.files, &args.into, |seq| bar.set_position(seq));
     bar.finish_and_clear();
     let Some(imported) = imported? else { anyhow::bail!("there are no records to import") };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::audit_server::Audit;
+use pursekeeper_core::JournalId;
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_journal::{JournalError, Reader};
 use tokio::sync::{mpsc, watch};
@@ -13,6 +14,7 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
+use super::checkpoints::Checkpoints;
 use super::convert::fault;
 use super::signer::peer_uid;
 use super::strangers::Strangers;
@@ -30,6 +32,7 @@ pub(super) struct AuditService {
     gatehouse: Arc<Gatehouse>,
     identities: Identities,
     records: Records,
+    checkpoints: Checkpoints,
     stopped: watch::Receiver<bool>,
     strangers: Strangers,
 }
@@ -52,11 +55,23 @@ impl Records {
 
     /// Records from a position on.
     async fn page(&self, from_seq: u64, limit: usize) -> Result<Vec<v1::Decision>, Status> {
+        self.read(move |reader| {
+            reader.records(from_seq, limit)?.iter().map(|stored| record::to_wire(reader, stored)).collect()
+        })
+        .await
+    }
+
+    /// The newest checkpoint, and whose it is.
+    async fn newest_checkpoint(&self) -> Result<(Option<String>, JournalId), Status> {
+        self.read(|reader| Ok((reader.newest_checkpoint()?.map(|(_, note)| note), reader.id()))).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, Status> {
         let path = self.path.clone();
-        let read = move || -> Result<Vec<v1::Decision>, JournalError> {
-            let reader = Reader::open(&path)?;
-            reader.records(from_seq, limit)?.iter().map(|stored| record::to_wire(&reader, stored)).collect()
-        };
+        let read = move || look(&Reader::open(&path)?);
         let unreadable =
             |error: &dyn std::fmt::Display| fault(Code::Unavailable, "JOURNAL_UNREADABLE", error);
         let read = tokio::task::spawn_blocking(read).await.map_err(|error| unreadable(&error))?;
@@ -70,6 +85,7 @@ impl AuditService {
             gatehouse: sidecar.gatehouse.clone(),
             identities: sidecar.identities,
             records: Records::new(&sidecar.config.journal),
+            checkpoints: sidecar.checkpoints.clone(),
             stopped,
             strangers: Strangers::new("Audit", sidecar),
         }
@@ -104,9 +120,16 @@ impl Audit for AuditService {
 
     async fn get_checkpoint(
         &self,
-        _request: Request<v1::GetCheckpointRequest>,
+        request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-        Err(Status::unimplemented("get_checkpoint"))
+        let policy = self.gatehouse.policy();
+        self.identities.operator(policy.registry(), peer_uid(&request)).map_err(convert::unauthenticated)?;
+        let (note, journal) = self.records.newest_checkpoint().await?;
+        let absent = || {
+            fault(Code::NotFound, "NO_CHECKPOINT", &"no checkpoint was made yet: the first one follows soon")
+        };
+        let verifier_key = self.checkpoints.verifier_key(journal);
+        Ok(Response::new(v1::GetCheckpointResponse { note: note.ok_or_else(absent)?, verifier_key }))
     }
 }
 
