@@ -112,5 +112,6 @@ pub(super) fn pinned() -> Vec<Entry> {
         repeated(agent, RepeatKind::Payment, Some(DenyCode::CeilingExceeded)),
         repeated(RepeatCaller::Stranger(uid), RepeatKind::Unauthenticated, None),
         repeated(RepeatCaller::Strangers, RepeatKind::Unauthenticated, None),
+        Pay::new(1, NOW).signed_in(),
     ]
 }
