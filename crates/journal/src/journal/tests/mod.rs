@@ -9,6 +9,7 @@ mod lives;
 mod payees;
 mod report;
 mod reserve;
+mod scan;
 mod speed;
 mod tampering;
 mod windows;
