@@ -8,7 +8,7 @@ use crate::output::{Output, Tone};
 use crate::record::plain;
 
 #[derive(Debug, Args)]
-pub(super) struct QueryArgs {
+pub(in crate::cli) struct QueryArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]

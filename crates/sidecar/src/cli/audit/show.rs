@@ -13,7 +13,7 @@ use crate::record::plain;
 const INDENT: usize = 2;
 
 #[derive(Debug, Args)]
-pub(super) struct ShowArgs {
+pub(in crate::cli) struct ShowArgs {
     /// The record: its position, or its decision id.
     #[arg(value_parser = wanted::seq)]
     seq: u64,

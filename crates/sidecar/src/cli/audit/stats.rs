@@ -18,7 +18,7 @@ const NAMES_MAX: usize = 10_000;
 const OTHERS: &str = "(others)";
 
 #[derive(Debug, Args)]
-pub(super) struct StatsArgs {
+pub(in crate::cli) struct StatsArgs {
     #[command(flatten)]
     config: ConfigArg,
     #[command(flatten)]

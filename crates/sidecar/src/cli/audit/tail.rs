@@ -18,7 +18,7 @@ const KEEP_ALIVE_SECS: u32 = 15;
 const PAUSES_MS: (u64, u64) = (50, 2_000);
 
 #[derive(Debug, Args)]
-pub(super) struct TailArgs {
+pub(in crate::cli) struct TailArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Go on showing records as they become durable, also when the sidecar is restarted meanwhile.

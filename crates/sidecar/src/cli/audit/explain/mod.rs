@@ -18,7 +18,7 @@ use crate::record::plain;
 const AFTER_LEN_MAX: u64 = 100;
 
 #[derive(Debug, Args)]
-pub(super) struct ExplainArgs {
+pub(in crate::cli) struct ExplainArgs {
     /// The record: its position, or its decision id.
     #[arg(value_parser = wanted::seq)]
     seq: u64,
