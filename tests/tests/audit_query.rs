@@ -24,6 +24,7 @@ const TOO_MUCH: &str = "60000";
 fn purse() -> Purse {
     let purse = Purse::init();
     purse.replace("policies/registry.yaml", "payments: { hour: 100 }", "payments: { hour: 1000000 }");
+    purse.replace("pursekeeper.yaml", "queue_len_max: 1024", "queue_len_max: 1024\n  repeats_per_minute_max: 1000000");
     purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 1000000");
     purse
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded, Urgency};
 use pursekeeper_core::{
-    Address, ClaimedCredit, ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, PendingPayee, Report,
-    Scope, ServiceName, SignInOutcome, Signature, UnixSeconds,
+    Address, ClaimedCredit, ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, PendingPayee,
+    Repeats, Report, Scope, ServiceName, SignInOutcome, Signature, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -27,7 +27,7 @@ use crate::payees::Standing;
 use crate::record::{Genesis, Record};
 use crate::reserve::Reserve;
 use crate::state::{Change, Changes, State, Tip};
-use crate::{JournalError, store};
+use crate::{JournalError, repeats, store};
 
 /// Stale buckets folded into the total of a scope per batch: more than a batch adds, so that they never pile up.
 const FOLDS_PER_SCOPE_MAX: usize = 2;
@@ -215,6 +215,7 @@ impl SqliteJournal {
                     let seq = self.append(changes, &entry)?;
                     Recorded::Entry { decision_id: DecisionId::new(self.id, seq), entry }
                 }
+                Judged::Repeat(entry) => self.repeat(changes, entry)?,
                 Judged::Nothing(nothing) => Recorded::Nothing(nothing),
             });
         }
@@ -260,6 +261,9 @@ impl SqliteJournal {
             let [added, removed] = self.state.follow_lives(changes, seq, entry);
             store::put_lives(&self.connection, &added, &removed)?;
         }
+        if let Some(settled) = self.state.follow_repeats(changes, seq, entry) {
+            repeats::delete(&self.connection, &settled)?;
+        }
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
@@ -277,9 +281,28 @@ impl SqliteJournal {
                 }
             }
             Entry::Report(report) => self.claim(changes, seq, report)?,
-            Entry::Evidence(_) | Entry::Reissue(_) | Entry::Lifecycle(_) | Entry::Transition(_) => {}
+            Entry::Evidence(_)
+            | Entry::Reissue(_)
+            | Entry::Lifecycle(_)
+            | Entry::Transition(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => {}
         }
         Ok(seq)
+    }
+
+    /// Counts what was recorded often enough lately; records what was not after all.
+    fn repeat(&mut self, changes: &mut Changes, entry: Entry) -> Result<Recorded, JournalError> {
+        let counted = entry.repeat_key().and_then(|key| self.state.count_repeat(changes, key, entry.at()));
+        let seq = match counted {
+            Some(repeats) => {
+                repeats::put(&self.connection, &repeats)?;
+                repeats.like_seq
+            }
+            None => self.append(changes, &entry)?,
+        };
+        Ok(Recorded::Repeat { decision_id: DecisionId::new(self.id, seq), entry })
     }
 
     /// Writes down that record `seq` is what an agent says.
@@ -328,6 +351,7 @@ impl SqliteJournal {
                 | Change::Credit { .. }
                 | Change::Status { .. }
                 | Change::Lives { .. }
+                | Change::Repeat { .. }
                 | Change::Payee { .. } => continue,
             };
             let Some(account) = self.state.accounts.get(scope) else { continue };
@@ -374,6 +398,11 @@ impl SqliteJournal {
     fn settle(&mut self, asked: Vec<Scope>, folds: Vec<Fold>) {
         let now = self.state.high_water();
         self.state.outstanding.advance(now);
+        self.state.repeats.tidy(Moment {
+            unix_ms: self.state.tip.high_water_ms,
+            boot_ms: 0,
+            boot_id: [0; 16],
+        });
         let folded = folds.iter().map(|fold| &fold.scope);
         for scope in asked.iter().chain(folded) {
             if let Some(account) = self.state.accounts.get_mut(scope) {
@@ -445,6 +474,10 @@ impl Journal for SqliteJournal {
 
     fn clock(&self) -> ClockMark {
         self.state.clock()
+    }
+
+    fn due(&self, at: Moment) -> Vec<Repeats> {
+        self.state.repeats.due(at)
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Surroundings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Signed, Surroundings};
 use pursekeeper_core::ports::{Journal, Policy, Verdict};
-use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Moment};
+use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Digest, Moment};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::block_in_place;
 
@@ -86,6 +86,8 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     clock: Clock,
     balances: ArcSwap<Balances>,
     keys: ArcSwap<BTreeSet<Address>>,
+    /// Hashes of signatures that were made and wait to be recorded with whatever is recorded next.
+    signatures: Mutex<Vec<(u64, Digest)>>,
     problem: Mutex<Option<Problem>>,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
@@ -141,6 +143,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             clock,
             balances: ArcSwap::default(),
             keys: ArcSwap::default(),
+            signatures: Mutex::default(),
             problem: Mutex::default(),
             problem_changed: Notify::new(),
             capacity,
@@ -161,6 +164,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// Takes note of which keys are here: a wallet without its key binds no money.
     pub fn note_keys(&self, keys: BTreeSet<Address>) {
         self.keys.store(Arc::new(keys));
+    }
+
+    /// Takes note of signatures that were made. They are recorded with whatever is recorded next, and soon in any case.
+    pub fn note_signed(&self, signed: &Signed) {
+        let seq = signed.decision_id().seq;
+        lock(&self.signatures).extend(signed.hashes().map(|hash| (seq, hash)));
     }
 
     /// Changes the journal beside the records, between two batches.
@@ -194,6 +203,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             ClockTrust::Regressed { .. } => now,
             ClockTrust::Jumped { believed, .. } => believed,
         }
+    }
+
+    /// The boot clock, in microseconds.
+    #[must_use]
+    pub fn boot_us(&self) -> u64 {
+        self.clock.boot_us()
     }
 
     /// Takes note of what wallets hold.
@@ -295,6 +310,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         if lock(&self.queue).led {
             return;
         }
+        self.settle();
         let done = lock(&self.gate).journal_mut().upkeep();
         if done.is_err() {
             self.note(done.as_ref().err());
@@ -311,7 +327,14 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
             Ask::Transition | Ask::Void(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => {
+            Ask::Payment(_)
+            | Ask::Report(_)
+            | Ask::Evidence(_)
+            | Ask::SignIn(_)
+            | Ask::TypedData(_)
+            | Ask::Signatures(_)
+            | Ask::Unauthenticated(_)
+            | Ask::Repeats(_) => {
                 if queue.payments.len() >= self.capacity.queue_len_max {
                     return Err(Fault::Exhausted);
                 }
@@ -329,7 +352,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
         }
         let policy = self.policy();
-        let error = match self.pass_batch(&mut gate, &*policy, asks) {
+        let error = match self.pass_noting(&mut gate, &*policy, asks) {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
@@ -350,10 +373,42 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             .collect()
     }
 
+    /// Passes a batch, and with it what waits to be noted; stops go alone.
+    fn pass_noting(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
+        let stops = !asks.is_empty() && acts_only(&asks);
+        let waiting = if stops { Vec::new() } else { std::mem::take(&mut *lock(&self.signatures)) };
+        if waiting.is_empty() {
+            return self.pass_batch(gate, policy, asks);
+        }
+        let batch = std::iter::once(Ask::Signatures(waiting.clone())).chain(asks).collect();
+        match self.pass_batch(gate, policy, batch) {
+            Ok(answers) => Ok(answers.into_iter().skip(1).collect()),
+            Err(error) => {
+                lock(&self.signatures).splice(0..0, waiting);
+                Err(error)
+            }
+        }
+    }
+
+    /// Records what waits to be noted, and what was counted in minutes that are over, if anything is.
+    pub fn settle(&self) {
+        let mut gate = lock(&self.gate);
+        let waits = !lock(&self.signatures).is_empty() || !gate.journal().due(self.clock.now()).is_empty();
+        if waits && self.problem().is_none() {
+            // What cannot be written now is written with what comes next; `note` has taken note of why.
+            let _ = self.pass_noting(&mut gate, &*self.policy(), Vec::new());
+        }
+    }
+
     /// Has the gate judge and record a batch, and puts what it decided in force.
     fn pass_batch(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
         let (balances, keys) = (self.balances.load(), self.keys.load());
-        let around = Surroundings { at: self.clock.now(), balances: &balances, keys: &keys };
+        let around = Surroundings {
+            at: self.clock.now(),
+            boot_us: self.clock.boot_us(),
+            balances: &balances,
+            keys: &keys,
+        };
         let passed = gate.pass(policy, around, asks);
         // A stop that was recorded in the room kept for stops leaves none for anything else.
         let room = gate.journal().room();
@@ -387,6 +442,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             | Answer::Voids(_)
             | Answer::Reported { .. }
             | Answer::Resolved { .. }
+            | Answer::Noted { .. }
             | Answer::Nothing(_) => {}
         }
     }
@@ -468,6 +524,10 @@ impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
     }
 }
 
+fn acts_only(asks: &[Ask]) -> bool {
+    asks.iter().all(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Transition | Ask::Void(_)))
+}
+
 fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
     match ask {
         Ask::Lifecycle(ask) => Some(ask.clone()),
@@ -477,7 +537,10 @@ fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
         | Ask::SignIn(_)
         | Ask::TypedData(_)
         | Ask::Transition
-        | Ask::Void(_) => None,
+        | Ask::Void(_)
+        | Ask::Signatures(_)
+        | Ask::Unauthenticated(_)
+        | Ask::Repeats(_) => None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::pages;
 use super::wanted::WantedArgs;
 use crate::cli::{ConfigArg, Exit, client, moment};
 use crate::output::{Output, Tone};
-use crate::record::plain;
+use crate::record::{is_denied, plain};
 
 /// Most different names that are counted one by one; more are counted together.
 const NAMES_MAX: usize = 10_000;
@@ -74,7 +74,7 @@ impl Count {
     fn add(&mut self, decision: &v1::Decision) {
         let times = decision.repeats.max(1);
         self.records = self.records.saturating_add(times);
-        match decision.verdict.as_str() {
+        match judged(decision) {
             "permit" => self.permitted = self.permitted.saturating_add(times),
             "deny" => self.denied = self.denied.saturating_add(times),
             _ => {}
@@ -95,7 +95,7 @@ impl Count {
 impl Stats {
     fn add(&mut self, decision: &v1::Decision) {
         self.total.add(decision);
-        self.over_time.add(decision.time_unix_ms, &decision.verdict, decision.repeats.max(1));
+        self.over_time.add(decision.time_unix_ms, judged(decision), decision.repeats.max(1));
         let call = decision.endpoint.as_ref().map(|endpoint| place(&endpoint.url)).unwrap_or_default();
         let named = [
             (&mut self.kinds, &decision.kind),
@@ -178,6 +178,11 @@ impl Stats {
     }
 }
 
+/// How a record was judged, or those that it counts.
+fn judged(decision: &v1::Decision) -> &str {
+    if is_denied(decision) { "deny" } else { &decision.verdict }
+}
+
 /// The most frequent, the first by name among equals.
 fn rows(counts: &Counts, top: usize) -> Vec<Vec<String>> {
     let mut sorted: Vec<(&String, &Count)> = counts.iter().collect();
@@ -222,7 +227,7 @@ mod tests {
             decision("payment", "deny", "5", 0),
             decision("preview", "permit", "0.20", 0),
             decision("reissue", "permit", "0.10", 0),
-            decision("repeat", "deny", "", 57),
+            v1::Decision { code: "NO_PERMIT".to_owned(), ..decision("repeat", "", "", 57) },
             decision("report", "", "", 0),
         ] {
             stats.add(&decision);

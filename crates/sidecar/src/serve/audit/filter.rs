@@ -8,12 +8,11 @@ use pursekeeper_journal::{KINDS, leaf_hash};
 use serde::Deserialize;
 use tonic::{Code, Status};
 
+use crate::record::{is_denied, signature_of};
 use crate::serve::convert::fault;
 
 /// Most values of one member of a filter.
 const VALUES_LEN_MAX: usize = 64;
-/// Why calls are answered with UNAUTHENTICATED or PERMISSION_DENIED: what records of them have for a code.
-const IDENTITY_REASONS: [&str; 4] = ["NO_CREDENTIALS", "UID_UNMAPPED", "UID_IS_SIDECAR", "UID_AMBIGUOUS"];
 
 /// What is wanted, understood.
 #[derive(Clone, Debug, Default)]
@@ -82,8 +81,8 @@ impl Filter {
         each("services", services, |text| ServiceName::parse(text).map(drop).map_err(|e| e.to_string()))?;
         each("kinds", kinds, |text| one_of(text, &KINDS))?;
         each("codes", codes, |text| {
-            let known = DenyCode::parse(text).is_some() || IDENTITY_REASONS.contains(&text);
-            known.then_some(()).ok_or_else(|| "no denial has this code: see docs/POLICY_GUIDE.md".to_owned())
+            let known = DenyCode::parse(text).map(drop);
+            known.ok_or_else(|| "no denial has this code: see docs/POLICY_GUIDE.md".to_owned())
         })?;
         if !verdict.is_empty() {
             one_of(verdict, &["permit", "deny"])
@@ -137,8 +136,8 @@ impl Filter {
             && any(services, &decision.service)
             && any(kinds, &decision.kind)
             && any(codes, &decision.code)
-            && (verdict.is_empty() || *verdict == decision.verdict)
-            && (*about_seq == 0 || decision.seq == *about_seq || decision.original_seq == *about_seq)
+            && (verdict.is_empty() || *verdict == decision.verdict || (verdict == "deny" && is_denied(decision)))
+            && (*about_seq == 0 || is_about(decision, *about_seq))
             && (self.wallets.is_empty() || self.wallets.iter().any(|wallet| wallet.is_named_in(decision)))
     }
 }
@@ -182,12 +181,21 @@ impl Wanted {
 /// Names and words stand in quotes in every record they fit, whatever its kind.
 fn needles(wanted: &v1::AuditFilter, wallets: &[Wanted]) -> Vec<Vec<String>> {
     let v1::AuditFilter { agents, workflows, services, kinds, codes, verdict, .. } = wanted;
-    let verdict: Vec<String> =
-        Some(verdict).filter(|verdict| !verdict.is_empty()).into_iter().cloned().collect();
+    // What counts denials does not say that it is one.
+    let verdict = match verdict.as_str() {
+        "" => Vec::new(),
+        "deny" => vec!["deny".to_owned(), "repeat".to_owned()],
+        verdict => vec![verdict.to_owned()],
+    };
     let named = [agents, workflows, services, kinds, codes, &verdict];
     let named = named.into_iter().map(|values| values.iter().map(|value| format!("\"{value}\"")).collect());
     let wallets = wallets.iter().flat_map(Wanted::needles).collect::<Vec<_>>();
     named.chain([wallets]).filter(|any: &Vec<String>| !any.is_empty()).collect()
+}
+
+/// Whether a record belongs to the story of the one at `seq`.
+fn is_about(decision: &v1::Decision, seq: u64) -> bool {
+    decision.seq == seq || decision.original_seq == seq || signature_of(decision, seq).is_some()
 }
 
 /// Whether a number stands in a text, and not as a part of a longer one.

@@ -18,8 +18,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{self, fault};
+use super::convert::fault;
 use super::signer::peer_uid;
+use super::strangers::Strangers;
 use super::{Gatehouse, Sidecar};
 use crate::identity::Identities;
 use filter::Filter;
@@ -34,6 +35,7 @@ pub(super) struct AuditService {
     records: Records,
     subscribers: Arc<Semaphore>,
     stopped: tokio::sync::watch::Receiver<bool>,
+    strangers: Strangers,
 }
 
 impl AuditService {
@@ -44,13 +46,20 @@ impl AuditService {
             records: Records::new(&sidecar.config.journal),
             subscribers: Arc::new(Semaphore::new(sidecar.config.limits.subscribers_max)),
             stopped,
+            strangers: Strangers::new("Audit", sidecar),
         }
     }
 
     /// What an operator wants to see.
-    fn filter<T>(&self, request: &Request<T>, filter: Option<v1::AuditFilter>) -> Result<Filter, Status> {
+    async fn filter<T: prost::Name>(
+        &self,
+        request: &Request<T>,
+        filter: Option<v1::AuditFilter>,
+    ) -> Result<Filter, Status> {
         let policy = self.gatehouse.policy();
-        self.identities.operator(policy.registry(), peer_uid(request)).map_err(convert::unauthenticated)?;
+        if let Err(error) = self.identities.operator(policy.registry(), peer_uid(request)) {
+            return Err(self.strangers.refuse(request, error).await);
+        }
         Filter::parse(filter, policy.registry())
     }
 }
@@ -64,7 +73,7 @@ impl Audit for AuditService {
         mut request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let filter = request.get_mut().filter.take();
-        let filter = self.filter(&request, filter)?;
+        let filter = self.filter(&request, filter).await?;
         let place = self.subscribers.clone().try_acquire_owned().map_err(|_| {
             let message = "as many follow the audit as may: end one, or raise `limits.subscribers_max`";
             fault(Code::ResourceExhausted, "SUBSCRIBERS_FULL", message)
@@ -97,7 +106,7 @@ impl Audit for AuditService {
         mut request: Request<v1::QueryRequest>,
     ) -> Result<Response<v1::QueryResponse>, Status> {
         let filter = request.get_mut().filter.take();
-        let filter = self.filter(&request, filter)?;
+        let filter = self.filter(&request, filter).await?;
         let v1::QueryRequest { filter: _, page_size, page_token, newest_first } = request.into_inner();
         let durable = *self.gatehouse.durable_seq().borrow();
         let query = Query { filter, page_size, page_token, newest_first, durable };

@@ -4,8 +4,9 @@ use pursekeeper_api::v1;
 
 use super::{Known, number};
 use crate::cli::moment;
+use crate::record::signature_of;
 
-/// The permit that a record is about.
+/// The record that this one is about.
 pub(super) fn about(known: &Known) -> Vec<String> {
     let Known { decision, original, story, .. } = known;
     if decision.original_seq == 0 {
@@ -14,18 +15,18 @@ pub(super) fn about(known: &Known) -> Vec<String> {
     let mut lines = match original {
         Some(original) => vec![permit(original)],
         None => vec![format!(
-            "the permit of record {}, which is not in this journal any more",
+            "record {}, which is not in this journal any more",
             decision.original_seq
         )],
     };
-    lines.extend(story.iter().filter(|other| other.seq < decision.seq).map(line));
+    lines.extend(story.iter().filter(|other| other.seq < decision.seq).map(|other| line(other, root(decision))));
     lines
 }
 
 /// What happened after, or what still can.
 pub(super) fn after(known: &Known) -> Vec<String> {
     let Known { decision, story, cut_off, .. } = known;
-    let mut lines: Vec<String> = story.iter().filter(|other| other.seq > decision.seq).map(line).collect();
+    let mut lines: Vec<String> = story.iter().filter(|other| other.seq > decision.seq).map(|other| line(other, root(decision))).collect();
     if *cut_off {
         lines.push(format!(
             "and more: `pursekeeper audit query` finds all that names record {}",
@@ -83,12 +84,17 @@ fn permit(original: &v1::Decision) -> String {
 }
 
 /// One of the records of a story.
-fn line(other: &v1::Decision) -> String {
+fn line(other: &v1::Decision, root: u64) -> String {
     let v1::Decision { seq, time_unix_ms, kind, verdict, code, message, .. } = other;
     let judged = match verdict.as_str() {
         "deny" => format!(" denied, {code}"),
         _ => String::new(),
     };
-    let message = if message.is_empty() { String::new() } else { format!(": {message}") };
+    // One record has the hashes of many signatures.
+    let message = match signature_of(other, root) {
+        Some(hash) => format!(": signed, SHA-256 of the signature {hash}"),
+        None if message.is_empty() => String::new(),
+        None => format!(": {message}"),
+    };
     format!("record {seq}, {}, {kind}{judged}{message}", moment::of_millis(*time_unix_ms))
 }

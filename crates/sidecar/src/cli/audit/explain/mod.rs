@@ -94,15 +94,12 @@ async fn gather(channel: Channel, seq: u64) -> anyhow::Result<Known> {
         // What it is about may be in an archive by now; that is no reason to tell nothing.
         known.original = pages::record(channel.clone(), root).await.ok();
     }
-    // Nothing is ever about a record that let nothing happen.
-    if decision.verdict != "deny" || decision.original_seq > 0 {
-        let filter = v1::AuditFilter { about_seq: root, ..Default::default() };
-        let mut story = Pages::new(channel, filter, false).rest(AFTER_LEN_MAX.saturating_add(2)).await?;
-        story.retain(|other| other.seq != root && other.seq != seq);
-        known.cut_off = story.len() as u64 > AFTER_LEN_MAX;
-        story.truncate(usize::try_from(AFTER_LEN_MAX).unwrap_or(usize::MAX));
-        known.story = story;
-    }
+    let filter = v1::AuditFilter { about_seq: root, ..Default::default() };
+    let mut story = Pages::new(channel, filter, false).rest(AFTER_LEN_MAX.saturating_add(3)).await?;
+    story.retain(|other| other.seq != root && other.seq != seq);
+    known.cut_off = story.len() as u64 > AFTER_LEN_MAX;
+    story.truncate(usize::try_from(AFTER_LEN_MAX).unwrap_or(usize::MAX));
+    known.story = story;
     Ok(Known { decision, ..known })
 }
 
