@@ -136,7 +136,9 @@ impl Filter {
             && any(services, &decision.service)
             && any(kinds, &decision.kind)
             && any(codes, &decision.code)
-            && (verdict.is_empty() || *verdict == decision.verdict || (verdict == "deny" && is_denied(decision)))
+            && (verdict.is_empty()
+                || *verdict == decision.verdict
+                || (verdict == "deny" && is_denied(decision)))
             && (*about_seq == 0 || is_about(decision, *about_seq))
             && (self.wallets.is_empty() || self.wallets.iter().any(|wallet| wallet.is_named_in(decision)))
     }

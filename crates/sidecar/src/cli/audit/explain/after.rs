@@ -14,19 +14,22 @@ pub(super) fn about(known: &Known) -> Vec<String> {
     }
     let mut lines = match original {
         Some(original) => vec![permit(original)],
-        None => vec![format!(
-            "record {}, which is not in this journal any more",
-            decision.original_seq
-        )],
+        None => vec![format!("record {}, which is not in this journal any more", decision.original_seq)],
     };
-    lines.extend(story.iter().filter(|other| other.seq < decision.seq).map(|other| line(other, root(decision))));
+    lines.extend(
+        story.iter().filter(|other| other.seq < decision.seq).map(|other| line(other, root(decision))),
+    );
     lines
 }
 
 /// What happened after, or what still can.
 pub(super) fn after(known: &Known) -> Vec<String> {
     let Known { decision, story, cut_off, .. } = known;
-    let mut lines: Vec<String> = story.iter().filter(|other| other.seq > decision.seq).map(|other| line(other, root(decision))).collect();
+    let mut lines: Vec<String> = story
+        .iter()
+        .filter(|other| other.seq > decision.seq)
+        .map(|other| line(other, root(decision)))
+        .collect();
     if *cut_off {
         lines.push(format!(
             "and more: `pursekeeper audit query` finds all that names record {}",

@@ -151,7 +151,11 @@ fn what_became_of_a_payment_is_told() {
         "",
         "voided",
     );
-    let signature = other(json!({ "kind": "signature", "seq": 4, "signatures": [{ "seq": 2, "sha256": "ff" }, { "seq": 3, "sha256": "abc" }] }), "", "signed: both");
+    let signature = other(
+        json!({ "kind": "signature", "seq": 4, "signatures": [{ "seq": 2, "sha256": "ff" }, { "seq": 3, "sha256": "abc" }] }),
+        "",
+        "signed: both",
+    );
     let story = |story: Vec<v1::Decision>| Known { story, ..known(decision(&record)) };
     check(
         &story(vec![signature, settled.clone()]),
@@ -193,11 +197,7 @@ fn what_a_record_is_about_is_told() {
 #[test]
 fn kinds_to_come_are_told_with_all_they_say() {
     let record = json!({ "kind": "unauthenticated", "peer": { "uid": 4242 }, "seq": 8 });
-    check(
-        &known(decision(&record)),
-        &["somebody who is nobody here", "peer", "uid  4242"],
-        &[],
-    );
+    check(&known(decision(&record)), &["somebody who is nobody here", "peer", "uid  4242"], &[]);
     let repeat = v1::Decision { repeats: 57, ..decision(&json!({ "kind": "repeat", "seq": 9 })) };
     check(&known(repeat), &["the same again, 57 times", "stands for 57"], &[]);
     check(&known(decision(&json!({ "kind": "novelty", "seq": 9 }))), &["a record of kind `novelty`"], &[]);

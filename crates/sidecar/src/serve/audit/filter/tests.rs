@@ -108,7 +108,11 @@ fn what_names_a_permit_among_others_and_what_counts_denials_fit_too() {
         let filter = parse(wanted.clone()).unwrap();
         for (record, fits) in [signatures(), repeat()].iter().zip(expected) {
             assert_eq!(filter.fits(record), fits, "{wanted:?} of record {}", record.seq);
-            assert!(!fits || filter.may_fit(&record.canonical), "{wanted:?} passes over record {}", record.seq);
+            assert!(
+                !fits || filter.may_fit(&record.canonical),
+                "{wanted:?} passes over record {}",
+                record.seq
+            );
         }
     }
 }
