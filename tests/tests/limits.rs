@@ -172,6 +172,21 @@ async fn a_connection_has_so_many_calls_at_once() {
 }
 
 #[tokio::test]
+async fn so_many_follow_the_audit_at_once() {
+    let purse = purse_with("subscribers_max: 128", "subscribers_max: 2");
+    let sidecar = purse.serve();
+    let mut audit = sidecar.audit().await;
+    let follow = || v1::WatchRequest { from_seq: 1, ..Default::default() };
+    let first = audit.watch(follow()).await.unwrap();
+    let _second = audit.watch(follow()).await.unwrap();
+    let refused = audit.watch(follow()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "SUBSCRIBERS_FULL"));
+    drop(first);
+    // It is noticed at once, but not before this one asks.
+    while audit.watch(follow()).await.is_err() {}
+}
+
+#[tokio::test]
 async fn an_agent_calls_so_often_in_a_second() {
     let purse = purse_with("agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 1");
     let sidecar = purse.serve();

@@ -30,6 +30,7 @@ mod report;
 mod reserve;
 mod retention;
 mod segment;
+mod scan;
 mod state;
 mod store;
 mod summary;
@@ -51,9 +52,10 @@ pub use retention::{JournalSize, PRUNED_PER_BATCH_MAX, Prunable, PrunablePage, R
 pub use segment::{
     Header, Imported, Seal, Segment, SegmentError, SegmentReader, Trailer, check_row, file_name, import,
 };
-pub use summary::Summary;
 pub use tree::{
     AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, Frontier, InclusionProof, NoteFault,
 };
+pub use scan::{Scanned, Stretch};
+pub use summary::{KINDS, Summary};
 pub use usage::{Usage, WindowUsage};
 pub use verify::{CheckpointFault, Depth, Fault, GivenCheckpoint, Scrutiny, Verified, VerifyError};

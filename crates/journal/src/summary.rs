@@ -11,6 +11,22 @@ use pursekeeper_core::{
 
 use crate::record::{Content, DecodedRecord, Genesis};
 
+/// Every word for a kind of record.
+pub const KINDS: [&str; 12] = [
+    "genesis",
+    "payment",
+    "preview",
+    "reissue",
+    "lifecycle",
+    "report",
+    "evidence",
+    "sign-in",
+    "transition",
+    "signature",
+    "unauthenticated",
+    "repeat",
+];
+
 /// A record with everything in words; what a record does not have is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Summary {

@@ -148,6 +148,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Most calls under way per connection.
     pub streams_per_connection_max: u32,
+    /// Most subscribers who follow the audit at once.
+    pub subscribers_max: usize,
     /// Most calls of one agent per second, with bursts of as many.
     pub agent_calls_per_sec_max: u32,
     /// Longest wait for calls under way after SIGTERM, in seconds.
@@ -226,6 +228,7 @@ impl Default for Limits {
             deadline_ms_max: 10_000,
             connections_max: 256,
             streams_per_connection_max: 128,
+            subscribers_max: 128,
             agent_calls_per_sec_max: 500,
             drain_secs_max: 10,
         }
@@ -350,6 +353,7 @@ impl Config {
             ("deadline_ms_max", limits.deadline_ms_max),
             ("connections_max", limits.connections_max as u64),
             ("streams_per_connection_max", limits.streams_per_connection_max.into()),
+            ("subscribers_max", limits.subscribers_max as u64),
             ("agent_calls_per_sec_max", limits.agent_calls_per_sec_max.into()),
         ];
         problems.extend(

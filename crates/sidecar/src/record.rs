@@ -63,37 +63,79 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
     })
 }
 
+/// Whether a record is a denial, or counts denials.
+pub(crate) fn is_denied(decision: &v1::Decision) -> bool {
+    decision.verdict == "deny" || (decision.kind == "repeat" && !decision.code.is_empty())
+}
+
+/// The SHA-256 of the signature over what record `seq` permits, hex, if this record has it.
+pub(crate) fn signature_of(decision: &v1::Decision, seq: u64) -> Option<String> {
+    if decision.kind != "signature" {
+        return None;
+    }
+    let record: serde_json::Value = serde_json::from_slice(&decision.canonical).ok()?;
+    let mut signatures = record.get("signatures")?.as_array()?.iter();
+    let made = signatures.find(|made| made.get("seq").and_then(serde_json::Value::as_u64) == Some(seq))?;
+    Some(made.get("sha256")?.as_str()?.to_owned())
+}
+
+/// A text that somebody else wrote, fit for a terminal: what would move the cursor or change a colour is shown as its code.
+pub(crate) fn plain(text: &str) -> String {
+    let unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let show = |c: char| if unseen(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    text.chars().map(show).collect()
+}
+
 /// A record in one line.
 pub(crate) fn line(decision: &v1::Decision, output: Output) -> String {
     let v1::Decision {
-        seq, time_unix_ms, kind, verdict, code, message, agent, workflow, usd, endpoint, ..
+        seq,
+        time_unix_ms,
+        kind,
+        verdict,
+        code,
+        message,
+        agent,
+        workflow,
+        usd,
+        endpoint,
+        repeats,
+        ..
     } = decision;
     let time = i64::try_from(*time_unix_ms)
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         .map(|at| format!("{at:.3}"))
         .unwrap_or_default();
-    let head = format!("{seq:>6}  {time}  {kind:<9}");
+    let head = format!("{seq:>6}  {time}  {kind:<10}");
     let verdict = match verdict.as_str() {
         "permit" => output.paint(Tone::Good, "permit"),
         "deny" => output.paint(Tone::Bad, "deny  "),
         _ => "      ".to_owned(),
     };
     let mut parts = vec![head, verdict];
-    if !agent.is_empty() {
-        parts.push(format!("{agent}/{workflow}"));
+    if *repeats > 0 {
+        parts.push(output.paint(Tone::Strong, &format!("{repeats} times")));
+    }
+    match (agent.as_str(), workflow.as_str()) {
+        ("", "") => {}
+        (agent, "") => parts.push(agent.to_owned()),
+        (agent, workflow) => parts.push(format!("{agent}/{workflow}")),
     }
     if !usd.is_empty() {
         parts.push(format!("${usd}"));
     }
     if let Some(v1::Endpoint { method, url }) = endpoint {
-        parts.push(format!("{method} {url}"));
+        parts.push(plain(&format!("{method} {url}")));
     }
     if !code.is_empty() {
         parts.push(output.paint(Tone::Bad, code));
     }
     if !message.is_empty() {
-        parts.push(message.clone());
+        parts.push(plain(message));
     }
     if let Some(policy) = decision.policies.first() {
         parts.push(output.paint(Tone::Faint, &format!("[{}]", policy.id)));
@@ -102,4 +144,41 @@ pub(crate) fn line(decision: &v1::Decision, output: Output) -> String {
         parts.push(output.paint(Tone::Faint, &format!("(near: {warning})")));
     }
     parts.join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    #[test]
+    fn what_somebody_else_wrote_cannot_play_with_the_terminal() {
+        let table = [
+            ("plain, with ümlaut", "plain, with ümlaut"),
+            ("red \x1b[31m", "red \\u{1b}[31m"),
+            ("two\nlines", "two\\u{a}lines"),
+            ("turned \u{202e}round", "turned \\u{202e}round"),
+        ];
+        for (text, shown) in table {
+            assert_eq!(plain(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_says_how_many_it_stands_for() {
+        let decision = v1::Decision {
+            seq: 7,
+            kind: "repeat".to_owned(),
+            verdict: "deny".to_owned(),
+            code: "NO_PERMIT".to_owned(),
+            agent: "crawler".to_owned(),
+            message: "one\nline".to_owned(),
+            repeats: 57,
+            ..Default::default()
+        };
+        assert_eq!(
+            line(&decision, Output::new(Format::Json)),
+            "     7  1970-01-01T00:00:00.000Z  repeat      deny    57 times  crawler  NO_PERMIT  one\\u{a}line"
+        );
+    }
 }

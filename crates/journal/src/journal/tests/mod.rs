@@ -11,6 +11,7 @@ mod repeats;
 mod report;
 mod reserve;
 mod retention;
+mod scan;
 mod speed;
 mod tampering;
 mod tree;

@@ -1,24 +1,55 @@
+//! Reading the audit trail.
+
 mod archive;
 mod checkpoint;
+mod explain;
+mod histogram;
+mod pages;
 mod prove;
+mod query;
+mod show;
+mod stats;
+mod tail;
 mod verify;
+mod wanted;
 
-use clap::{Args, Subcommand};
-use pursekeeper_api::{Audit, v1};
+use clap::Subcommand;
 use pursekeeper_journal::Reader;
 
-use super::{ConfigArg, Exit, block_on, client};
+use super::{ConfigArg, Exit, block_on};
 use crate::config::Config;
 use crate::output::Output;
-use crate::record;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Show the latest decisions, one line each.
+    /// Show the latest records, one line each, and follow what comes.
+    ///
+    /// With --follow it goes on after a restart of the sidecar where it was, without a gap and without repeating a line.
     #[command(
-        after_help = "Examples:\n  pursekeeper audit tail -n 50\n  pursekeeper audit tail --follow --output json"
+        after_help = "Examples:\n  pursekeeper audit tail -n 50\n  pursekeeper audit tail -f --decision deny --workflow market-research\n  pursekeeper audit tail --since 1h --code CEILING_EXCEEDED\n  pursekeeper audit tail --follow --output json | jq -r .kind"
     )]
-    Tail(TailArgs),
+    Tail(tail::TailArgs),
+    /// Find records: a table for people, canonical JSON lines for programs.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit query --wallet research-hot --since 7d\n  pursekeeper audit query --kind lifecycle --newest --limit 20\n  pursekeeper audit query --decision deny --output json > denials.jsonl"
+    )]
+    Query(query::QueryArgs),
+    /// Show one record, every member of it.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit show 42\n  pursekeeper audit show 1f0c2a9b-42 --output json | jq .record.intent"
+    )]
+    Show(show::ShowArgs),
+    /// Tell the whole story of a record in words: who asked for what, what was judged, which policies and which arithmetic
+    /// decided, what happened after, and what would have permitted what was denied.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit explain 1f0c2a9b-42\n  pursekeeper audit explain 42 --output json"
+    )]
+    Explain(explain::ExplainArgs),
+    /// Count records by verdict, code, workflow, endpoint and agent, and show when they came.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit stats --since 24h\n  pursekeeper audit stats --workflow market-research --output json"
+    )]
+    Stats(stats::StatsArgs),
     /// Verify the journal file: every record, the hash chain, the Merkle tree and its checkpoints, and that totals, holds
     /// and statuses follow from it.
     Verify(verify::VerifyArgs),
@@ -42,21 +73,13 @@ pub(super) enum AuditCommand {
     Import(archive::ImportArgs),
 }
 
-#[derive(Debug, Args)]
-pub(super) struct TailArgs {
-    #[command(flatten)]
-    config: ConfigArg,
-    /// Go on showing decisions as they become durable.
-    #[arg(short, long)]
-    follow: bool,
-    /// How many of the latest to show first.
-    #[arg(short = 'n', long, default_value_t = 20)]
-    last: u64,
-}
-
 pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit> {
     match command {
-        AuditCommand::Tail(args) => block_on(tail(args, output)),
+        AuditCommand::Tail(args) => block_on(tail::run(args, output)),
+        AuditCommand::Query(args) => block_on(query::run(args, output)),
+        AuditCommand::Show(args) => block_on(show::run(args, output)),
+        AuditCommand::Explain(args) => block_on(explain::run(args, output)),
+        AuditCommand::Stats(args) => block_on(stats::run(args, output)),
         AuditCommand::Verify(args) => verify::run(&args, output),
         AuditCommand::Prove(args) => prove::run(&args, output),
         AuditCommand::Consistency(args) => prove::run_consistency(&args, output),
@@ -66,22 +89,4 @@ pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit>
         AuditCommand::Archive(args) => archive::archive(&args, output),
         AuditCommand::Import(args) => archive::import_files(&args, output),
     }
-}
-
-async fn tail(args: TailArgs, output: Output) -> anyhow::Result<Exit> {
-    let path = Config::load(&args.config.config)?.journal;
-    let last = tokio::task::spawn_blocking(move || Reader::open(&path)?.last_seq()).await??;
-    let from_seq = last.saturating_sub(args.last).saturating_add(1);
-    let mut audit = Audit::new(client::operators(&args.config.config).await?);
-    let request = v1::WatchRequest { from_seq, until_now: !args.follow, ..Default::default() };
-    let mut stream = client::answer(audit.watch(request).await)?;
-    while let Some(response) = stream.message().await? {
-        let Some(decision) = response.decision else { continue };
-        if output.is_json() {
-            output.line(&String::from_utf8_lossy(&decision.canonical))?;
-        } else {
-            output.line(&record::line(&decision, output))?;
-        }
-    }
-    Ok(Exit::Done)
 }
