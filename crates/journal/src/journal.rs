@@ -1,6 +1,7 @@
 //! The one writer.
 
 mod known;
+mod sinks;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
@@ -17,6 +18,7 @@ use rusqlite::{Connection, params};
 
 use crate::account::{Bucket, horizon};
 use crate::credit::CreditEvent;
+use crate::cursors::Cursors;
 use crate::file::{self, Access};
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::ledger::{View, credit_key};
@@ -46,6 +48,7 @@ pub struct SqliteJournal {
     connection: Connection,
     id: JournalId,
     state: State,
+    cursors: Cursors,
     health: Health,
     since_checkpoint: u64,
     reserve: Reserve,
@@ -121,9 +124,10 @@ impl SqliteJournal {
         }
         file::prepare_writer(&connection, path)?;
         let state = load(&connection, meta)?;
+        let cursors = Cursors::load(&connection, state.tip.seq)?;
         let reserve = Reserve::of(path);
         let health = if reserve.is_whole() { Health::Sound } else { Health::Stuck };
-        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, _lock: lock })
+        Ok(Self { connection, id: meta.id, state, cursors, health, since_checkpoint: 0, reserve, _lock: lock })
     }
 
     /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
@@ -191,8 +195,11 @@ impl SqliteJournal {
     /// See [`SqliteJournal::checkpoint`].
     pub fn upkeep(&mut self) -> Result<(), JournalError> {
         match self.health {
-            Health::Sound if self.since_checkpoint >= CHECKPOINT_RECORDS_MIN => self.checkpoint(),
-            Health::Sound | Health::Stuck | Health::Broken => Ok(()),
+            Health::Sound => {
+                self.save_cursors()?;
+                if self.since_checkpoint >= CHECKPOINT_RECORDS_MIN { self.checkpoint() } else { Ok(()) }
+            }
+            Health::Stuck | Health::Broken => Ok(()),
         }
     }
 
@@ -217,6 +224,9 @@ impl SqliteJournal {
                 }
                 Judged::Nothing(nothing) => Recorded::Nothing(nothing),
             });
+        }
+        if self.state.tip.seq > changes.last_seq() {
+            self.cursors.write(&self.connection)?;
         }
         let folds = self.write_totals(changes)?;
         for key in changes.credits() {
@@ -463,6 +473,7 @@ impl SqliteJournal {
                 self.settle(asked, folds);
                 // A batch that recorded nothing wrote nothing: it does not show that there is space again.
                 if self.state.tip.seq > last {
+                    self.cursors.saved();
                     self.health = if self.reserve.is_whole() { Health::Sound } else { Health::Stuck };
                 }
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);

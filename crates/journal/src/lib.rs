@@ -7,6 +7,7 @@
 
 mod account;
 mod credit;
+mod cursors;
 mod error;
 mod exposure;
 mod file;

@@ -4,19 +4,23 @@
 //! transaction, hands out the answers, and hands leadership to whoever waits first. So one request alone pays for no
 //! thread hop, and many share one fsync.
 
+mod upkeep;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Surroundings};
-use pursekeeper_core::ports::{Journal, Policy, Verdict};
+use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Moment};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::block_in_place;
 
 use crate::clock::Clock;
+use crate::halts::Halts;
 use crate::metrics::Metrics;
 use crate::standing::Standing;
+pub use upkeep::Upkeep;
 
 /// Why there is no answer. Nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,36 +31,12 @@ pub enum Fault {
     /// The journal cannot be written.
     #[error("the journal cannot be written, so nothing is signed: {0}")]
     Unavailable(String),
+    /// Something that has to work while money moves does not.
+    #[error("nothing is signed: {0}")]
+    Halted(String),
     /// A stop is in force in memory but could not be recorded.
     #[error("in force, but not recorded yet: the journal cannot be written")]
     NotDurable,
-}
-
-/// A journal whose state of health can be told.
-pub trait Upkeep: Journal {
-    /// Whether the process must end after this error: what is on disk is not known any more.
-    fn is_fatal(error: &Self::Error) -> bool;
-
-    /// Whether a record could be written now.
-    ///
-    /// # Errors
-    /// Why not.
-    fn probe(&mut self) -> Result<(), Self::Error>;
-
-    /// Whether anything could be recorded now but stops, as far as that is known without trying.
-    ///
-    /// # Errors
-    /// Why not.
-    fn room(&self) -> Result<(), Self::Error>;
-
-    /// What is worth doing while nobody waits.
-    ///
-    /// # Errors
-    /// The journal's.
-    fn upkeep(&mut self) -> Result<(), Self::Error>;
-
-    /// The last record on disk.
-    fn last_seq(&self) -> u64;
 }
 
 /// What keeps the gate from answering.
@@ -87,6 +67,7 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     balances: ArcSwap<Balances>,
     keys: ArcSwap<BTreeSet<Address>>,
     problem: Mutex<Option<Problem>>,
+    halts: Halts,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
     metrics: Metrics,
@@ -142,6 +123,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             balances: ArcSwap::default(),
             keys: ArcSwap::default(),
             problem: Mutex::default(),
+            halts: Halts::default(),
             problem_changed: Notify::new(),
             capacity,
         })
@@ -211,7 +193,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let journal = self.problem().map(|problem| problem.message);
-        journal.into_iter().chain(self.clock_problem()).collect()
+        journal.into_iter().chain(self.clock_problem()).chain(self.halts.all()).collect()
     }
 
     /// What is wrong with the clock, if anything is.
@@ -227,6 +209,13 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
                 "the clock is {ahead_ms} ms ahead of what this machine's boot clock allows: {}",
                 DenyCode::ClockJumped.fix()
             )),
+        }
+    }
+
+    /// Stops signing for a reason, or takes the reason back. Stops and what frees money go on.
+    pub fn halt(&self, by: &str, reason: Option<String>) {
+        if self.halts.set(by, reason) {
+            self.problem_changed.notify_waiters();
         }
     }
 
@@ -264,6 +253,10 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// # Errors
     /// [`Fault`] when there is no answer.
     pub async fn pass(self: &Arc<Self>, ask: Ask) -> Result<Answer, Fault> {
+        let signs = matches!(ask, Ask::Payment(_) | Ask::SignIn(_) | Ask::TypedData(_));
+        if let Some(reason) = self.halts.first().filter(|_| signs) {
+            return Err(Fault::Halted(reason));
+        }
         match self.take_place(ask)? {
             Place::First(leadership, ask) => block_in_place(|| leadership.work(ask)),
             Place::Waits(turn) => match turn.await {

@@ -31,6 +31,7 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::identity::Identities;
+use crate::sinks::{SinkState, Sinks, SinksError};
 pub use governance::BundleRefused;
 
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
@@ -52,6 +53,9 @@ pub enum ServeError {
     /// The governance bundle does not fit what happened under earlier ones.
     #[error(transparent)]
     BundleRefused(#[from] BundleRefused),
+    /// A sink of the audit trail could never be used.
+    #[error("`audit.sinks`: {0}")]
+    Sink(#[from] SinksError),
     /// A key cannot be used.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -110,6 +114,8 @@ pub struct Sidecar {
     identities: Identities,
     config: Config,
     chains: chains::Chains,
+    sinks: Option<Sinks>,
+    sink_states: Vec<Arc<SinkState>>,
 }
 
 impl Sidecar {
@@ -125,7 +131,8 @@ impl Sidecar {
         let keystore = Keystore::open(&config.keystore.dir)?;
         let passphrase = Passphrase::from_file(&config.keystore.passphrase_file)?;
         let journal_id = keystore.journal_id().ok_or(ServeError::Unbound)?;
-        let journal = SqliteJournal::open(&config.journal, journal_id)?;
+        let mut journal = SqliteJournal::open(&config.journal, journal_id)?;
+        let sinks = Sinks::open(&config.audit.sinks, &config.journal, &mut journal)?;
         governance::remembers(bundle.registry(), &journal)?;
         let expected = governance::expected(bundle.registry(), &journal);
         let custody = keystore.load_expected(&passphrase, &expected)?;
@@ -155,6 +162,8 @@ impl Sidecar {
             identities,
             config,
             chains: chains::Chains::default(),
+            sink_states: sinks.states(),
+            sinks: Some(sinks),
         })
     }
 
@@ -168,7 +177,8 @@ impl Sidecar {
     ///
     /// # Errors
     /// [`ServeError`] when a socket cannot be opened, or the journal broke.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let sinks = self.sinks.take();
         let (stopping, stopped) = watch::channel(false);
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<SignerServer<signer::SignerService>>().await;
@@ -201,6 +211,7 @@ impl Sidecar {
             bundle = %self.gatehouse.policy().digest(),
             "serving"
         );
+        let sinks = sinks.map(|sinks| sinks.feed(&self.gatehouse));
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
@@ -219,6 +230,9 @@ impl Sidecar {
             Ok(Err(crashed)) => error!(%crashed, "a listener ended badly"),
             Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
         }
+        if let Some(sinks) = sinks {
+            sinks.finish().await;
+        }
         for listener in [&self.config.listeners.agents, &self.config.listeners.operators] {
             // The socket of a process that is gone only confuses; failing to remove it harms nobody.
             let _ = std::fs::remove_file(&listener.path);
@@ -232,7 +246,11 @@ impl Sidecar {
         let listener = scrape::bind(address).await;
         let listener =
             listener.map_err(|source| ServeError::Listen { path: address.to_string().into(), source })?;
-        let scraped = scrape::Scraped { gatehouse: self.gatehouse.clone(), chains: self.chains.clone() };
+        let scraped = scrape::Scraped {
+            gatehouse: self.gatehouse.clone(),
+            chains: self.chains.clone(),
+            sinks: self.sink_states.clone(),
+        };
         tokio::spawn(scrape::serve(listener, scraped, stopped.clone()));
         Ok(())
     }

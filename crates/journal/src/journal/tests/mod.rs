@@ -9,6 +9,7 @@ mod lives;
 mod payees;
 mod report;
 mod reserve;
+mod sinks;
 mod speed;
 mod tampering;
 mod windows;

@@ -1,3 +1,6 @@
+mod export;
+mod sinks;
+
 use std::io::IsTerminal as _;
 
 use clap::{Args, Subcommand};
@@ -22,6 +25,16 @@ pub(super) enum AuditCommand {
     /// Works on a running sidecar's journal as well as on a copy.
     #[command(after_help = "Example:\n  pursekeeper audit verify --config purse/pursekeeper.yaml")]
     Verify(ConfigArg),
+    /// Write records to standard output as lines of JSON, from the journal file.
+    ///
+    /// Works on a running sidecar's journal as well as on a copy.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit export > audit.jsonl\n  pursekeeper audit export --format ocsf --from 1000 --to 2000\n  pursekeeper audit export --mask-key-file mask.key --mask /asked/endpoint/url --mask /intent/terms/payee"
+    )]
+    Export(export::ExportArgs),
+    /// See how far every sink has acknowledged the records.
+    #[command(after_help = "Example:\n  pursekeeper audit sinks --config purse/pursekeeper.yaml")]
+    Sinks(ConfigArg),
 }
 
 #[derive(Debug, Args)]
@@ -40,6 +53,8 @@ pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit>
     match command {
         AuditCommand::Tail(args) => block_on(tail(args, output)),
         AuditCommand::Verify(args) => verify(&args, output),
+        AuditCommand::Export(args) => export::run(&args),
+        AuditCommand::Sinks(args) => sinks::run(&args, output),
     }
 }
 
