@@ -36,7 +36,7 @@ operators: { tester: { uids: [${process.getuid()}], teams: [platform] } }
 agents: { buyer: { uids: [${process.getuid()}], workflows: [interop] } }
 workflows: { interop: { owner: platform, services: [reports] } }
 wallets:
-  research-hot: { address: "${addressOf()}", owner: platform, backup: none, revokers: [platform], workflows: [interop],
+  research-hot: { address: "${addressOf()}", owner: platform, recovery: [platform], backup: none, revokers: [platform], workflows: [interop],
     networks: ["${NETWORK}"], ceilings: { usd: { payment: "1", day: "1000" } } }
 services:
   reports: { origin: "https://api.example.com", methods: [GET], paths: [/v1/report], payees: ["${PAYEE}"] }
@@ -120,7 +120,7 @@ before(async () => {
   const sinks = [
     { name: "receiver", format: "otlp", endpoint: `http://127.0.0.1:${ports.receiver}`, batch_records_max: 16,
       retry_ms_min: 20, retry_ms_max: 200 },
-    { name: "collector", format: "otlp", endpoint: `http://127.0.0.1:${ports.collector}`, retry_ms_max: 200 },
+    { name: "collector", format: "otlp", endpoint: `http://127.0.0.1:${ports.collector}`, retry_ms_min: 20, retry_ms_max: 200 },
     { name: "events", format: "ocsf", file: { path: join(directory, "events.jsonl") } },
   ];
   sidecar = await startSidecar({
@@ -193,7 +193,12 @@ test("a collector takes the logs and passes them on", async () => {
 
 test("every event follows the OCSF schema", async () => {
   // Of as many kinds as can be made here.
-  await signer.previewPayment?.(request("1"));
+  await signer.preview(request("1"));
+  const again = request("1");
+  const { signed } = await signer.signPayment(again);
+  await signer.signPayment(again);
+  await signer.reportOutcome({ decision_id: signed.decision_id, error: "500" });
+  await signer.signIn({ request_id: randomUUID(), venice: {}, endpoint: { method: "GET", url: URL } }).catch(() => {});
   for (const verb of ["suspend", "resume"])
     await sidecar.command("workflow", verb, "interop", "--reason", "drill");
   await sidecar.command("reload", "--reason", "drill").catch(() => {});
@@ -207,6 +212,6 @@ test("every event follows the OCSF schema", async () => {
   const { last_seq } = await told();
   assert.equal(events, last_seq);
   const kinds = new Set(lines(join(directory, "events.jsonl")).map((event) => event.metadata.event_code));
-  for (const kind of ["genesis", "payment", "lifecycle"]) assert.ok(kinds.has(kind), kind);
+  for (const kind of ["genesis", "transition", "payment", "preview", "reissue", "report", "lifecycle"]) assert.ok(kinds.has(kind), kind);
   console.log(`# ${events} events of ${[...kinds].join(", ")}`);
 });
