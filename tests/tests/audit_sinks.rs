@@ -157,8 +157,8 @@ async fn without_a_required_sink_nothing_is_signed_but_stops_are_in_force() {
     })
     .await;
     until("health says so", async || health(&sidecar).await == ServingStatus::NotServing).await;
-    let _ = purse.exits(0, &["workflow", "suspend", "research", "--reason", "drill"]);
-    let _ = purse.exits(0, &["workflow", "resume", "research", "--reason", "drill"]);
+    let _ = purse.exits(0, &["wallet", "suspend", "research-hot", "--reason", "drill"]);
+    let _ = purse.exits(0, &["wallet", "resume", "research-hot", "--reason", "drill"]);
     fs::create_dir(purse.file("absent")).unwrap();
     until("it recovers by itself", async || health(&sidecar).await == ServingStatus::Serving).await;
     let _ = pay(&sidecar, "again").await;
