@@ -11,8 +11,8 @@ use pursekeeper_core::ports::{
 use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Aim, Amount, AssetId, ClaimedCredit, ClockMark, Credit, DecisionId,
     Detail, Digest, Endpoint, Entry, HoldState, Intent, JournalId, LifecycleDecision, Moment, PayeeState,
-    PendingAct, Permit, Report, RequestId, Reviewed, Scope, ServiceName, SignInOutcome, SignInPermit, Status,
-    Subject, Totals, Transition, UnixSeconds, Usd, Window,
+    PendingAct, Permit, RepeatKey, Repeats, Report, RequestId, Reviewed, Scope, ServiceName, SignInOutcome,
+    SignInPermit, Status, Subject, Totals, Transition, UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -26,6 +26,8 @@ pub struct MemoryJournal {
     pub bundle_before: Option<Digest>,
     /// What was known about time before the first entry.
     pub clock_before: ClockMark,
+    /// What was counted instead of being recorded, and waits to be.
+    pub repeats: Vec<Repeats>,
     /// Whether the next commit fails, as on a full disk.
     pub full: bool,
 }
@@ -48,6 +50,11 @@ struct View<'a> {
     now: UnixSeconds,
 }
 
+/// Whether two times are of one minute.
+fn same_minute(a: u64, b: u64) -> bool {
+    a.div_euclid(60_000) == b.div_euclid(60_000)
+}
+
 impl Journal for MemoryJournal {
     type Error = MemoryError;
 
@@ -60,12 +67,29 @@ impl Journal for MemoryJournal {
     ) -> Result<Vec<Recorded>, MemoryError> {
         let mut view = View { journal: self, batch: Vec::new(), now: at.unix_seconds() };
         let mut recorded = Vec::new();
+        let mut repeats = view.journal.repeats.clone();
         for ask in asks {
             recorded.push(match decide(ask, &view)? {
                 Judged::Entry(entry) => {
                     let seq = u64::try_from(view.entries().count()).unwrap() + 1;
+                    if let Entry::Repeated(repeated) = &entry {
+                        repeats.retain(|counted| counted.key != repeated.repeats.key);
+                    }
                     view.batch.push(entry.clone());
                     Recorded::Entry { decision_id: Self::id(seq), entry }
+                }
+                Judged::Repeat(entry) => {
+                    let key = entry.repeat_key().unwrap();
+                    let like = view.numbered().filter(|(_, entry)| entry.repeat_key().as_ref() == Some(&key));
+                    let like_seq = like.map(|(seq, _)| seq).last().unwrap();
+                    let ms = entry.at().unix_ms;
+                    match repeats.iter_mut().find(|repeats| repeats.key == key) {
+                        Some(counted) => (counted.count, counted.last_ms) = (counted.count + 1, ms),
+                        None => {
+                            repeats.push(Repeats { key, like_seq, count: 1, first_ms: ms, last_ms: ms });
+                        }
+                    }
+                    Recorded::Repeat { decision_id: Self::id(like_seq), entry }
                 }
                 Judged::Nothing(nothing) => Recorded::Nothing(nothing),
             });
@@ -76,11 +100,17 @@ impl Journal for MemoryJournal {
             return Err(MemoryError::Full);
         }
         self.entries.extend(batch);
+        self.repeats = repeats;
         Ok(recorded)
     }
 
     fn clock(&self) -> ClockMark {
         after(self.clock_before, self.entries.iter())
+    }
+
+    fn due(&self, at: Moment) -> Vec<Repeats> {
+        let over = |counted: &&Repeats| !same_minute(counted.first_ms, at.unix_ms);
+        self.repeats.iter().filter(over).cloned().collect()
     }
 }
 
@@ -122,7 +152,10 @@ impl View<'_> {
             | Entry::Lifecycle(_)
             | Entry::Evidence(_)
             | Entry::SignIn(_)
-            | Entry::Transition(_) => None,
+            | Entry::Transition(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => None,
         })
     }
 
@@ -135,7 +168,10 @@ impl View<'_> {
             | Entry::Report(_)
             | Entry::Evidence(_)
             | Entry::SignIn(_)
-            | Entry::Transition(_) => None,
+            | Entry::Transition(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => None,
         })
     }
 
@@ -147,7 +183,10 @@ impl View<'_> {
             | Entry::Lifecycle(_)
             | Entry::Report(_)
             | Entry::Evidence(_)
-            | Entry::SignIn(_) => None,
+            | Entry::SignIn(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => None,
         })
     }
 
@@ -171,6 +210,13 @@ impl View<'_> {
 }
 
 impl Ledger for View<'_> {
+    fn recorded_lately(&self, key: &RepeatKey, at: Moment) -> u32 {
+        let alike = |entry: &&Entry| {
+            entry.repeat_key().as_ref() == Some(key) && same_minute(entry.at().unix_ms, at.unix_ms)
+        };
+        u32::try_from(self.entries().filter(alike).count()).unwrap()
+    }
+
     fn totals(&self, scope: &Scope) -> Totals {
         let mut totals = self.journal.spent_before.get(scope).copied().unwrap_or_default();
         for (_, permit, state) in self.holds().filter(|(_, permit, _)| is_about(permit, scope)) {

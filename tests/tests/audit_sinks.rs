@@ -55,7 +55,9 @@ async fn caught_up(purse: &Purse, name: &str) {
 fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     assert!(text.is_empty() || text.ends_with('\n'), "half a line");
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// Every record of the journal stands in the lines, in order. One may come again, with all that came after it.
@@ -87,7 +89,8 @@ async fn a_file_gets_every_record_in_order_however_often_the_sidecar_is_killed()
         for payment in 0..5 {
             let _ = pay(&sidecar, &format!("r-{round}-{payment}")).await;
         }
-        let refused = sidecar.signer().await.sign_payment(request(&format!("d-{round}"), "999999999999")).await;
+        let refused =
+            sidecar.signer().await.sign_payment(request(&format!("d-{round}"), "999999999999")).await;
         let _ = denied(refused);
         sidecar.kill();
         // What a crash in the middle of a write leaves.
@@ -141,7 +144,9 @@ async fn a_sink_that_cannot_be_written_stops_nobody() {
 
 #[tokio::test]
 async fn without_a_required_sink_nothing_is_signed_but_stops_are_in_force() {
-    let purse = purse(&["{name: siem, format: json, file: {path: absent/audit.jsonl}, required: true, lag_secs_max: 1, retry_ms_max: 300}"]);
+    let purse = purse(&[
+        "{name: siem, format: json, file: {path: absent/audit.jsonl}, required: true, lag_secs_max: 1, retry_ms_max: 300}",
+    ]);
     let sidecar = purse.serve();
     let mut last = 0;
     until("nothing is signed", async || {
@@ -150,7 +155,10 @@ async fn without_a_required_sink_nothing_is_signed_but_stops_are_in_force() {
             Ok(_) => false,
             Err(status) => {
                 assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "SINK_BEHIND"));
-                assert!(status.message().contains("`siem`") && status.message().contains("absent"), "{status}");
+                assert!(
+                    status.message().contains("`siem`") && status.message().contains("absent"),
+                    "{status}"
+                );
                 true
             }
         }
@@ -184,7 +192,10 @@ async fn what_is_masked_reaches_no_sink_in_any_form() {
     assert_eq!(sidecar.stop().code(), Some(0));
     for file in ["audit.jsonl", "events.jsonl"] {
         let text = fs::read_to_string(purse.file(file)).unwrap().to_lowercase();
-        assert!(!text.contains(&URL.to_lowercase()) && !text.contains(&PAYEE.to_lowercase()), "{file}: {text}");
+        assert!(
+            !text.contains(&URL.to_lowercase()) && !text.contains(&PAYEE.to_lowercase()),
+            "{file}: {text}"
+        );
         assert!(text.contains("hmac-sha256:"));
     }
     let payments = lines(&purse.file("audit.jsonl"));
@@ -193,8 +204,19 @@ async fn what_is_masked_reaches_no_sink_in_any_form() {
         .map(|pointer| payments.iter().map(|line| line.pointer(pointer).unwrap()).collect::<Vec<_>>());
     assert!(url.len() == 2 && url[0] == url[1] && payee[0] == payee[1] && url[0] != payee[0]);
     assert!(payments[0]["masked"].as_array().unwrap().contains(&json!("/intent/terms/payee")));
-    let exported = purse.exits(0, &["audit", "export", "--mask-key-file", purse.file("mask.key").to_str().unwrap(),
-        "--mask", "/asked/endpoint/url", "--mask", "/intent/terms/payee"]);
+    let exported = purse.exits(
+        0,
+        &[
+            "audit",
+            "export",
+            "--mask-key-file",
+            purse.file("mask.key").to_str().unwrap(),
+            "--mask",
+            "/asked/endpoint/url",
+            "--mask",
+            "/intent/terms/payee",
+        ],
+    );
     assert_eq!(exported, fs::read_to_string(purse.file("audit.jsonl")).unwrap(), "the export is the same");
 }
 
@@ -213,9 +235,8 @@ async fn standard_output_gets_lines_and_a_reader_that_hangs_stops_nobody() {
     let (line, stdout) = first.await.unwrap();
     let event: Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&event["class_uid"], &event["metadata"]["sequence"]), (&json!(6003), &json!(1)));
-    let mut signer = pursekeeper_api::Signer::new(
-        pursekeeper_api::connect(purse.file("run/agent.sock")).await.unwrap(),
-    );
+    let mut signer =
+        pursekeeper_api::Signer::new(pursekeeper_api::connect(purse.file("run/agent.sock")).await.unwrap());
     // A pipe holds 64 KiB; after that the sink hangs in its write.
     for payment in 0..40 {
         let _ = signed(signer.sign_payment(request(&format!("r-{payment}"), "1")).await);
@@ -281,7 +302,13 @@ fn every_problem_of_the_sinks_is_listed() {
     ]);
     for verb in ["serve", "check"] {
         let text = purse.exits(1, &[verb]);
-        for part in ["either `stdout: true`", "two are called `a`", "http://", "batch_records_max", "cannot be masked"] {
+        for part in [
+            "either `stdout: true`",
+            "two are called `a`",
+            "http://",
+            "batch_records_max",
+            "cannot be masked",
+        ] {
             assert!(text.contains(part), "{verb} does not say `{part}`: {text}");
         }
     }

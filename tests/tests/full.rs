@@ -92,7 +92,7 @@ async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
     let mut watch = sidecar
         .audit()
         .await
-        .watch(v1::WatchRequest { from_seq: before + 1, until_now: false })
+        .watch(v1::WatchRequest { from_seq: before + 1, until_now: false, ..Default::default() })
         .await
         .unwrap()
         .into_inner();

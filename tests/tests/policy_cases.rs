@@ -14,7 +14,7 @@ use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     Act, ActVerb, Address, AgentName, Amount, Asked, Balance, Balances, Caller, ClockMark, DenyCode, Detail,
     Endpoint, Entry, EvmAddress, IdentitySource, Mode, Moment, OperatorName, Outcome, PolicyRef, RequestId,
-    Scope, ServiceName, Subject, Totals, Usd, WalletName, WorkflowName,
+    Scope, ServiceName, Subject, Totals, Usd, Wait, WalletName, WorkflowName,
 };
 use pursekeeper_policy::{Bundle, BundleOptions, EXAMPLES, STARTER_REGISTRY};
 use pursekeeper_tests::{MemoryJournal, Offer, challenge_v1, challenge_v2};
@@ -185,7 +185,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     };
     batch.push(asked);
     let keys = bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-    let around = Surroundings { at, balances: &balances, keys: &keys };
+    let around = Surroundings { boot_us: 0, at, balances: &balances, keys: &keys };
     let answered = gate.pass(bundle, around, batch).unwrap().answers.pop().unwrap();
     let recorded = gate.journal().entries.last().unwrap();
     match answered {
@@ -201,7 +201,10 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
                 | Entry::Report(_)
                 | Entry::Evidence(_)
                 | Entry::SignIn(_)
-                | Entry::Transition(_) => {
+                | Entry::Transition(_)
+                | Entry::Signatures(_)
+                | Entry::Unauthenticated(_)
+                | Entry::Repeated(_) => {
                     panic!("`{}` is no new request", case.name)
                 }
             };
@@ -211,6 +214,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
         | Answer::Resolved { .. }
         | Answer::Changed { .. }
         | Answer::Voids(_)
+        | Answer::Noted { .. }
         | Answer::Nothing(_) => {
             panic!("`{}` is no question of policy", case.name)
         }
@@ -261,6 +265,8 @@ fn payment(request: &Request, id: &str) -> Ask {
         workflow: request.workflow.as_deref().map(|name| WorkflowName::parse(name).unwrap()),
         wallet: request.wallet.as_deref().map(|name| WalletName::parse(name).unwrap()),
         labels: BTreeMap::new(),
+        trace: None,
+        wait: Wait::Unknown,
     };
     Ask::Payment(Arc::new(PaymentAsk {
         mode: Mode::Enforce,

@@ -47,11 +47,12 @@ pub use credit::{
 };
 pub use decision::{
     Act, ActVerb, Aim, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
-    Cancellation, Cause, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate, HoldState,
-    IdentitySource, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome,
-    PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY, Reissue,
-    Report, Reviewed, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
-    StatusChange, Subject, Transition, Warning,
+    Cancellation, Cause, CeilingUse, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate,
+    HoldState, IdentitySource, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict,
+    Outcome, PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY,
+    Reissue, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, Report, Reviewed, Said, SignInDecision,
+    SignInIntent, SignInOutcome, SignInPermit, Signable, SignaturesMade, StatusChange, Subject, TraceId,
+    TraceIdError, Transition, Unauthenticated, Wait, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

@@ -4,8 +4,8 @@ use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
     Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, DecisionId, DenyCode, Digest, Endpoint,
-    Entry, Facts, HoldState, Intent, Moment, PayeeState, PendingAct, Permit, PolicyRef, RequestId, Reviewed,
-    Scope, ServiceName, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
+    Entry, Facts, HoldState, Intent, Moment, PayeeState, PendingAct, Permit, PolicyRef, RepeatKey, Repeats,
+    RequestId, Reviewed, Scope, ServiceName, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -132,6 +132,9 @@ pub trait Ledger {
 
     /// What the journal knows about time.
     fn clock(&self) -> ClockMark;
+
+    /// How many records of this kind were written within the minute of `at`, each on its own.
+    fn recorded_lately(&self, key: &RepeatKey, at: Moment) -> u32;
 }
 
 /// A permit given earlier under the same request id.
@@ -207,6 +210,9 @@ pub trait Journal {
 
     /// What it knows about time, between two commits.
     fn clock(&self) -> ClockMark;
+
+    /// What was counted in minutes before that of `at` and waits to be recorded.
+    fn due(&self, at: Moment) -> Vec<Repeats>;
 }
 
 /// What a batch is about.
@@ -223,6 +229,8 @@ pub enum Urgency {
 pub enum Judged {
     /// Record this.
     Entry(Entry),
+    /// Count this: enough of the same was recorded within this minute. Durably, like a record.
+    Repeat(Entry),
     /// Record nothing.
     Nothing(Nothing),
 }
@@ -254,6 +262,13 @@ pub enum Recorded {
         /// Its name.
         decision_id: DecisionId,
         /// What it says.
+        entry: Entry,
+    },
+    /// It was counted, durably.
+    Repeat {
+        /// The last record of the same.
+        decision_id: DecisionId,
+        /// What it would have said.
         entry: Entry,
     },
     /// There was nothing to record.

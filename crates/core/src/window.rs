@@ -103,6 +103,12 @@ impl ScopeKind {
             Self::Payee => "payee",
         }
     }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
 }
 
 impl Scope {

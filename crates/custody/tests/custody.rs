@@ -20,8 +20,8 @@ use pursekeeper_core::x402::{Scheme, Terms};
 use pursekeeper_core::{
     Act, AgentName, Amount, Asked, AssetId, Balances, Caller, ChainId, ClockMark, DecisionId, Demand, Digest,
     Endpoint, Entry, EvmAddress, Facts, IdentitySource, Intent, JournalId, Moment, OriginMatch, Reissue,
-    RequestId, SignInIntent, Signable, Signature, TransferMethod, UnixSeconds, Usd, WalletName, WorkflowName,
-    domain_separator,
+    Repeats, RequestId, SignInIntent, Signable, Signature, TransferMethod, UnixSeconds, Usd, Wait,
+    WalletName, WorkflowName, domain_separator,
 };
 use pursekeeper_custody::{CustodyError, Import, Keystore, LocalCustody, Passphrase};
 use serde_json::Value;
@@ -47,6 +47,10 @@ impl Journal for Prepared {
 
     fn clock(&self) -> ClockMark {
         ClockMark::default()
+    }
+
+    fn due(&self, _: Moment) -> Vec<Repeats> {
+        Vec::new()
     }
 }
 
@@ -83,7 +87,16 @@ impl Policy for Unasked {
 fn authorize(intent: Intent) -> Authorized {
     let caller = Caller { agent: intent.agent.clone(), source: IdentitySource::UnixPeer { uid: 0 } };
     let (request_id, endpoint) = (intent.request_id.clone(), intent.endpoint.clone());
-    let asked = Asked { caller, request_id, endpoint, workflow: None, wallet: None, labels: BTreeMap::new() };
+    let asked = Asked {
+        caller,
+        request_id,
+        endpoint,
+        workflow: None,
+        wallet: None,
+        labels: BTreeMap::new(),
+        trace: None,
+        wait: Wait::Unknown,
+    };
     let reissue = Reissue {
         at: AT,
         asked,
@@ -93,7 +106,7 @@ fn authorize(intent: Intent) -> Authorized {
         bundle: Digest::default(),
     };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
-    let around = Surroundings { at: AT, balances: &Balances::default(), keys: &BTreeSet::new() };
+    let around = Surroundings { at: AT, boot_us: 0, balances: &Balances::default(), keys: &BTreeSet::new() };
     let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().before.remove(0);
     let Answer::Authorized(right) = answer else { unreachable!("{answer:?}") };
     *right

@@ -12,7 +12,7 @@ use pursekeeper_core::{
     Intent, JournalId, LifecycleDecision, Mode, Moment, Observation, OfferVerdict, Offered, OperatorName,
     OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId, Said, ServiceName,
     SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, Subject, TransferMethod, Transition,
-    UnixSeconds, Usd, WalletName, WorkflowName,
+    UnixSeconds, Usd, Wait, WalletName, WorkflowName,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -33,7 +33,7 @@ pub(crate) fn evm(byte: u8) -> Address {
 }
 
 pub(crate) fn policy(id: &str) -> PolicyRef {
-    PolicyRef { id: id.into(), reason: format!("because of \"{id}\"").into() }
+    PolicyRef { id: id.into(), reason: format!("because of \"{id}\"").into(), digest: None }
 }
 
 /// One payment, with what tests vary.
@@ -123,6 +123,8 @@ impl Pay {
             workflow: Some(WorkflowName::parse(self.workflow).unwrap()),
             wallet: None,
             labels: BTreeMap::from([("model".to_owned(), "orca-5".to_owned())]),
+            trace: None,
+            wait: Wait::Unknown,
         }
     }
 
@@ -138,6 +140,7 @@ impl Pay {
                 OfferVerdict { index: 1, denial: None },
             ],
             outcome,
+            ceilings: Vec::new(),
             pending: None,
             bundle: Digest([0xbb; 32]),
         }))
@@ -311,6 +314,7 @@ impl Pay {
             asked: self.asked(),
             fingerprint: Digest([2; 32]),
             outcome: SignInOutcome::Permit(Box::new(permit)),
+            ceilings: Vec::new(),
             bundle: Digest([0xbb; 32]),
         }))
     }

@@ -5,14 +5,15 @@ mod sinks;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
+mod upkeep;
 
 use std::cell::RefCell;
 use std::path::Path;
 
 use pursekeeper_core::ports::{Journal, Judged, Ledger, LedgerError, Recorded, Urgency};
 use pursekeeper_core::{
-    Address, ClaimedCredit, ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, PendingPayee, Report,
-    Scope, ServiceName, SignInOutcome, Signature, UnixSeconds,
+    Address, ClaimedCredit, ClockMark, DecisionId, Entry, HoldState, JournalId, Moment, PendingPayee,
+    Repeats, Report, Scope, ServiceName, SignInOutcome, Signature, UnixSeconds,
 };
 use rusqlite::{Connection, params};
 
@@ -29,7 +30,7 @@ use crate::payees::Standing;
 use crate::record::{Genesis, Record};
 use crate::reserve::Reserve;
 use crate::state::{Change, Changes, State, Tip};
-use crate::{JournalError, store};
+use crate::{JournalError, repeats, store};
 
 /// Stale buckets folded into the total of a scope per batch: more than a batch adds, so that they never pile up.
 const FOLDS_PER_SCOPE_MAX: usize = 2;
@@ -37,8 +38,6 @@ const FOLDS_PER_SCOPE_MAX: usize = 2;
 const FOLDS_PER_BATCH_MAX: usize = 64;
 /// Records after which the writer makes a checkpoint itself, if nobody did.
 const CHECKPOINT_RECORDS_MAX: u64 = 1_024;
-/// Records that make a checkpoint in a quiet moment worth its price.
-const CHECKPOINT_RECORDS_MIN: u64 = 64;
 
 /// The journal of one sidecar: one SQLite file, one writer.
 ///
@@ -127,7 +126,16 @@ impl SqliteJournal {
         let cursors = Cursors::load(&connection, state.tip.seq)?;
         let reserve = Reserve::of(path);
         let health = if reserve.is_whole() { Health::Sound } else { Health::Stuck };
-        Ok(Self { connection, id: meta.id, state, cursors, health, since_checkpoint: 0, reserve, _lock: lock })
+        Ok(Self {
+            connection,
+            id: meta.id,
+            state,
+            cursors,
+            health,
+            since_checkpoint: 0,
+            reserve,
+            _lock: lock,
+        })
     }
 
     /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
@@ -139,68 +147,6 @@ impl SqliteJournal {
             return Err(JournalError::Broken);
         }
         store::put_voids(&self.connection, voids).map_err(|error| self.fail(error))
-    }
-
-    /// Whether a decision could be recorded now. It costs nothing while writes succeed; after a failure it tries a
-    /// small durable write.
-    ///
-    /// # Errors
-    /// Why nothing can be written.
-    pub fn writable_probe(&mut self) -> Result<(), JournalError> {
-        match self.health {
-            Health::Sound => Ok(()),
-            Health::Broken => Err(JournalError::Broken),
-            Health::Stuck => {
-                // What is in the database already need not stay in the log: then the log begins anew, in the space it has.
-                match self.checkpoint() {
-                    Ok(()) | Err(JournalError::Full(_) | JournalError::Busy(_)) => {}
-                    Err(error) => return Err(error),
-                }
-                self.reserve.refill();
-                match store::probe(&self.connection) {
-                    Ok(()) if !self.reserve.is_whole() => Err(JournalError::Reserved),
-                    Ok(()) => {
-                        self.health = Health::Sound;
-                        Ok(())
-                    }
-                    Err(error) => Err(self.fail(error)),
-                }
-            }
-        }
-    }
-
-    /// Moves what it can from the write-ahead log into the database: upkeep for a quiet moment.
-    ///
-    /// # Errors
-    /// [`JournalError::Broken`] after a failure; otherwise whatever the disk does. A fatal one breaks the journal.
-    pub fn checkpoint(&mut self) -> Result<(), JournalError> {
-        if self.health == Health::Broken {
-            return Err(JournalError::Broken);
-        }
-        self.since_checkpoint = 0;
-        file::checkpoint(&self.connection).map_err(|error| self.fail(error))
-    }
-
-    /// Whether the room that is kept for stops is there: without it nothing else is recorded.
-    ///
-    /// # Errors
-    /// [`JournalError::Reserved`] while it is not.
-    pub fn room(&self) -> Result<(), JournalError> {
-        if self.reserve.is_whole() { Ok(()) } else { Err(JournalError::Reserved) }
-    }
-
-    /// What is worth doing in a quiet moment: a checkpoint, once there is something to move.
-    ///
-    /// # Errors
-    /// See [`SqliteJournal::checkpoint`].
-    pub fn upkeep(&mut self) -> Result<(), JournalError> {
-        match self.health {
-            Health::Sound => {
-                self.save_cursors()?;
-                if self.since_checkpoint >= CHECKPOINT_RECORDS_MIN { self.checkpoint() } else { Ok(()) }
-            }
-            Health::Stuck | Health::Broken => Ok(()),
-        }
     }
 
     /// Decides and records a batch inside a transaction that is begun and committed here.
@@ -222,6 +168,7 @@ impl SqliteJournal {
                     let seq = self.append(changes, &entry)?;
                     Recorded::Entry { decision_id: DecisionId::new(self.id, seq), entry }
                 }
+                Judged::Repeat(entry) => self.repeat(changes, entry)?,
                 Judged::Nothing(nothing) => Recorded::Nothing(nothing),
             });
         }
@@ -270,6 +217,9 @@ impl SqliteJournal {
             let [added, removed] = self.state.follow_lives(changes, seq, entry);
             store::put_lives(&self.connection, &added, &removed)?;
         }
+        if let Some(settled) = self.state.follow_repeats(changes, seq, entry) {
+            repeats::delete(&self.connection, &settled)?;
+        }
         match entry {
             Entry::Payment(decision) => {
                 if let Some(permit) = entry.binding_permit() {
@@ -287,9 +237,28 @@ impl SqliteJournal {
                 }
             }
             Entry::Report(report) => self.claim(changes, seq, report)?,
-            Entry::Evidence(_) | Entry::Reissue(_) | Entry::Lifecycle(_) | Entry::Transition(_) => {}
+            Entry::Evidence(_)
+            | Entry::Reissue(_)
+            | Entry::Lifecycle(_)
+            | Entry::Transition(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => {}
         }
         Ok(seq)
+    }
+
+    /// Counts what was recorded often enough lately; records what was not after all.
+    fn repeat(&mut self, changes: &mut Changes, entry: Entry) -> Result<Recorded, JournalError> {
+        let counted = entry.repeat_key().and_then(|key| self.state.count_repeat(changes, key, entry.at()));
+        let seq = match counted {
+            Some(repeats) => {
+                repeats::put(&self.connection, &repeats)?;
+                repeats.like_seq
+            }
+            None => self.append(changes, &entry)?,
+        };
+        Ok(Recorded::Repeat { decision_id: DecisionId::new(self.id, seq), entry })
     }
 
     /// Writes down that record `seq` is what an agent says.
@@ -338,6 +307,7 @@ impl SqliteJournal {
                 | Change::Credit { .. }
                 | Change::Status { .. }
                 | Change::Lives { .. }
+                | Change::Repeat { .. }
                 | Change::Payee { .. } => continue,
             };
             let Some(account) = self.state.accounts.get(scope) else { continue };
@@ -384,6 +354,11 @@ impl SqliteJournal {
     fn settle(&mut self, asked: Vec<Scope>, folds: Vec<Fold>) {
         let now = self.state.high_water();
         self.state.outstanding.advance(now);
+        self.state.repeats.tidy(Moment {
+            unix_ms: self.state.tip.high_water_ms,
+            boot_ms: 0,
+            boot_id: [0; 16],
+        });
         let folded = folds.iter().map(|fold| &fold.scope);
         for scope in asked.iter().chain(folded) {
             if let Some(account) = self.state.accounts.get_mut(scope) {
@@ -455,6 +430,10 @@ impl Journal for SqliteJournal {
 
     fn clock(&self) -> ClockMark {
         self.state.clock()
+    }
+
+    fn due(&self, at: Moment) -> Vec<Repeats> {
+        self.state.repeats.due(at)
     }
 }
 

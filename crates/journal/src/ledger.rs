@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
     Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Moment,
-    Outcome, PayeeState, PendingAct, Permit, RequestId, Reviewed, Scope, ServiceName, SignInIntent,
-    SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
+    Outcome, PayeeState, PendingAct, Permit, RepeatKey, RequestId, Reviewed, Scope, ServiceName,
+    SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
 use rusqlite::Connection;
 
@@ -66,6 +66,10 @@ impl Ledger for View<'_> {
             Ok(Some(PastSignIn { intent, claims: store::count_claims(self.connection, seq)? }))
         };
         found().map_err(|error: JournalError| LedgerError(Box::new(error)))
+    }
+
+    fn recorded_lately(&self, key: &RepeatKey, at: Moment) -> u32 {
+        self.state.repeats.recorded(key, at)
     }
 
     fn credit(&self, wallet: Address, service: &ServiceName) -> Credit {
@@ -187,7 +191,10 @@ fn permit(body: &[u8], seq: u64) -> Result<Option<(UnixSeconds, Permit)>, Journa
             | Entry::Report(_)
             | Entry::Evidence(_)
             | Entry::SignIn(_)
-            | Entry::Transition(_),
+            | Entry::Transition(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_),
         )
         | Content::Genesis(_) => None,
     })

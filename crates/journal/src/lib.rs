@@ -24,6 +24,7 @@ mod outstanding;
 mod payees;
 mod reader;
 mod record;
+mod repeats;
 mod report;
 mod reserve;
 mod state;

@@ -101,7 +101,10 @@ impl Lives {
             | Entry::Reissue(_)
             | Entry::Report(_)
             | Entry::Evidence(_)
-            | Entry::SignIn(_) => false,
+            | Entry::SignIn(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => false,
         }
     }
 
@@ -126,7 +129,10 @@ impl Lives {
             | Entry::Reissue(_)
             | Entry::Report(_)
             | Entry::Evidence(_)
-            | Entry::SignIn(_) => {}
+            | Entry::SignIn(_)
+            | Entry::Signatures(_)
+            | Entry::Unauthenticated(_)
+            | Entry::Repeated(_) => {}
         }
         for (subject, status) in entry.statuses() {
             let Subject::Wallet(wallet) = subject else { continue };

@@ -10,6 +10,7 @@ use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::lives::{Lives, Role};
 use crate::payees::Standing;
 use crate::record::{Content, decode, parse_credit, parse_scope, parse_subject};
+use crate::repeats;
 use crate::state::{State, Tip};
 use crate::store::{CREDITS, credit, find_clock, integer, unsigned};
 
@@ -22,6 +23,7 @@ pub(crate) fn load(connection: &Connection, meta: Meta) -> Result<State, Journal
     load_statuses(connection, &mut state)?;
     each_payee(connection, |service, payee, standing| state.payees.put(service, payee, standing))?;
     state.lives = load_lives(connection)?;
+    state.repeats = repeats::load(connection)?;
     load_outstanding(connection, &mut state)?;
     Ok(state)
 }

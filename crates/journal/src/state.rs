@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use pursekeeper_core::{
-    Address, ClockMark, Credit, Digest, Entry, HoldState, Moment, Permit, Scope, ServiceName, SignInPermit,
-    Status, Subject, Totals, UnixSeconds, Usd, Window,
+    Address, ClockMark, Credit, Digest, Entry, HoldState, Moment, Permit, RepeatKey, Repeats, Scope,
+    ServiceName, SignInPermit, Status, Subject, Totals, UnixSeconds, Usd, Window,
 };
 
 use crate::JournalError;
@@ -14,6 +14,7 @@ use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_s
 use crate::lives::{Lives, Role};
 use crate::outstanding::{Key, Outstanding, endpoint_key};
 use crate::payees::{Payees, Standing};
+use crate::repeats::{Lately, RepeatBook};
 
 /// The end of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) statuses: HashMap<Subject, (Status, u64)>,
     pub(crate) payees: Payees,
     pub(crate) lives: Lives,
+    /// What is counted instead of being recorded each time.
+    pub(crate) repeats: RepeatBook,
     pub(crate) outstanding: Outstanding,
     pub(crate) tip: Tip,
     /// What wall and boot clock said together; see [`ClockMark`].
@@ -72,6 +75,8 @@ pub(crate) enum Change {
     Status { subject: Subject, before: Option<(Status, u64)> },
     /// Something is known about a life that was not; before, this was.
     Lives { before: Box<Lives> },
+    /// Something was recorded or counted that may come again and again.
+    Repeat { key: RepeatKey, before: Option<Lately> },
     /// A payee became pending or accepted.
     Payee { service: ServiceName, payee: Address, before: Option<Standing> },
 }
@@ -123,6 +128,7 @@ impl State {
             statuses: HashMap::new(),
             payees: Payees::default(),
             lives: Lives::default(),
+            repeats: RepeatBook::default(),
             outstanding: Outstanding::default(),
             tip,
             anchor: None,
@@ -327,6 +333,40 @@ impl State {
         [new.difference(&old).copied().collect(), old.difference(&new).copied().collect()]
     }
 
+    /// Takes note of record `seq`, if it is of a kind that may come again and again.
+    pub(crate) fn follow_repeats(
+        &mut self,
+        changes: &mut Changes,
+        seq: u64,
+        entry: &Entry,
+    ) -> Option<RepeatKey> {
+        if let Entry::Repeated(repeated) = entry {
+            let key = repeated.repeats.key.clone();
+            let before = self.repeats.settle(&key);
+            changes.log.push(Change::Repeat { key: key.clone(), before });
+            return Some(key);
+        }
+        if let Some(key) = entry.repeat_key() {
+            let key = self.repeats.slot(key);
+            let before = self.repeats.record(&key, seq, entry.at());
+            changes.log.push(Change::Repeat { key, before });
+        }
+        None
+    }
+
+    /// Counts what is not recorded; nothing when no record is like it.
+    pub(crate) fn count_repeat(
+        &mut self,
+        changes: &mut Changes,
+        key: RepeatKey,
+        at: Moment,
+    ) -> Option<Repeats> {
+        let key = self.repeats.slot(key);
+        let (repeats, before) = self.repeats.count(&key, at)?;
+        changes.log.push(Change::Repeat { key, before: Some(before) });
+        Some(repeats)
+    }
+
     /// Takes note of what a record says about a payee, and returns what all records say about it.
     pub(crate) fn know_payee(
         &mut self,
@@ -376,6 +416,7 @@ impl State {
                     self.statuses.remove(&subject);
                 }
                 Change::Lives { before } => self.lives = *before,
+                Change::Repeat { key, before } => self.repeats.put_back(key, before),
                 Change::Payee { service, payee, before: Some(before) } => {
                     self.payees.put(service, payee, before);
                 }
@@ -411,6 +452,7 @@ impl Changes {
                 | Change::Resolved { .. }
                 | Change::Status { .. }
                 | Change::Lives { .. }
+                | Change::Repeat { .. }
                 | Change::Payee { .. } => {}
             }
         }

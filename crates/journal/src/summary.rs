@@ -1,11 +1,12 @@
 //! A record in flat words, for answers and logs.
 
 mod life;
+mod notes;
 
 use pursekeeper_core::{
-    Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent, Mode, Outcome, Permit,
-    PolicyRef, Reissue, Report, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
-    UnixSeconds, Usd, Warning,
+    Asked, CeilingUse, Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent,
+    Mode, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent, SignInOutcome,
+    SignInPermit, Signable, UnixSeconds, Usd, Warning,
 };
 
 use crate::record::{Content, DecodedRecord, Genesis};
@@ -19,7 +20,8 @@ pub struct Summary {
     pub decision_id: String,
     /// Wall clock, milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
-    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in` or `transition`.
+    /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in`, `transition`, `signature`,
+    /// `unauthenticated` or `repeat`.
     pub kind: &'static str,
     /// `permit` or `deny`; empty for records that are not judged.
     pub verdict: &'static str,
@@ -59,6 +61,14 @@ pub struct Summary {
     pub request_id: String,
     /// SHA-256 of the governance bundle, hex.
     pub bundle_digest: String,
+    /// The ceilings that applied, before and after.
+    pub ceilings: Vec<CeilingUse>,
+    /// The trace the call belonged to.
+    pub trace_id: String,
+    /// From the arrival of the call until it was judged, in microseconds.
+    pub latency_us: u64,
+    /// How many records this one stands for; 0 for one that stands for itself.
+    pub repeats: u64,
 }
 
 impl Summary {
@@ -75,6 +85,9 @@ impl Summary {
             Content::Entry(Entry::Evidence(evidence)) => base.evidence(evidence),
             Content::Entry(Entry::SignIn(decision)) => base.sign_in(decision),
             Content::Entry(Entry::Transition(transition)) => base.transition(transition),
+            Content::Entry(Entry::Signatures(made)) => base.signatures(made),
+            Content::Entry(Entry::Unauthenticated(call)) => base.unauthenticated(call),
+            Content::Entry(Entry::Repeated(repeated)) => base.repeated(repeated),
         }
     }
 
@@ -90,7 +103,7 @@ impl Summary {
     }
 
     fn decision(self, decision: &Decision) -> Self {
-        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, pending: _, bundle } =
+        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, ceilings, pending: _, bundle } =
             decision;
         let kind = match mode {
             Mode::Enforce => "payment",
@@ -105,7 +118,8 @@ impl Summary {
             endpoint: Some(asked.endpoint.clone()),
             request_id: asked.request_id.to_string(),
             bundle_digest: bundle.to_string(),
-            ..self
+            ceilings: ceilings.clone(),
+            ..self.called(asked)
         };
         match outcome {
             Outcome::Permit(permit) => {
@@ -119,13 +133,14 @@ impl Summary {
     }
 
     fn reissue(self, reissue: &Reissue) -> Self {
-        let Reissue { at: _, asked: _, original_seq, what, policies, bundle } = reissue;
+        let Reissue { at: _, asked, original_seq, what, policies, bundle } = reissue;
+        let base = self.called(asked);
         let (noun, base) = match what {
-            Signable::Payment(intent) => ("payment", self.intent(intent)),
-            Signable::SignIn(intent) => ("sign-in", self.sign_in_intent(intent)),
-            Signable::Allowance(intent, _) => ("allowance", self.intent(intent)),
+            Signable::Payment(intent) => ("payment", base.intent(intent)),
+            Signable::SignIn(intent) => ("sign-in", base.sign_in_intent(intent)),
+            Signable::Allowance(intent, _) => ("allowance", base.intent(intent)),
             // A reissue is never one.
-            Signable::Cancellation(_) => ("cancellation", self),
+            Signable::Cancellation(_) => ("cancellation", base),
         };
         let message = match what {
             Signable::Payment(_) | Signable::SignIn(_) | Signable::Cancellation(_) => {
@@ -144,8 +159,14 @@ impl Summary {
         }
     }
 
+    /// What is known of the call that brought the request.
+    fn called(self, asked: &Asked) -> Self {
+        let trace_id = asked.trace.map(|trace| trace.to_string()).unwrap_or_default();
+        Self { trace_id, latency_us: asked.wait.micros().unwrap_or(0), ..self }
+    }
+
     fn sign_in(self, decision: &SignInDecision) -> Self {
-        let SignInDecision { at: _, asked, fingerprint: _, outcome, bundle } = decision;
+        let SignInDecision { at: _, asked, fingerprint: _, outcome, ceilings, bundle } = decision;
         let base = Self {
             kind: "sign-in",
             agent: asked.caller.agent.to_string(),
@@ -154,7 +175,8 @@ impl Summary {
             endpoint: Some(asked.endpoint.clone()),
             request_id: asked.request_id.to_string(),
             bundle_digest: bundle.to_string(),
-            ..self
+            ceilings: ceilings.clone(),
+            ..self.called(asked)
         };
         match outcome {
             SignInOutcome::Permit(permit) => {

@@ -7,7 +7,7 @@ use cedar_policy::{Policy, PolicyId, PolicySet, Schema};
 use pursekeeper_core::{DenyCode, Measure, PolicyRef, ScopeKind, Window};
 
 use crate::needs::Needs;
-use crate::rule::Rule;
+use crate::rule::{Rule, text_digest};
 
 /// The Cedar schema every policy is validated against.
 pub const SCHEMA: &str = include_str!("../../../policies/schema.cedarschema");
@@ -101,8 +101,9 @@ fn rule(policy: &Policy) -> Option<Rule> {
         (cedar_policy::Effect::Permit, Some(_)) | (cedar_policy::Effect::Forbid, None) => return None,
     };
     let needs = Needs::of(policy);
+    let digest = text_digest(policy);
     let policy = policy.new_id(PolicyId::new(id));
-    Some(Rule { reference: PolicyRef { id: id.into(), reason }, code, needs, policy })
+    Some(Rule { reference: PolicyRef { id: id.into(), reason, digest: Some(digest) }, code, needs, policy })
 }
 
 /// `ceilings.workflow.usd.day` → what it limits.

@@ -64,7 +64,7 @@ impl Selection {
         let id: &str = id.as_ref();
         match self.marks.get(id) {
             Some((reference, code)) => (*code, reference.clone()),
-            None => (None, PolicyRef { id: id.into(), reason: "".into() }),
+            None => (None, PolicyRef { id: id.into(), reason: "".into(), digest: None }),
         }
     }
 

@@ -1,5 +1,6 @@
 use cedar_policy::{ActionConstraint, Policy};
-use pursekeeper_core::{ActVerb, DenyCode, PolicyRef};
+use pursekeeper_core::{ActVerb, DenyCode, Digest, PolicyRef};
+use sha2::{Digest as _, Sha256};
 
 use crate::needs::Needs;
 
@@ -14,6 +15,11 @@ pub(crate) struct Rule {
     pub(crate) needs: Needs,
     /// The policy, with its `@id` as Cedar's id.
     pub(crate) policy: Policy,
+}
+
+/// SHA-256 of a policy's text: what a record refers to, also when the policy says something else later.
+pub(crate) fn text_digest(policy: &Policy) -> Digest {
+    Digest(Sha256::digest(policy.to_string()).into())
 }
 
 /// What is asked for, as an action of the schema.

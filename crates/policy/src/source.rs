@@ -16,7 +16,7 @@ use crate::error::{BundleError, BundleWarning, Place};
 use crate::literals;
 use crate::needs::Needs;
 use crate::registry::Declaration;
-use crate::rule::{Asking, Rule};
+use crate::rule::{Asking, Rule, text_digest};
 
 /// Most policies of all teams.
 pub const POLICIES_MAX: usize = 20_000;
@@ -145,7 +145,7 @@ fn parse<'s>(source: &'s Source<'s>, errors: &mut Vec<BundleError>) -> Vec<Found
 fn reference(policy: &Policy, place: &Place) -> PolicyRef {
     let id = policy.annotation("id").filter(|id| is_id(id)).map_or_else(|| place.to_string(), str::to_owned);
     let reason = policy.annotation("reason").unwrap_or("a policy of a team permits it");
-    PolicyRef { id: id.into(), reason: reason.into() }
+    PolicyRef { id: id.into(), reason: reason.into(), digest: Some(text_digest(policy)) }
 }
 
 fn is_id(id: &str) -> bool {

@@ -29,6 +29,15 @@ impl Clock {
             boot_id: self.boot_id,
         }
     }
+
+    /// The boot clock in microseconds: for how long something took.
+    #[must_use]
+    pub fn boot_us(&self) -> u64 {
+        let time = clock_gettime(ClockId::Boottime);
+        let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+        let micros = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000);
+        micros.saturating_add(nanos.div_euclid(1_000))
+    }
 }
 
 impl Default for Clock {

@@ -138,6 +138,9 @@ pub struct Limits {
     pub clock_reboot_ms_max: u64,
     /// How old a balance may be to be relied on, in seconds.
     pub balance_age_secs_max: u64,
+    /// Most equal denials, previews, retries or calls of nobody that are recorded within a minute, each on its own; what
+    /// comes beyond is counted in one record.
+    pub repeats_per_minute_max: u32,
     /// Most requests waiting for the gate.
     pub queue_len_max: usize,
     /// Most requests judged in one transaction.
@@ -210,6 +213,7 @@ impl Default for Limits {
             clock_ahead_ms_max,
             clock_reboot_ms_max,
             balance_age_secs_max,
+            repeats_per_minute_max,
         } = Settings::default();
         Self {
             validity_secs_max,
@@ -219,6 +223,7 @@ impl Default for Limits {
             clock_ahead_ms_max,
             clock_reboot_ms_max,
             balance_age_secs_max,
+            repeats_per_minute_max,
             queue_len_max: 1024,
             batch_len_max: 256,
             deadline_ms_max: 10_000,
@@ -295,6 +300,7 @@ impl Limits {
             clock_ahead_ms_max: self.clock_ahead_ms_max,
             clock_reboot_ms_max: self.clock_reboot_ms_max,
             balance_age_secs_max: self.balance_age_secs_max,
+            repeats_per_minute_max: self.repeats_per_minute_max,
         }
     }
 }
@@ -341,6 +347,7 @@ impl Config {
         let positive = [
             ("validity_secs_max", limits.validity_secs_max),
             ("permit2_validity_secs_max", limits.permit2_validity_secs_max),
+            ("repeats_per_minute_max", limits.repeats_per_minute_max.into()),
             ("queue_len_max", limits.queue_len_max as u64),
             ("batch_len_max", limits.batch_len_max as u64),
             ("deadline_ms_max", limits.deadline_ms_max),
@@ -435,7 +442,8 @@ mod tests {
     #[test]
     fn every_limit_of_the_gate_reaches_it() {
         let text = "validity_secs_max: 1\nskew_secs: 2\nclock_back_ms_max: 3\nclock_ahead_ms_max: 4\n\
-                    clock_reboot_ms_max: 5\nbalance_age_secs_max: 6\npermit2_validity_secs_max: 7";
+                    clock_reboot_ms_max: 5\nbalance_age_secs_max: 6\npermit2_validity_secs_max: 7\n\
+                    repeats_per_minute_max: 8";
         let limits: Limits = serde_yaml::from_str(text).unwrap();
         let expected = Settings {
             validity_secs_max: 1,
@@ -445,6 +453,7 @@ mod tests {
             clock_reboot_ms_max: 5,
             balance_age_secs_max: 6,
             permit2_validity_secs_max: 7,
+            repeats_per_minute_max: 8,
         };
         assert_eq!(limits.settings(), expected);
     }

@@ -80,7 +80,7 @@ impl Metrics {
             Answer::Voids(voids) => {
                 self.voided.inc_by(u64::try_from(voids.rights.len()).unwrap_or(u64::MAX));
             }
-            Answer::Nothing(_) => {}
+            Answer::Noted { .. } | Answer::Nothing(_) => {}
         }
     }
 

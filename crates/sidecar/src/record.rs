@@ -1,7 +1,7 @@
 //! A record of the journal, on the wire and as a line for a person.
 
 use pursekeeper_api::v1;
-use pursekeeper_core::Endpoint;
+use pursekeeper_core::{CeilingUse, Endpoint};
 use pursekeeper_journal::{JournalError, Reader, StoredRecord, Summary};
 
 use crate::output::{Output, Tone};
@@ -9,6 +9,14 @@ use crate::output::{Output, Tone};
 /// A call as it is told.
 pub(crate) fn call_to_wire(endpoint: &Endpoint) -> v1::Endpoint {
     v1::Endpoint { method: endpoint.method().to_owned(), url: endpoint.url().to_owned() }
+}
+
+/// A ceiling as a payment or sign-in met it.
+fn ceiling_to_wire(met: CeilingUse) -> v1::CeilingUse {
+    let CeilingUse { scope, window, measure, limit, before, after } = met;
+    let text = |text: &str| text.to_owned();
+    let (scope, window, unit) = (text(scope.as_str()), text(window.as_str()), text(measure.as_str()));
+    v1::CeilingUse { scope, window, unit, limit, before, after }
 }
 
 /// A record as it is streamed.
@@ -48,10 +56,10 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
         leaf_hash: stored.leaf.to_string(),
         chain_hash: stored.chain.to_string(),
         canonical: stored.body.clone(),
-        ceilings: Vec::new(),
-        trace_id: String::new(),
-        latency_us: 0,
-        repeats: 0,
+        ceilings: summary.ceilings.into_iter().map(ceiling_to_wire).collect(),
+        trace_id: summary.trace_id,
+        latency_us: summary.latency_us,
+        repeats: summary.repeats,
     })
 }
 

@@ -4,22 +4,24 @@
 //! transaction, hands out the answers, and hands leadership to whoever waits first. So one request alone pays for no
 //! thread hop, and many share one fsync.
 
+mod queue;
 mod upkeep;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Surroundings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Signed, Surroundings};
 use pursekeeper_core::ports::{Policy, Verdict};
-use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Moment};
-use tokio::sync::{Notify, oneshot, watch};
+use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Digest, Moment};
+use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
 
 use crate::clock::Clock;
 use crate::halts::Halts;
 use crate::metrics::Metrics;
 use crate::standing::Standing;
+use queue::{Place, Queue, Turn};
 pub use upkeep::Upkeep;
 
 /// Why there is no answer. Nothing was signed.
@@ -66,39 +68,14 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     clock: Clock,
     balances: ArcSwap<Balances>,
     keys: ArcSwap<BTreeSet<Address>>,
+    /// Hashes of signatures that were made and wait to be recorded with whatever is recorded next.
+    signatures: Mutex<Vec<(u64, Digest)>>,
     problem: Mutex<Option<Problem>>,
     halts: Halts,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
     metrics: Metrics,
     capacity: Capacity,
-}
-
-struct Queue<J: Upkeep, P: Policy> {
-    /// Operators' acts: before everything else, and never refused for load.
-    acts: VecDeque<Waiting<J, P>>,
-    payments: VecDeque<Waiting<J, P>>,
-    led: bool,
-}
-
-struct Waiting<J: Upkeep, P: Policy> {
-    ask: Ask,
-    turn: oneshot::Sender<Turn<J, P>>,
-}
-
-enum Turn<J: Upkeep, P: Policy> {
-    Answer(Result<Answer, Fault>),
-    /// Work the gate now; here is your own ask back.
-    Lead(Leadership<J, P>, Ask),
-}
-
-/// The duty to work the gate. Dropping it hands it on, also when the request that holds it is cancelled.
-struct Leadership<J: Upkeep, P: Policy>(Option<Arc<Turnstile<J, P>>>);
-
-/// What became of a request that asked for a turn.
-enum Place<J: Upkeep, P: Policy> {
-    First(Leadership<J, P>, Ask),
-    Waits(oneshot::Receiver<Turn<J, P>>),
 }
 
 impl<J: Upkeep, P: Policy> Turnstile<J, P> {
@@ -116,12 +93,13 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             durable_seq,
             metrics: Metrics::default(),
             gate: Mutex::new(Gate::new(journal, settings)),
-            queue: Mutex::new(Queue { acts: VecDeque::new(), payments: VecDeque::new(), led: false }),
+            queue: Mutex::new(Queue::default()),
             policy: ArcSwap::new(policy),
             standing: Standing::default(),
             clock,
             balances: ArcSwap::default(),
             keys: ArcSwap::default(),
+            signatures: Mutex::default(),
             problem: Mutex::default(),
             halts: Halts::default(),
             problem_changed: Notify::new(),
@@ -143,6 +121,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// Takes note of which keys are here: a wallet without its key binds no money.
     pub fn note_keys(&self, keys: BTreeSet<Address>) {
         self.keys.store(Arc::new(keys));
+    }
+
+    /// Takes note of signatures that were made. They are recorded with whatever is recorded next, and soon in any case.
+    pub fn note_signed(&self, signed: &Signed) {
+        let seq = signed.decision_id().seq;
+        lock(&self.signatures).extend(signed.hashes().map(|hash| (seq, hash)));
     }
 
     /// Changes the journal beside the records, between two batches.
@@ -176,6 +160,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             ClockTrust::Regressed { .. } => now,
             ClockTrust::Jumped { believed, .. } => believed,
         }
+    }
+
+    /// The boot clock, in microseconds.
+    #[must_use]
+    pub fn boot_us(&self) -> u64 {
+        self.clock.boot_us()
     }
 
     /// Takes note of what wallets hold.
@@ -285,33 +275,14 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
 
     /// Does what is worth doing while nobody waits, unless somebody does.
     pub fn upkeep(&self) {
-        if lock(&self.queue).led {
+        if lock(&self.queue).is_led() {
             return;
         }
+        self.settle();
         let done = lock(&self.gate).journal_mut().upkeep();
         if done.is_err() {
             self.note(done.as_ref().err());
         }
-    }
-
-    fn take_place(self: &Arc<Self>, ask: Ask) -> Result<Place<J, P>, Fault> {
-        let mut queue = lock(&self.queue);
-        if !queue.led {
-            queue.led = true;
-            return Ok(Place::First(Leadership(Some(self.clone())), ask));
-        }
-        let (turn, mine) = oneshot::channel();
-        match &ask {
-            Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Transition | Ask::Void(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => {
-                if queue.payments.len() >= self.capacity.queue_len_max {
-                    return Err(Fault::Exhausted);
-                }
-                queue.payments.push_back(Waiting { ask, turn });
-            }
-        }
-        Ok(Place::Waits(mine))
     }
 
     /// Judges and records a batch.
@@ -322,7 +293,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
         }
         let policy = self.policy();
-        let error = match self.pass_batch(&mut gate, &*policy, asks) {
+        let error = match self.pass_noting(&mut gate, &*policy, asks) {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
@@ -343,10 +314,42 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             .collect()
     }
 
+    /// Passes a batch, and with it what waits to be noted; stops go alone.
+    fn pass_noting(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
+        let stops = !asks.is_empty() && acts_only(&asks);
+        let waiting = if stops { Vec::new() } else { std::mem::take(&mut *lock(&self.signatures)) };
+        if waiting.is_empty() {
+            return self.pass_batch(gate, policy, asks);
+        }
+        let batch = std::iter::once(Ask::Signatures(waiting.clone())).chain(asks).collect();
+        match self.pass_batch(gate, policy, batch) {
+            Ok(answers) => Ok(answers.into_iter().skip(1).collect()),
+            Err(error) => {
+                lock(&self.signatures).splice(0..0, waiting);
+                Err(error)
+            }
+        }
+    }
+
+    /// Records what waits to be noted, and what was counted in minutes that are over, if anything is.
+    pub fn settle(&self) {
+        let mut gate = lock(&self.gate);
+        let waits = !lock(&self.signatures).is_empty() || !gate.journal().due(self.clock.now()).is_empty();
+        if waits && self.problem().is_none() {
+            // What cannot be written now is written with what comes next; `note` has taken note of why.
+            let _ = self.pass_noting(&mut gate, &*self.policy(), Vec::new());
+        }
+    }
+
     /// Has the gate judge and record a batch, and puts what it decided in force.
     fn pass_batch(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
         let (balances, keys) = (self.balances.load(), self.keys.load());
-        let around = Surroundings { at: self.clock.now(), balances: &balances, keys: &keys };
+        let around = Surroundings {
+            at: self.clock.now(),
+            boot_us: self.clock.boot_us(),
+            balances: &balances,
+            keys: &keys,
+        };
         let passed = gate.pass(policy, around, asks);
         // A stop that was recorded in the room kept for stops leaves none for anything else.
         let room = gate.journal().room();
@@ -380,6 +383,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             | Answer::Voids(_)
             | Answer::Reported { .. }
             | Answer::Resolved { .. }
+            | Answer::Noted { .. }
             | Answer::Nothing(_) => {}
         }
     }
@@ -404,61 +408,8 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     }
 }
 
-impl<J: Upkeep, P: Policy> Leadership<J, P> {
-    /// Judges one's own ask together with whatever waits.
-    fn work(self, own: Ask) -> Result<Answer, Fault> {
-        let Some(turnstile) = &self.0 else { return Err(Fault::Unavailable("the gate is gone".to_owned())) };
-        let (mut asks, mut turns) = (vec![own], vec![None]);
-        for Waiting { ask, turn } in turnstile.drain() {
-            asks.push(ask);
-            turns.push(Some(turn));
-        }
-        let mut mine = Err(Fault::Unavailable("the gate gave no answer".to_owned()));
-        for (turn, answer) in turns.into_iter().zip(turnstile.judge(asks)) {
-            match turn {
-                None => mine = answer,
-                // A caller that gave up finds its payment again under the same request id.
-                Some(turn) => drop(turn.send(Turn::Answer(answer))),
-            }
-        }
-        mine
-    }
-}
-
-impl<J: Upkeep, P: Policy> Turnstile<J, P> {
-    /// Takes what waits, acts first, leaving out callers that gave up.
-    fn drain(&self) -> Vec<Waiting<J, P>> {
-        let mut queue = lock(&self.queue);
-        let mut batch = Vec::new();
-        while batch.len() < self.capacity.batch_len_max.saturating_sub(1) {
-            let Some(next) = queue.next() else { break };
-            if !next.turn.is_closed() {
-                batch.push(next);
-            }
-        }
-        batch
-    }
-}
-
-impl<J: Upkeep, P: Policy> Queue<J, P> {
-    fn next(&mut self) -> Option<Waiting<J, P>> {
-        self.acts.pop_front().or_else(|| self.payments.pop_front())
-    }
-}
-
-impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
-    fn drop(&mut self) {
-        let Some(turnstile) = self.0.take() else { return };
-        let mut queue = lock(&turnstile.queue);
-        while let Some(Waiting { ask, turn }) = queue.next() {
-            match turn.send(Turn::Lead(Self(Some(turnstile.clone())), ask)) {
-                Ok(()) => return,
-                Err(Turn::Lead(mut refused, _)) => drop(refused.0.take()),
-                Err(Turn::Answer(_)) => {}
-            }
-        }
-        queue.led = false;
-    }
+fn acts_only(asks: &[Ask]) -> bool {
+    asks.iter().all(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Transition | Ask::Void(_)))
 }
 
 fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
@@ -470,7 +421,10 @@ fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
         | Ask::SignIn(_)
         | Ask::TypedData(_)
         | Ask::Transition
-        | Ask::Void(_) => None,
+        | Ask::Void(_)
+        | Ask::Signatures(_)
+        | Ask::Unauthenticated(_)
+        | Ask::Repeats(_) => None,
     }
 }
 

@@ -7,7 +7,7 @@ use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Settings, Surroundings};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    AgentName, Asked, Balances, Caller, ClockMark, Endpoint, IdentitySource, Mode, Moment, RequestId,
+    AgentName, Asked, Balances, Caller, ClockMark, Endpoint, IdentitySource, Mode, Moment, RequestId, Wait,
 };
 use pursekeeper_policy::{Bundle, BundleOptions, STARTER_REGISTRY};
 use pursekeeper_tests::{MemoryJournal, Offer, PAYEE, Sidecar, URL, challenge_v2, request, signed};
@@ -146,6 +146,8 @@ impl Judge {
             workflow: None,
             wallet: None,
             labels: Default::default(),
+            trace: None,
+            wait: Wait::Unknown,
         };
         let ask = PaymentAsk {
             mode: Mode::Preview,
@@ -158,7 +160,7 @@ impl Judge {
         // The journal in memory looks at everything it holds: it is not what is measured here.
         self.gate.journal_mut().entries.clear();
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-        let around = Surroundings { at, balances: &Balances::default(), keys: &keys };
+        let around = Surroundings { at, boot_us: 0, balances: &Balances::default(), keys: &keys };
         let answers = self.gate.pass(&self.bundle, around, vec![Ask::Payment(Arc::new(ask))]).unwrap();
         std::hint::black_box(answers);
     }

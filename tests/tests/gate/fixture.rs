@@ -90,7 +90,7 @@ impl Policy for OneCeiling {
 }
 
 pub(crate) fn by(id: &str) -> PolicyRef {
-    PolicyRef { id: id.into(), reason: "because".into() }
+    PolicyRef { id: id.into(), reason: "because".into(), digest: None }
 }
 
 pub(crate) fn evm(text: &str) -> Address {
@@ -191,6 +191,8 @@ pub(crate) fn asked(id: &str) -> Asked {
         workflow: None,
         wallet: None,
         labels: BTreeMap::new(),
+        trace: None,
+        wait: Wait::Unknown,
     }
 }
 
@@ -262,7 +264,7 @@ impl Fixture {
 
     pub(crate) fn try_pass(&mut self, asks: Vec<Ask>) -> Result<Vec<Answer>, MemoryError> {
         let at = Moment { unix_ms: self.now_ms, boot_ms: self.boot_ms, boot_id: [self.boot; 16] };
-        let around = Surroundings { at, balances: &self.balances, keys: &self.keys };
+        let around = Surroundings { boot_us: 0, at, balances: &self.balances, keys: &self.keys };
         Ok(self.gate.pass(&self.policy, around, asks)?.answers)
     }
 
@@ -296,6 +298,7 @@ pub(crate) fn code(answer: &Answer) -> &'static str {
         | Answer::Changed { .. }
         | Answer::Voids(_)
         | Answer::Reported { .. }
+        | Answer::Noted { .. }
         | Answer::Resolved { .. } => "OK",
         Answer::Denied { denial, .. } => denial.code.as_str(),
         Answer::Nothing(Nothing::PaymentUnknown) => "PaymentUnknown",

@@ -3,6 +3,7 @@
 mod clock;
 mod evidence;
 mod fixture;
+mod floods;
 mod lives;
 mod names;
 mod payees;

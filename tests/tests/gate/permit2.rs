@@ -61,6 +61,7 @@ fn code(ask: Ask) -> &'static str {
         | Answer::Voids(_)
         | Answer::Reported { .. }
         | Answer::Resolved { .. }
+        | Answer::Noted { .. }
         | Answer::Nothing(_) => panic!("{answer:?}"),
     }
 }

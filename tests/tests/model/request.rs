@@ -7,7 +7,7 @@ use alloy_primitives::U256;
 use pursekeeper_core::gate::{Ask, PaymentAsk};
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
-    AgentName, Asked, Caller, Endpoint, IdentitySource, Mode, RequestId, WalletName, WorkflowName,
+    AgentName, Asked, Caller, Endpoint, IdentitySource, Mode, RequestId, Wait, WalletName, WorkflowName,
 };
 use pursekeeper_tests::{Offer as Entry, challenge_v2};
 
@@ -62,6 +62,8 @@ impl Spec {
                 workflow,
                 wallet: self.wallet.as_deref().map(|name| WalletName::parse(name).expect("a name")),
                 labels: BTreeMap::new(),
+                trace: None,
+                wait: Wait::Unknown,
             },
             challenge: Challenge::from_header(&challenge_v2(Some(url), &entries)).expect("a 402"),
             allowance: None,

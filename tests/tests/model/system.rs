@@ -66,7 +66,7 @@ impl System {
         let mut system = Self {
             dir,
             path,
-            gate: Some(Gate::new(journal, Settings::default())),
+            gate: Some(Gate::new(journal, settings())),
             bundle: bundle(&model.world),
             balances: Balances::default(),
             model,
@@ -92,7 +92,7 @@ impl System {
     pub(crate) fn pass(&mut self, deeds: &[Deed]) -> Checked {
         let asks: Vec<Ask> = deeds.iter().map(Deed::ask).collect();
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-        let around = Surroundings { at: moment(self.now), balances: &self.balances, keys: &keys };
+        let around = Surroundings { boot_us: 0, at: moment(self.now), balances: &self.balances, keys: &keys };
         let gate = self.gate.as_mut().expect("it is open");
         let answers = gate.pass(&self.bundle, around, asks);
         let Passed { before, answers } =
@@ -124,7 +124,7 @@ impl System {
     pub(crate) fn pass_in_vain(&mut self, deeds: &[Deed]) -> Checked {
         let asks: Vec<Ask> = deeds.iter().map(Deed::ask).collect();
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-        let around = Surroundings { at: moment(self.now), balances: &self.balances, keys: &keys };
+        let around = Surroundings { boot_us: 0, at: moment(self.now), balances: &self.balances, keys: &keys };
         let gate = self.gate.as_mut().expect("it is open");
         let failed = gate.pass(&Poisoned(&self.bundle), around, asks);
         same("a batch beyond all sums fails", &failed.is_err(), &true)?;
@@ -137,7 +137,7 @@ impl System {
     pub(crate) fn reopen(&mut self) {
         self.gate = None;
         let journal = SqliteJournal::open(&self.path, JOURNAL).expect("it opens again");
-        self.gate = Some(Gate::new(journal, Settings::default()));
+        self.gate = Some(Gate::new(journal, settings()));
     }
 
     /// Starts another process on what is on disk now.
@@ -279,7 +279,9 @@ impl System {
             Answer::Resolved { decision_id, .. } => {
                 Told { word: "RESOLVED", seq: Some(decision_id.seq), signed: None }
             }
-            Answer::Changed { .. } | Answer::Voids(_) => panic!("nobody asked for it: {answer:?}"),
+            Answer::Changed { .. } | Answer::Voids(_) | Answer::Noted { .. } => {
+                panic!("nobody asked for it: {answer:?}")
+            }
             Answer::Nothing(nothing) => {
                 let word = match nothing {
                     Nothing::PaymentUnknown => "PaymentUnknown",
@@ -294,6 +296,11 @@ impl System {
             }
         })
     }
+}
+
+/// Everything is recorded: the model knows no counting.
+fn settings() -> Settings {
+    Settings { repeats_per_minute_max: u32::MAX, ..Settings::default() }
 }
 
 fn told(intent: &Intent) -> Signed {

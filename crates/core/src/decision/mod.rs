@@ -1,22 +1,28 @@
 //! What the gate answers, and everything that is recorded.
 
 mod act;
+mod call;
 mod cancellation;
+mod ceiling_use;
 mod code;
 mod evidence;
 mod payee;
+mod repeat;
 mod sign_in;
 mod transition;
 mod warning;
 
 pub use act::{Act, ActVerb, Detail, LifecycleDecision, Subject};
+pub use call::{TraceId, TraceIdError, Wait};
 pub use cancellation::Cancellation;
+pub use ceiling_use::CeilingUse;
 pub use code::DenyCode;
 pub use evidence::{
     CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Claim, Evidence, Fate, HoldState,
     Observation, Report, Said,
 };
 pub use payee::{PENDING_PAYEES_MAX, PayeeState, PendingPayee};
+pub use repeat::{RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, SignaturesMade, Unauthenticated};
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use transition::{Aim, Cause, PendingAct, REVIEWED_IDENTITY, Reviewed, StatusChange, Transition};
 pub use warning::{Measure, NearLimit, Warning};
@@ -31,7 +37,7 @@ use crate::{
 };
 
 /// How the caller was authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum IdentitySource {
     /// By the credentials of the Unix socket's peer.
     UnixPeer {
@@ -91,6 +97,10 @@ pub struct Asked {
     pub wallet: Option<WalletName>,
     /// Claims it added.
     pub labels: BTreeMap<String, String>,
+    /// The trace it says the call belongs to.
+    pub trace: Option<TraceId>,
+    /// How long it waited to be judged.
+    pub wait: Wait,
 }
 
 /// A policy that determined an answer.
@@ -100,6 +110,8 @@ pub struct PolicyRef {
     pub id: Arc<str>,
     /// Its `@reason`.
     pub reason: Arc<str>,
+    /// SHA-256 of its text; nothing in records that were written before it was kept.
+    pub digest: Option<Digest>,
 }
 
 /// A refusal.
@@ -118,6 +130,12 @@ impl Denial {
     #[must_use]
     pub fn rule(code: DenyCode, what: impl fmt::Display) -> Self {
         Self { code, message: format!("{what}: {}", code.fix()), policies: Vec::new() }
+    }
+
+    /// Whether policies looked at what was asked for. A fixed rule, such as a request id that was used, looks no further.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        !self.policies.is_empty() || self.code == DenyCode::NoPermit
     }
 
     /// A refusal determined by policies, in the words of their reasons.
@@ -180,6 +198,8 @@ pub struct Decision {
     pub offers: Vec<OfferVerdict>,
     /// The answer.
     pub outcome: Outcome,
+    /// The ceilings that apply to the payment that was judged, before and after.
+    pub ceilings: Vec<CeilingUse>,
     /// The payee that the refusal leaves to the operators, if it is the first to do so.
     pub pending: Option<PendingPayee>,
     /// The governance bundle that judged.
@@ -220,6 +240,12 @@ pub enum Entry {
     SignIn(Box<SignInDecision>),
     /// What follows from the bundle, the time and the records alone.
     Transition(Box<Transition>),
+    /// Signatures that were made.
+    Signatures(Box<SignaturesMade>),
+    /// A call of nobody.
+    Unauthenticated(Box<Unauthenticated>),
+    /// What was counted instead of being recorded.
+    Repeated(Box<Repeated>),
 }
 
 impl Decision {
@@ -245,6 +271,9 @@ impl Entry {
             Self::Evidence(evidence) => evidence.at,
             Self::SignIn(decision) => decision.at,
             Self::Transition(transition) => transition.at,
+            Self::Signatures(made) => made.at,
+            Self::Unauthenticated(call) => call.at,
+            Self::Repeated(repeated) => repeated.at,
         }
     }
 
@@ -261,7 +290,10 @@ impl Entry {
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::SignIn(_)
-            | Self::Transition(_) => None,
+            | Self::Transition(_)
+            | Self::Signatures(_)
+            | Self::Unauthenticated(_)
+            | Self::Repeated(_) => None,
         }
     }
 
@@ -274,9 +306,14 @@ impl Entry {
                 (None, ActVerb::Release) => lifecycle.act.hold().map(|hold| (hold, HoldState::Released)),
                 (None | Some(_), _) => None,
             },
-            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::SignIn(_) | Self::Transition(_) => {
-                None
-            }
+            Self::Payment(_)
+            | Self::Reissue(_)
+            | Self::Report(_)
+            | Self::SignIn(_)
+            | Self::Transition(_)
+            | Self::Signatures(_)
+            | Self::Unauthenticated(_)
+            | Self::Repeated(_) => None,
         }
     }
 
@@ -289,9 +326,14 @@ impl Entry {
                 let changes = transition.statuses.iter();
                 changes.map(|change| (change.subject.clone(), change.status)).collect()
             }
-            Self::Payment(_) | Self::Reissue(_) | Self::Report(_) | Self::Evidence(_) | Self::SignIn(_) => {
-                Vec::new()
-            }
+            Self::Payment(_)
+            | Self::Reissue(_)
+            | Self::Report(_)
+            | Self::Evidence(_)
+            | Self::SignIn(_)
+            | Self::Signatures(_)
+            | Self::Unauthenticated(_)
+            | Self::Repeated(_) => Vec::new(),
         }
     }
 
@@ -305,8 +347,52 @@ impl Entry {
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::SignIn(_)
-            | Self::Transition(_) => None,
+            | Self::Transition(_)
+            | Self::Signatures(_)
+            | Self::Unauthenticated(_)
+            | Self::Repeated(_) => None,
         }
+    }
+
+    /// What this may be counted as when it comes again and again; nothing for what has consequences of its own.
+    #[must_use]
+    pub fn repeat_key(&self) -> Option<RepeatKey> {
+        let (caller, kind, code) = match self {
+            Self::Payment(decision) => {
+                let code = match (decision.mode, &decision.outcome) {
+                    (Mode::Enforce, Outcome::Permit(_)) => return None,
+                    (Mode::Preview, Outcome::Permit(_)) => None,
+                    (_, Outcome::Deny { denial, .. }) => Some(denial.code),
+                };
+                if decision.pending_payee().is_some() {
+                    return None;
+                }
+                let kind = match decision.mode {
+                    Mode::Enforce => RepeatKind::Payment,
+                    Mode::Preview => RepeatKind::Preview,
+                };
+                (RepeatCaller::Agent(decision.asked.caller.agent.clone()), kind, code)
+            }
+            Self::SignIn(decision) => {
+                let SignInOutcome::Deny { denial, .. } = &decision.outcome else { return None };
+                let agent = RepeatCaller::Agent(decision.asked.caller.agent.clone());
+                (agent, RepeatKind::SignIn, Some(denial.code))
+            }
+            Self::Reissue(reissue) => {
+                (RepeatCaller::Agent(reissue.asked.caller.agent.clone()), RepeatKind::Reissue, None)
+            }
+            Self::Unauthenticated(call) => {
+                let caller = call.source.map_or(RepeatCaller::Strangers, RepeatCaller::Stranger);
+                (caller, RepeatKind::Unauthenticated, None)
+            }
+            Self::Lifecycle(_)
+            | Self::Report(_)
+            | Self::Evidence(_)
+            | Self::Transition(_)
+            | Self::Signatures(_)
+            | Self::Repeated(_) => return None,
+        };
+        Some(RepeatKey { caller, kind, code })
     }
 
     /// The payee that an operator accepted with this, and for which service.
@@ -333,7 +419,10 @@ impl Entry {
             | Self::Report(_)
             | Self::Evidence(_)
             | Self::SignIn(_)
-            | Self::Transition(_) => false,
+            | Self::Transition(_)
+            | Self::Signatures(_)
+            | Self::Unauthenticated(_)
+            | Self::Repeated(_) => false,
         }
     }
 }

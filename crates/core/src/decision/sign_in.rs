@@ -3,8 +3,8 @@
 use super::{Asked, Cancellation, Denial, PolicyRef};
 use crate::siwx::SignIn;
 use crate::{
-    Address, AgentName, Allowance, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, Subject,
-    UnixSeconds, WalletName, WorkflowName,
+    Address, AgentName, Allowance, CeilingUse, Digest, Endpoint, Intent, Moment, RequestId, ServiceName,
+    Subject, UnixSeconds, WalletName, WorkflowName,
 };
 
 /// One sign-in, exactly as it is judged, recorded and signed.
@@ -77,6 +77,8 @@ pub struct SignInDecision {
     pub fingerprint: Digest,
     /// The answer.
     pub outcome: SignInOutcome,
+    /// The ceilings that apply to the sign-in that was judged, before and after.
+    pub ceilings: Vec<CeilingUse>,
     /// The governance bundle that judged.
     pub bundle: Digest,
 }

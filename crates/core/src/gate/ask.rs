@@ -6,7 +6,10 @@ use sha2::{Digest as _, Sha256};
 use crate::siwx::{SignInChallenge, SignInProfile};
 use crate::typed_data::TypedData;
 use crate::x402::{Challenge, OfferRefusal, Terms};
-use crate::{Act, Amount, Asked, AssetId, Caller, DecisionId, Digest, Fate, Mode, Observation, Said};
+use crate::{
+    Act, Amount, Asked, AssetId, Caller, DecisionId, Digest, Fate, IdentitySource, Mode, Observation,
+    Repeats, Said,
+};
 
 /// Most labels on one request.
 pub const LABELS_MAX: usize = 16;
@@ -36,6 +39,23 @@ pub enum Ask {
     Transition,
     /// Sign what voids signatures, as an act that is recorded wants it.
     Void(VoidAsk),
+    /// Take note of signatures that were made: the record of each permit, and the SHA-256 of the signature.
+    Signatures(Vec<(u64, Digest)>),
+    /// Take note of a call of nobody.
+    Unauthenticated(UnauthenticatedAsk),
+    /// Record what was counted in a minute that is over.
+    Repeats(Repeats),
+}
+
+/// A call of somebody whom the registry does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnauthenticatedAsk {
+    /// What the socket says about them, if it says anything.
+    pub source: Option<IdentitySource>,
+    /// What they called: service and method.
+    pub call: String,
+    /// Why they are nobody.
+    pub message: String,
 }
 
 /// A page of the signatures that an act voids. The act is recorded already: a sidecar that was killed in the middle goes on.
@@ -198,7 +218,8 @@ struct Fields(Sha256);
 
 impl Fields {
     fn begin(kind: &str, asked: &Asked) -> Self {
-        let Asked { endpoint, workflow, wallet, caller: _, request_id: _, labels: _ } = asked;
+        let Asked { endpoint, workflow, wallet, caller: _, request_id: _, labels: _, trace: _, wait: _ } =
+            asked;
         let mut fields = Self(Sha256::new());
         fields.add(kind);
         fields.add(endpoint.method());

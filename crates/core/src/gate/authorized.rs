@@ -1,3 +1,5 @@
+use sha2::{Digest as _, Sha256};
+
 use crate::x402::{Payload, PayloadError};
 use crate::{Address, DecisionId, Digest, Signable, Signature, Warning};
 
@@ -130,6 +132,12 @@ impl Signed {
     #[must_use]
     pub fn signature(&self) -> Signature {
         self.signature
+    }
+
+    /// SHA-256 of each signature that was made: what the record keeps of it.
+    pub fn hashes(&self) -> impl Iterator<Item = Digest> {
+        let hash = |Signature::Evm(bytes): Signature| Digest(Sha256::digest(bytes).into());
+        [Some(self.signature), self.allowance].into_iter().flatten().map(hash)
     }
 
     /// The payment as it is sent; nothing when this answers no 402.

@@ -288,7 +288,7 @@ impl<P: Policy> Court<'_, P> {
         match petition.mode {
             Mode::Enforce => Entry::Reissue(Box::new(Reissue {
                 at: self.at,
-                asked: petition.asked.clone(),
+                asked: self.heard(petition.asked),
                 original_seq: seq,
                 what: Signable::Payment(intent),
                 policies: Vec::new(),
@@ -352,15 +352,28 @@ impl<P: Policy> Court<'_, P> {
         outcome: Outcome,
     ) -> Entry {
         let Petition { asked, mode, fingerprint } = petition;
+        let ceilings = match &outcome {
+            Outcome::Permit(permit) => self.ceilings_of_payment(&permit.intent),
+            Outcome::Deny { denial, intent: Some(intent) } if denial.is_judged() => {
+                self.ceilings_of_payment(intent)
+            }
+            Outcome::Deny { .. } => Vec::new(),
+        };
         Entry::Payment(Box::new(Decision {
             at: self.at,
             mode,
-            asked: asked.clone(),
+            asked: self.heard(asked),
             fingerprint,
             offers,
             pending: self.left_pending(mode, &outcome),
             outcome,
+            ceilings,
             bundle: self.policy.digest(),
         }))
+    }
+
+    /// What was asked, with how long it waited.
+    pub(super) fn heard(&self, asked: &Asked) -> Asked {
+        Asked { wait: asked.wait.until(self.around.boot_us), ..asked.clone() }
     }
 }

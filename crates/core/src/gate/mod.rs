@@ -6,7 +6,9 @@
 mod acts;
 mod ask;
 mod authorized;
+mod ceilings;
 mod judge;
+mod notes;
 mod payees;
 mod resolve;
 mod resolved;
@@ -17,7 +19,7 @@ mod warnings;
 
 pub use ask::{
     AllowanceAsk, Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX,
-    ReportAsk, SignInAsk, TypedDataAsk, VOIDS_PER_PAGE_MAX, VoidAsk,
+    ReportAsk, SignInAsk, TypedDataAsk, UnauthenticatedAsk, VOIDS_PER_PAGE_MAX, VoidAsk,
 };
 pub use authorized::{Authorized, Signed};
 
@@ -49,6 +51,9 @@ pub struct Settings {
     pub clock_reboot_ms_max: u64,
     /// How old a balance may be to be relied on, in seconds.
     pub balance_age_secs_max: u64,
+    /// How many equal denials, previews, retries or calls of nobody are recorded within a minute, each on its own; what comes
+    /// beyond is counted in one record.
+    pub repeats_per_minute_max: u32,
 }
 
 impl Default for Settings {
@@ -61,6 +66,7 @@ impl Default for Settings {
             clock_ahead_ms_max: 60_000,
             clock_reboot_ms_max: 86_400_000,
             balance_age_secs_max: 120,
+            repeats_per_minute_max: 60,
         }
     }
 }
@@ -91,6 +97,8 @@ impl Settings {
 pub struct Surroundings<'a> {
     /// The clocks.
     pub at: Moment,
+    /// The boot clock in microseconds: how long requests waited.
+    pub boot_us: u64,
     /// What wallets hold, as far as it is known.
     pub balances: &'a Balances,
     /// The addresses whose keys are here. A wallet without its key is as good as suspended: it could only bind money.
@@ -160,6 +168,11 @@ pub enum Answer {
         /// What it is now.
         state: HoldState,
     },
+    /// It is noted.
+    Noted {
+        /// Its record, or one like it.
+        decision_id: DecisionId,
+    },
     /// There was nothing to record.
     Nothing(Nothing),
 }
@@ -221,8 +234,6 @@ impl<J: Journal> Gate<J> {
         if self.bundle != Some(policy.digest()) {
             batch.push(Ask::Transition);
         }
-        let before = batch.len();
-        batch.extend(asks);
         let trust = self.clock_trust(around.at);
         // A clock that jumped moves nothing: everything is judged at the time that is believed.
         let at = match trust {
@@ -230,19 +241,19 @@ impl<J: Journal> Gate<J> {
             ClockTrust::Regressed { .. } => around.at,
             ClockTrust::Jumped { believed, .. } => believed,
         };
+        // What was counted in a minute that is over: it must not stand in the way of stops.
+        if asks.is_empty() || !asks.iter().all(stop) {
+            batch.extend(self.journal.due(at).into_iter().map(Ask::Repeats));
+        }
+        let before = batch.len();
+        batch.extend(asks);
         let settings = self.settings;
         let mut voids = VecDeque::new();
-        let stop = |ask: &Ask| match ask {
-            Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
-            // What a new bundle entails goes with the stop that comes after it; what voids is no record at all.
-            Ask::Transition | Ask::Void(_) => true,
-            Ask::Payment(_) | Ask::Report(_) | Ask::Evidence(_) | Ask::SignIn(_) | Ask::TypedData(_) => false,
-        };
         let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Void(_)));
         let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
         let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
             let court = judge::Court { policy, ledger, settings, at, trust, around };
-            match ask {
+            let judged = match ask {
                 Ask::Payment(ask) => court.payment(ask).map(Judged::Entry),
                 Ask::Lifecycle(ask) => court.act(ask).map(Judged::Entry),
                 Ask::Report(ask) => court.report(ask),
@@ -250,13 +261,17 @@ impl<J: Journal> Gate<J> {
                 Ask::SignIn(ask) => court.sign_in(ask).map(Judged::Entry),
                 Ask::TypedData(ask) => court.typed_data(ask).map(Judged::Entry),
                 Ask::Transition => court.transition(),
+                Ask::Signatures(hashes) => Ok(Judged::Entry(court.signatures(hashes))),
+                Ask::Unauthenticated(ask) => Ok(Judged::Entry(court.unauthenticated(ask))),
+                Ask::Repeats(repeats) => Ok(Judged::Entry(court.repeated(repeats))),
                 Ask::Void(ask) => {
                     // Asked again from the first on, it is one page again.
                     voids.retain(|page: &transition::Page| (page.act, page.after) != (ask.act, ask.after));
                     voids.push_back(court.voidable(*ask)?);
                     Ok(Judged::Nothing(Nothing::Voids))
                 }
-            }
+            };
+            judged.map(|judged| court.tamed(judged))
         })?;
         self.undurable.clear();
         self.bundle = Some(policy.digest());
@@ -282,9 +297,28 @@ impl<J: Journal> Gate<J> {
     }
 }
 
+/// Whether an ask goes with stops, for which there is room where there is none for anything else.
+fn stop(ask: &Ask) -> bool {
+    match ask {
+        Ask::Lifecycle(ask) => ask.act.verb.is_stop(),
+        // What a new bundle entails goes with the stop that comes after it; what voids is no record at all.
+        Ask::Transition | Ask::Void(_) => true,
+        Ask::Payment(_)
+        | Ask::Report(_)
+        | Ask::Evidence(_)
+        | Ask::SignIn(_)
+        | Ask::TypedData(_)
+        | Ask::Signatures(_)
+        | Ask::Unauthenticated(_)
+        | Ask::Repeats(_) => false,
+    }
+}
+
 fn answer(recorded: Recorded, voids: &mut VecDeque<transition::Page>) -> Answer {
     let (decision_id, entry) = match recorded {
-        Recorded::Entry { decision_id, entry } => (decision_id, entry),
+        Recorded::Entry { decision_id, entry } | Recorded::Repeat { decision_id, entry } => {
+            (decision_id, entry)
+        }
         Recorded::Nothing(Nothing::Voids) => {
             return voids.pop_front().map_or(Answer::Nothing(Nothing::NothingDue), voiding);
         }
@@ -329,6 +363,9 @@ fn answer(recorded: Recorded, voids: &mut VecDeque<transition::Page>) -> Answer 
         Entry::Report(_) => Answer::Reported { decision_id },
         Entry::Evidence(evidence) => Answer::Resolved { decision_id, state: evidence.state },
         Entry::Transition(transition) => Answer::Changed { decision_id, transition },
+        Entry::Signatures(_) | Entry::Unauthenticated(_) | Entry::Repeated(_) => {
+            Answer::Noted { decision_id }
+        }
     }
 }
 

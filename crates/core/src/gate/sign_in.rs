@@ -142,7 +142,7 @@ impl<P: Policy> Court<'_, P> {
         }
         Entry::Reissue(Box::new(Reissue {
             at: self.at,
-            asked: ask.asked.clone(),
+            asked: self.heard(&ask.asked),
             original_seq: seq,
             what: Signable::SignIn(intent),
             policies: Vec::new(),
@@ -155,11 +155,19 @@ impl<P: Policy> Court<'_, P> {
     }
 
     fn sign_in_decided(&self, ask: &SignInAsk, outcome: SignInOutcome) -> Entry {
+        let ceilings = match &outcome {
+            SignInOutcome::Permit(permit) => self.ceilings_of_sign_in(&permit.intent),
+            SignInOutcome::Deny { denial, intent: Some(intent) } if denial.is_judged() => {
+                self.ceilings_of_sign_in(intent)
+            }
+            SignInOutcome::Deny { .. } => Vec::new(),
+        };
         Entry::SignIn(Box::new(SignInDecision {
             at: self.at,
-            asked: ask.asked.clone(),
+            asked: self.heard(&ask.asked),
             fingerprint: ask.fingerprint(),
             outcome,
+            ceilings,
             bundle: self.policy.digest(),
         }))
     }

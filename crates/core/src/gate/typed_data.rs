@@ -82,7 +82,7 @@ impl<P: Policy> Court<'_, P> {
             }
             Verdict::Permit(policies) => Entry::Reissue(Box::new(Reissue {
                 at: self.at,
-                asked: petition.asked.clone(),
+                asked: self.heard(petition.asked),
                 original_seq: hold.seq,
                 what: Signable::Allowance(intent, allowance),
                 policies,

@@ -2,6 +2,7 @@
 
 mod intent;
 mod life;
+mod notes;
 
 use std::borrow::Cow;
 
@@ -9,9 +10,9 @@ use pursekeeper_core as core;
 use pursekeeper_core::siwx;
 
 use super::{
-    Adopted, Allowance, Asked, Caller, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent, Kind, Labels,
-    Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source, Time, VERSION, Verdict,
-    Warning,
+    Adopted, Allowance, Asked, Caller, CeilingUse, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent,
+    Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source, Time, VERSION,
+    Verdict, Warning,
 };
 
 /// What a warning about a balance has for a window.
@@ -28,6 +29,9 @@ impl<'a> Record<'a> {
             core::Entry::Evidence(evidence) => Self::of_evidence(seq, evidence),
             core::Entry::SignIn(decision) => Self::of_sign_in(seq, decision),
             core::Entry::Transition(transition) => Self::of_transition(seq, transition),
+            core::Entry::Signatures(made) => Self::of_signatures(seq, made),
+            core::Entry::Unauthenticated(call) => Self::of_stranger(seq, call),
+            core::Entry::Repeated(repeated) => Self::of_repeated(seq, repeated),
         }
     }
 
@@ -50,6 +54,7 @@ impl<'a> Record<'a> {
             bundle: None,
             cancellation: None,
             cascade: None,
+            ceilings: None,
             changes: None,
             completed: None,
             counted_until: None,
@@ -64,11 +69,14 @@ impl<'a> Record<'a> {
             original_seq: None,
             pending: None,
             policies: None,
+            repeat: None,
             report: None,
             resolution: None,
             reviewed: None,
             seq: Int(seq),
             sign_in: None,
+            signatures: None,
+            stranger: None,
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(VERSION),
             verdict: None,
@@ -78,7 +86,8 @@ impl<'a> Record<'a> {
     }
 
     fn of_decision(seq: u64, decision: &'a core::Decision) -> Self {
-        let core::Decision { at, mode, asked, fingerprint, offers, outcome, pending: _, bundle } = decision;
+        let core::Decision { at, mode, asked, fingerprint, offers, outcome, ceilings, pending: _, bundle } =
+            decision;
         let kind = match mode {
             core::Mode::Enforce => Kind::Payment,
             core::Mode::Preview => Kind::Preview,
@@ -86,6 +95,7 @@ impl<'a> Record<'a> {
         let base = Self {
             asked: Some(Asked::of(asked)),
             bundle: Some(Hex(bundle.0)),
+            ceilings: uses(ceilings),
             fingerprint: Some(Hex(fingerprint.0)),
             offers: Some(offers.iter().map(Offer::of).collect()),
             pending: decision.pending_payee().map(Pending::of),
@@ -159,10 +169,11 @@ impl<'a> Record<'a> {
     }
 
     fn of_sign_in(seq: u64, decision: &'a core::SignInDecision) -> Self {
-        let core::SignInDecision { at, asked, fingerprint, outcome, bundle } = decision;
+        let core::SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle } = decision;
         let base = Self {
             asked: Some(Asked::of(asked)),
             bundle: Some(Hex(bundle.0)),
+            ceilings: uses(ceilings),
             fingerprint: Some(Hex(fingerprint.0)),
             ..Self::empty(seq, Kind::SignIn, *at)
         };
@@ -330,8 +341,30 @@ pub(crate) fn scope_name(scope: &core::Scope) -> Cow<'_, str> {
 fn policies(policies: &[core::PolicyRef]) -> Vec<Policy<'_>> {
     policies
         .iter()
-        .map(|core::PolicyRef { id, reason }| Policy { id: (&**id).into(), reason: (&**reason).into() })
+        .map(|core::PolicyRef { id, reason, digest }| Policy {
+            digest: digest.map(|digest| Hex(digest.0)),
+            id: (&**id).into(),
+            reason: (&**reason).into(),
+        })
         .collect()
+}
+
+fn uses(ceilings: &[core::CeilingUse]) -> Option<Vec<CeilingUse<'_>>> {
+    (!ceilings.is_empty()).then(|| ceilings.iter().map(CeilingUse::of).collect())
+}
+
+impl<'a> CeilingUse<'a> {
+    fn of(met: &'a core::CeilingUse) -> Self {
+        let core::CeilingUse { scope, window, measure, limit, before, after } = met;
+        Self {
+            after: after.as_str().into(),
+            before: before.as_str().into(),
+            limit: limit.as_str().into(),
+            scope: scope.as_str().into(),
+            unit: measure.as_str().into(),
+            window: window.as_str().into(),
+        }
+    }
 }
 
 impl Source {
@@ -351,12 +384,14 @@ impl<'a> Pending<'a> {
 
 impl<'a> Asked<'a> {
     fn of(asked: &'a core::Asked) -> Self {
-        let core::Asked { caller, request_id, endpoint, workflow, wallet, labels } = asked;
+        let core::Asked { caller, request_id, endpoint, workflow, wallet, labels, trace, wait } = asked;
         Self {
             caller: Caller::of(caller),
             endpoint: Endpoint::of(endpoint),
             labels: Labels::of(labels),
+            latency_us: wait.micros().map(Int),
             request_id: request_id.as_str().into(),
+            trace: trace.map(|trace| trace.to_string().into()),
             wallet: wallet.as_ref().map(|name| name.as_str().into()),
             workflow: workflow.as_ref().map(|name| name.as_str().into()),
         }

@@ -12,10 +12,11 @@
 //! |---|---|---|
 //! | `act` | lifecycle | what an operator wanted done; `hold` names the record of the permit it is about, `payee` the address, `address` and `wallet` a new key, `workflows` what a wallet is to serve, `recipients` who opens a backup |
 //! | `adopted` | genesis after a loss | until when signatures of the lost journal could be settled |
-//! | `asked` | payment, preview, reissue | who asked for what |
+//! | `asked` | payment, preview, reissue, sign-in | who asked for what, in which trace, and how long it waited |
 //! | `bundle` | all but genesis | SHA-256 of the governance bundle |
 //! | `cancellation` | cancellations permitted | what is signed to void a payment |
 //! | `cascade` | revocations of a workflow | the wallets that only served it and are suspended with it |
+//! | `ceilings` | payments and sign-ins that were judged | the ceilings that apply, before and after |
 //! | `changes` | transition | statuses that changed, each with its cause |
 //! | `completed` | transition | the acts, by their records, that the registry contains now |
 //! | `counted_until` | sign-ins permitted | nobody accepts the message after this |
@@ -25,16 +26,19 @@
 //! | `held_until` | permits | the signature cannot be settled after this |
 //! | `intent` | payments made out | all that is judged and signed |
 //! | `journal` | genesis | the id of the journal |
-//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in` or `transition` |
+//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in`, `transition`, `signature`, `unauthenticated` or `repeat` |
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
 //! | `original_seq` | reissue, report, evidence | the record of the permit |
 //! | `pending` | payments refused | the payee that this leaves to the operators, and the service |
 //! | `policies` | permits, lifecycle | the policies that permit |
+//! | `repeat` | repeat | what was counted within a minute instead of being recorded each time, and a record like it |
 //! | `report` | report | what an agent claims it saw, what it says is left of prepaid credit (`remaining`), or both |
 //! | `resolution` | evidence | what became of the hold, and for how much |
 //! | `reviewed` | transition to another bundle | the properties of agents that may not change unseen |
 //! | `sign_in` | sign-ins made out, and reissues of them | all that is judged and signed |
+//! | `signatures` | signature | the record of each permit that was signed, and the SHA-256 of the signature |
 //! | `seq` | all | position in the journal, from 1 |
+//! | `stranger` | unauthenticated | what somebody whom the registry does not know called |
 //! | `time` | all | wall clock and boot clock |
 //! | `v` | all | 1 |
 //! | `verdict` | payment, preview, reissue, lifecycle | `permit` or `deny` |
@@ -45,7 +49,9 @@
 
 mod decode;
 mod encode;
+mod notes;
 mod scalar;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 
@@ -59,7 +65,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::JournalError;
+use notes::{Repeat, SignatureHash, Stranger};
 use scalar::{Hex, Int, Labels};
+use sign_in::{Message, SignIn};
 
 /// The version of the format.
 const VERSION: u64 = 1;
@@ -80,6 +88,8 @@ pub(crate) struct Record<'a> {
     cancellation: Option<Cancellation<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     cascade: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    ceilings: Option<Vec<CeilingUse<'a>>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<StatusChange<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +118,8 @@ pub(crate) struct Record<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     policies: Option<Vec<Policy<'a>>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    repeat: Option<Repeat<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     report: Option<Report<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     resolution: Option<Resolution<'a>>,
@@ -116,6 +128,10 @@ pub(crate) struct Record<'a> {
     seq: Int,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     sign_in: Option<SignIn<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures: Option<Vec<SignatureHash>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    stranger: Option<Stranger<'a>>,
     time: Time,
     v: Int,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,6 +154,9 @@ enum Kind {
     Evidence,
     SignIn,
     Transition,
+    Signature,
+    Unauthenticated,
+    Repeat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,8 +217,12 @@ struct Asked<'a> {
     #[serde(borrow)]
     endpoint: Endpoint<'a>,
     labels: Labels<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    latency_us: Option<Int>,
     #[serde(borrow)]
     request_id: Cow<'a, str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    trace: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     wallet: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -270,10 +293,29 @@ struct Pending<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Policy<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Hex<32>>,
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow)]
     reason: Cow<'a, str>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CeilingUse<'a> {
+    #[serde(borrow)]
+    after: Cow<'a, str>,
+    #[serde(borrow)]
+    before: Cow<'a, str>,
+    #[serde(borrow)]
+    limit: Cow<'a, str>,
+    #[serde(borrow)]
+    scope: Cow<'a, str>,
+    #[serde(borrow)]
+    unit: Cow<'a, str>,
+    #[serde(borrow)]
+    window: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -312,57 +354,6 @@ struct Report<'a> {
     remaining: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     transaction: Option<Cow<'a, str>>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignIn<'a> {
-    #[serde(borrow)]
-    agent: Cow<'a, str>,
-    #[serde(borrow)]
-    endpoint: Endpoint<'a>,
-    #[serde(borrow)]
-    message: Message<'a>,
-    #[serde(borrow)]
-    request_id: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    service: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    wallet: Cow<'a, str>,
-    #[serde(borrow)]
-    wallet_address: Cow<'a, str>,
-    #[serde(borrow)]
-    workflow: Cow<'a, str>,
-}
-
-/// The fields of an EIP-4361 message, as received.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message<'a> {
-    #[serde(borrow)]
-    domain: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    expiration_time: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    issued_at: Cow<'a, str>,
-    #[serde(borrow)]
-    network: Cow<'a, str>,
-    #[serde(borrow)]
-    nonce: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    not_before: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    profile: Cow<'a, str>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    request_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    resources: Vec<Cow<'a, str>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    signature_scheme: Option<Cow<'a, str>>,
-    #[serde(borrow, skip_serializing_if = "Option::is_none")]
-    statement: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    uri: Cow<'a, str>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

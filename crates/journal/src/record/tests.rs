@@ -1,4 +1,5 @@
 mod life;
+mod notes;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,8 @@ use pursekeeper_core::{
     Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, Measure, Mode, Moment,
     NearLimit, Observation, OfferVerdict, Offered, OriginMatch, Outcome, PendingPayee, Permit, PolicyRef,
     Reissue, Report, RequestId, Said, ScopeKind, ServiceName, SignInDecision, SignInIntent, SignInOutcome,
-    SignInPermit, Signable, Subject, UnixSeconds, Usd, WalletName, Warning, Window, WorkflowName, x402,
+    SignInPermit, Signable, Subject, TraceId, UnixSeconds, Usd, Wait, WalletName, Warning, Window,
+    WorkflowName, x402,
 };
 
 use super::*;
@@ -127,10 +129,15 @@ fn the_bytes_of_version_1_are_pinned() {
         body(&pay.pending()),
         body(&accepted("papers", Address::Evm(EvmAddress::from_bytes([9; 20])), NOW)),
     ];
-    let all = all.into_iter().chain(life::pinned().into_iter().map(|entry| body(&entry)));
+    let all =
+        all.into_iter().chain(life::pinned().into_iter().chain(notes::pinned()).map(|entry| body(&entry)));
     let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
     let written: Vec<String> = all.map(|body| String::from_utf8(body).unwrap()).collect();
-    assert_eq!(written, pinned);
+    for (at, (written, pinned)) in written.iter().zip(&pinned).enumerate() {
+        assert_eq!(written, pinned, "line {at}");
+    }
+    assert_eq!(&written[pinned.len().min(written.len())..], [""; 0], "not pinned yet");
+    assert_eq!(written.len(), pinned.len());
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -162,8 +169,9 @@ fn at() -> impl Strategy<Value = Moment> {
 }
 
 fn policies() -> impl Strategy<Value = Vec<PolicyRef>> {
-    let policy = (any::<String>(), any::<String>())
-        .prop_map(|(id, reason)| PolicyRef { id: id.into(), reason: reason.into() });
+    let policy = (any::<String>(), any::<String>(), prop::option::of(any::<[u8; 32]>())).prop_map(
+        |(id, reason, digest)| PolicyRef { id: id.into(), reason: reason.into(), digest: digest.map(Digest) },
+    );
     prop::collection::vec(policy, 0..3)
 }
 
@@ -175,8 +183,9 @@ fn denial() -> impl Strategy<Value = Denial> {
 fn asked() -> impl Strategy<Value = Asked> {
     let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..4);
     let names = (name(), prop::option::of(name()), prop::option::of(name()));
-    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, any::<u32>()).prop_map(
-        |((agent, workflow, wallet), id, endpoint, labels, uid)| Asked {
+    let call = (any::<u32>(), prop::option::of("[0-9a-f]{31}1"), prop::option::of(0u64..1 << 53));
+    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, call).prop_map(
+        |((agent, workflow, wallet), id, endpoint, labels, (uid, trace, micros))| Asked {
             caller: pursekeeper_core::Caller {
                 agent: AgentName::parse(&agent).unwrap(),
                 source: IdentitySource::UnixPeer { uid },
@@ -186,6 +195,8 @@ fn asked() -> impl Strategy<Value = Asked> {
             workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
             wallet: wallet.map(|name| WalletName::parse(&name).unwrap()),
             labels,
+            trace: trace.map(|trace| TraceId::parse(&trace).unwrap()),
+            wait: micros.map_or(Wait::Unknown, |micros| Wait::For { micros }),
         },
     )
 }
@@ -336,11 +347,20 @@ fn payment() -> impl Strategy<Value = Entry> {
             service: ServiceName::parse(&service).unwrap(),
             payee,
         }));
-    (at(), mode, asked(), digests, offers, prop_oneof![permit, deny], pending).prop_map(
-        |(at, mode, asked, (fingerprint, bundle), offers, outcome, pending)| {
+    (at(), mode, asked(), digests, offers, prop_oneof![permit, deny], pending, notes::ceilings()).prop_map(
+        |(at, mode, asked, (fingerprint, bundle), offers, outcome, pending, ceilings)| {
             let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
-            let mut decision =
-                pursekeeper_core::Decision { at, mode, asked, fingerprint, offers, outcome, pending, bundle };
+            let mut decision = pursekeeper_core::Decision {
+                at,
+                mode,
+                asked,
+                fingerprint,
+                offers,
+                outcome,
+                ceilings,
+                pending,
+                bundle,
+            };
             decision.pending = decision.pending_payee().cloned();
             Entry::Payment(Box::new(decision))
         },
@@ -414,10 +434,10 @@ fn sign_in() -> impl Strategy<Value = Entry> {
     let deny = (denial(), prop::option::of(sign_in_intent()))
         .prop_map(|(denial, intent)| SignInOutcome::Deny { denial, intent: intent.map(Box::new) });
     let outcome = prop_oneof![permit, deny];
-    (at(), asked(), any::<[u8; 32]>(), outcome, any::<[u8; 32]>()).prop_map(
-        |(at, asked, fingerprint, outcome, bundle)| {
+    (at(), asked(), any::<[u8; 32]>(), outcome, any::<[u8; 32]>(), notes::ceilings()).prop_map(
+        |(at, asked, fingerprint, outcome, bundle, ceilings)| {
             let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
-            Entry::SignIn(Box::new(SignInDecision { at, asked, fingerprint, outcome, bundle }))
+            Entry::SignIn(Box::new(SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle }))
         },
     )
 }
@@ -429,7 +449,7 @@ proptest! {
         seq in 1u64..1 << 53,
         entry in prop_oneof![
             3 => payment(), 1 => reissue(), 1 => life::lifecycle(), 1 => report(), 1 => evidence(), 1 => sign_in(),
-            1 => life::transition()
+            1 => life::transition(), 1 => notes::notes()
         ],
     ) {
         let body = Record::of(seq, &entry).to_bytes().unwrap();

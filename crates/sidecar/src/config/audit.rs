@@ -26,6 +26,12 @@ pub struct AuditConfig {
 }
 
 impl AuditConfig {
+    /// The names of the sinks that have to acknowledge a record before it may be pruned.
+    #[must_use]
+    pub fn required_sinks(&self) -> Vec<String> {
+        SinkConfig::required(&self.sinks)
+    }
+
     /// What cannot work, one sentence each.
     pub(super) fn problems(&self) -> Vec<String> {
         let Self { checkpoint, archive, sinks } = self;

@@ -15,8 +15,8 @@ use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
     Address, AgentName, Amount, Asked, AssetId, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
     Cancellation, ChainId, Claim, DecisionId, Denial, Endpoint, EvmAddress, HoldState, JournalId, Mode,
-    OfferVerdict, Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Signature, Subject, UnixSeconds,
-    WalletName, WorkflowName, parse_remaining,
+    OfferVerdict, Permit, PolicyRef, RequestId, Said, ServiceName, Signable, Signature, Subject, TraceId,
+    UnixSeconds, Wait, WalletName, WorkflowName, parse_remaining,
 };
 use pursekeeper_custody::CustodyError;
 use pursekeeper_journal::JournalError;
@@ -60,14 +60,14 @@ pub(super) fn unanswered(fault_: &Fault) -> Status {
 /// Reads a request for a payment. Nothing is looked up yet.
 pub(super) fn payment_ask(
     request: v1::SignPaymentRequest,
-    caller: Caller,
+    call: Call,
     mode: Mode,
     nonce: [u8; 32],
 ) -> Result<PaymentAsk, Status> {
     let v1::SignPaymentRequest { request_id, endpoint, workflow, wallet, labels, challenge, eip2612 } =
         request;
     let endpoint = read_endpoint(endpoint.unwrap_or_default())?;
-    let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
+    let asked = asked(call, request_id, endpoint, (workflow, wallet), labels)?;
     let challenge = match challenge {
         Some(v1::sign_payment_request::Challenge::PaymentRequired(header)) => Challenge::from_header(&header),
         Some(v1::sign_payment_request::Challenge::Body(body)) => Challenge::from_body(&body),
@@ -97,14 +97,14 @@ fn allowance_ask(eip2612: v1::Eip2612) -> Result<AllowanceAsk, Status> {
 /// Reads a request to sign in. Nothing is looked up yet.
 pub(super) fn sign_in_ask(
     request: v1::SignInRequest,
-    caller: Caller,
+    call: Call,
     now: UnixSeconds,
     nonce: [u8; 32],
 ) -> Result<SignInAsk, Status> {
     use v1::sign_in_request::Challenge;
     let v1::SignInRequest { request_id, endpoint, workflow, wallet, labels, challenge } = request;
     let endpoint = read_endpoint(endpoint.unwrap_or_default())?;
-    let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
+    let asked = asked(call, request_id, endpoint, (workflow, wallet), labels)?;
     let challenge = match challenge {
         Some(Challenge::PaymentRequired(header)) => SignInChallenge::from_header(&header),
         Some(Challenge::Extension(json)) => SignInChallenge::from_extension(&json),
@@ -121,15 +121,12 @@ pub(super) fn sign_in_ask(
 }
 
 /// Reads a request for a signature over typed data. Nothing is looked up yet.
-pub(super) fn typed_data_ask(
-    request: v1::SignTypedDataRequest,
-    caller: Caller,
-) -> Result<TypedDataAsk, Status> {
+pub(super) fn typed_data_ask(request: v1::SignTypedDataRequest, call: Call) -> Result<TypedDataAsk, Status> {
     let v1::SignTypedDataRequest { typed_data, endpoint, workflow, wallet, labels } = request;
     let content = TypedData::read(&typed_data).map_err(|e| malformed("MALFORMED_TYPED_DATA")(&e))?;
     let request_id = typed_data::request_id(&content, &typed_data);
     let endpoint = endpoint.map(read_endpoint).transpose()?.unwrap_or_else(Endpoint::unknown);
-    let asked = asked(caller, request_id, endpoint, (workflow, wallet), labels)?;
+    let asked = asked(call, request_id, endpoint, (workflow, wallet), labels)?;
     Ok(TypedDataAsk { asked, content })
 }
 
@@ -139,9 +136,19 @@ fn read_endpoint(endpoint: v1::Endpoint) -> Result<Endpoint, Status> {
     Endpoint::parse(&method, &url).map_err(|e| malformed("MALFORMED_ENDPOINT")(&e))
 }
 
+/// A call of an agent, besides what it says.
+pub(super) struct Call {
+    /// Who calls.
+    pub(super) caller: Caller,
+    /// In which trace.
+    pub(super) trace: Option<TraceId>,
+    /// Since when it waits.
+    pub(super) wait: Wait,
+}
+
 /// What every request of an agent says.
 fn asked(
-    caller: Caller,
+    Call { caller, trace, wait }: Call,
     request_id: String,
     endpoint: Endpoint,
     (workflow, wallet): (Option<String>, Option<String>),
@@ -158,7 +165,7 @@ fn asked(
             format!("labels: at most {LABELS_MAX}, each key and value at most {LABEL_LEN_MAX} bytes");
         return Err(fault(Code::InvalidArgument, "MALFORMED_LABELS", limits));
     }
-    Ok(Asked { caller, request_id, endpoint, workflow, wallet, labels })
+    Ok(Asked { caller, request_id, endpoint, workflow, wallet, labels, trace, wait })
 }
 
 /// The wallets that pay for an agent's workflows.
@@ -398,10 +405,10 @@ pub(super) fn policies(deciding: &[PolicyRef]) -> Vec<v1::PolicyRef> {
     let text = |text: &Arc<str>| text.to_string();
     deciding
         .iter()
-        .map(|PolicyRef { id, reason }| v1::PolicyRef {
+        .map(|PolicyRef { id, reason, digest }| v1::PolicyRef {
             id: text(id),
             reason: text(reason),
-            digest: String::new(),
+            digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
         })
         .collect()
 }

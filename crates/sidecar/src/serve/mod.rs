@@ -9,6 +9,7 @@ mod listener;
 mod payees;
 mod scrape;
 mod signer;
+mod strangers;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -4,11 +4,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use prost::Name;
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::signer_server::Signer;
 use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk, Signed};
 use pursekeeper_core::ports::{Custody as _, Nothing, Policy as _};
-use pursekeeper_core::{AgentName, Caller, DecisionId, Intent, Mode, Signable, Warning};
+use pursekeeper_core::{AgentName, Caller, DecisionId, Intent, Mode, Signable, TraceId, Wait, Warning};
 use pursekeeper_custody::LocalCustody;
 use pursekeeper_journal::SqliteJournal;
 use tonic::transport::server::UdsConnectInfo;
@@ -16,6 +17,7 @@ use tonic::{Code, Request, Response, Status};
 use tracing::{info, warn};
 
 use super::convert::{self, fault};
+use super::strangers::Strangers;
 use super::{Gatehouse, Sidecar, audit};
 use crate::identity::Identities;
 use crate::{budget, prepaid};
@@ -30,6 +32,7 @@ pub(super) struct SignerService {
     identities: Identities,
     calls: DefaultKeyedRateLimiter<AgentName>,
     records: audit::Records,
+    strangers: Strangers,
 }
 
 impl SignerService {
@@ -42,13 +45,16 @@ impl SignerService {
             identities: sidecar.identities,
             calls: RateLimiter::keyed(Quota::per_second(per_second)),
             records: audit::Records::new(&sidecar.config.journal),
+            strangers: Strangers::new("Signer", sidecar),
         }
     }
 
-    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    async fn caller<T: Name>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let policy = self.gatehouse.policy();
-        let caller =
-            self.identities.agent(policy.registry(), peer_uid(request)).map_err(convert::unauthenticated)?;
+        let caller = match self.identities.agent(policy.registry(), peer_uid(request)) {
+            Ok(caller) => caller,
+            Err(error) => return Err(self.strangers.refuse(request, error).await),
+        };
         if self.calls.check_key(&caller.agent).is_err() {
             let message = format!("agent `{}` calls too often: wait a second", caller.agent);
             return Err(fault(Code::ResourceExhausted, "RATE_LIMITED", message));
@@ -56,13 +62,13 @@ impl SignerService {
         Ok(caller)
     }
 
-    fn payment_ask(
+    async fn payment_ask(
         &self,
         request: Request<v1::SignPaymentRequest>,
         mode: Mode,
     ) -> Result<Arc<PaymentAsk>, Status> {
-        let caller = self.caller(&request)?;
-        convert::payment_ask(request.into_inner(), caller, mode, Self::nonce()?).map(Arc::new)
+        let call = self.call(&request).await?;
+        convert::payment_ask(request.into_inner(), call, mode, Self::nonce()?).map(Arc::new)
     }
 
     /// Signs, unless one of the subjects was stopped after the decision, and has `pack` make the answer while nobody
@@ -74,6 +80,7 @@ impl SignerService {
     ) -> Result<Option<T>, Status> {
         let Some(_clearance) = self.gatehouse.standing().clear(right.what()) else { return Ok(None) };
         let signed = self.custody.sign(right).map_err(|error| convert::unsigned(&error))?;
+        self.gatehouse.note_signed(&signed);
         pack(&signed).map(Some)
     }
 
@@ -101,10 +108,19 @@ impl SignerService {
                 | Answer::Resolved { .. }
                 | Answer::Changed { .. }
                 | Answer::Voids(_)
+                | Answer::Noted { .. }
                 | Answer::Nothing(_) => return Err(mixed_up()),
             }
         }
         Err(fault(Code::Aborted, "STATUS_CHANGING", "the wallet is being stopped and resumed: try again"))
+    }
+
+    /// Who asks, in which trace, and since when.
+    async fn call<T: Name>(&self, request: &Request<T>) -> Result<convert::Call, Status> {
+        let wait = Wait::Since { boot_us: self.gatehouse.boot_us() };
+        let traceparent = request.metadata().get("traceparent").and_then(|header| header.to_str().ok());
+        let trace = traceparent.and_then(TraceId::of_traceparent);
+        Ok(convert::Call { caller: self.caller(request).await?, trace, wait })
     }
 
     fn nonce() -> Result<[u8; 32], Status> {
@@ -183,7 +199,7 @@ impl Signer for SignerService {
         request: Request<v1::SignPaymentRequest>,
     ) -> Result<Response<v1::SignPaymentResponse>, Status> {
         use v1::sign_payment_response::Result as Outcome;
-        let ask = self.payment_ask(request, Mode::Enforce)?;
+        let ask = self.payment_ask(request, Mode::Enforce).await?;
         let outcome = match self.sign(Ask::Payment(ask), payment).await? {
             Ok(signed) => Outcome::Signed(signed),
             Err(denied) => Outcome::Denied(denied),
@@ -196,9 +212,9 @@ impl Signer for SignerService {
         request: Request<v1::SignInRequest>,
     ) -> Result<Response<v1::SignInResponse>, Status> {
         use v1::sign_in_response::Result as Outcome;
-        let caller = self.caller(&request)?;
+        let call = self.call(&request).await?;
         let now = self.gatehouse.now().unix_seconds();
-        let ask = convert::sign_in_ask(request.into_inner(), caller, now, Self::nonce()?)?;
+        let ask = convert::sign_in_ask(request.into_inner(), call, now, Self::nonce()?)?;
         let outcome = match self.sign(Ask::SignIn(Arc::new(ask)), sign_in).await? {
             Ok(signed) => Outcome::SignedIn(signed),
             Err(denied) => Outcome::Denied(denied),
@@ -211,8 +227,8 @@ impl Signer for SignerService {
         request: Request<v1::SignTypedDataRequest>,
     ) -> Result<Response<v1::SignTypedDataResponse>, Status> {
         use v1::sign_typed_data_response::Result as Outcome;
-        let caller = self.caller(&request)?;
-        let ask = convert::typed_data_ask(request.into_inner(), caller)?;
+        let call = self.call(&request).await?;
+        let ask = convert::typed_data_ask(request.into_inner(), call)?;
         let outcome = match self.sign(Ask::TypedData(Arc::new(ask)), typed_data).await? {
             Ok(signed) => Outcome::Signed(signed),
             Err(denied) => Outcome::Denied(denied),
@@ -224,7 +240,7 @@ impl Signer for SignerService {
         &self,
         request: Request<v1::ListWalletsRequest>,
     ) -> Result<Response<v1::ListWalletsResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         let policy = self.gatehouse.policy();
         let wallets = convert::wallets(policy.registry(), &caller.agent);
         Ok(Response::new(v1::ListWalletsResponse { wallets }))
@@ -235,7 +251,7 @@ impl Signer for SignerService {
         request: Request<v1::SignPaymentRequest>,
     ) -> Result<Response<v1::PreviewResponse>, Status> {
         use v1::preview_response::Result as Outcome;
-        let ask = Ask::Payment(self.payment_ask(request, Mode::Preview)?);
+        let ask = Ask::Payment(self.payment_ask(request, Mode::Preview).await?);
         let answer = self.gatehouse.pass(ask).await.map_err(|fault| convert::unanswered(&fault))?;
         let outcome = match answer {
             Answer::WouldSign { decision_id, intent, warnings } => Outcome::WouldSign(v1::WouldSign {
@@ -254,6 +270,7 @@ impl Signer for SignerService {
             | Answer::Resolved { .. }
             | Answer::Changed { .. }
             | Answer::Voids(_)
+            | Answer::Noted { .. }
             | Answer::Nothing(_) => return Err(mixed_up()),
         };
         Ok(Response::new(v1::PreviewResponse { result: Some(outcome) }))
@@ -263,7 +280,7 @@ impl Signer for SignerService {
         &self,
         request: Request<v1::GetBudgetRequest>,
     ) -> Result<Response<v1::GetBudgetResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         let budgets = budget::of_agent(&self.gatehouse, &caller.agent);
         let prepaid = prepaid::of_agent(&self.gatehouse, &caller.agent);
         Ok(Response::new(v1::GetBudgetResponse { budgets, prepaid }))
@@ -273,7 +290,7 @@ impl Signer for SignerService {
         &self,
         request: Request<v1::ReportOutcomeRequest>,
     ) -> Result<Response<v1::ReportOutcomeResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         let v1::ReportOutcomeRequest { decision_id, outcome, remaining_usd } = request.into_inner();
         let said = convert::said(outcome, remaining_usd.as_deref())?;
         let id = DecisionId::parse(&decision_id)
@@ -292,6 +309,7 @@ impl Signer for SignerService {
             | Answer::Acted { .. }
             | Answer::Changed { .. }
             | Answer::Voids(_)
+            | Answer::Noted { .. }
             | Answer::Resolved { .. } => Err(mixed_up()),
         }
     }
@@ -300,7 +318,7 @@ impl Signer for SignerService {
         &self,
         request: Request<v1::GetDecisionRequest>,
     ) -> Result<Response<v1::GetDecisionResponse>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).await?;
         // Someone else's decision and none at all look the same.
         let unknown = || fault(Code::NotFound, "DECISION_UNKNOWN", "no such decision of this agent");
         let id = DecisionId::parse(&request.into_inner().decision_id).map_err(|_| unknown())?;

@@ -95,8 +95,7 @@ impl Lines {
         if torn.is_some_and(|first| ![b'{', 0].contains(&first)) {
             return Err(self.unfit("does not end with a line of JSON, so it is somebody else's"));
         }
-        let repaired =
-            file.set_len(len).and_then(|()| file.sync_all()).and_then(|()| sync_directory(path));
+        let repaired = file.set_len(len).and_then(|()| file.sync_all()).and_then(|()| sync_directory(path));
         repaired.map_err(|source| self.failed(source))?;
         Ok(Open { file, len })
     }
@@ -124,7 +123,8 @@ impl Lines {
         };
         let taken = |number: &u32| fs::symlink_metadata(at(*number)).is_ok();
         let last = (1..=self.config.files_max).find(|number| !taken(number)).unwrap_or(self.config.files_max);
-        let moved = (1..last).rev().try_for_each(|number| fs::rename(at(number), at(number.saturating_add(1))));
+        let moved =
+            (1..last).rev().try_for_each(|number| fs::rename(at(number), at(number.saturating_add(1))));
         moved.and_then(|()| fs::rename(&self.config.path, at(1))).map_err(|source| self.failed(source))?;
         self.open()
     }
@@ -223,7 +223,8 @@ mod tests {
         for line in ["one\n", "two\n", "three\n", "four\n"] {
             lines.append(line.as_bytes()).unwrap();
         }
-        let found = ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3"].map(|name| place.read(name));
+        let found =
+            ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3"].map(|name| place.read(name));
         assert_eq!(found, ["four\n", "three\n", "two\n", ""]);
         let mut lines = place.lines(100, 2);
         lines.append(b"five\n").unwrap();
@@ -241,7 +242,8 @@ mod tests {
         fs::rename(place.path("audit.jsonl.1"), place.path("audit.jsonl.2")).unwrap();
         let mut lines = place.lines(4, 3);
         lines.append(b"four\n").unwrap();
-        let found = ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3"].map(|name| place.read(name));
+        let found =
+            ["audit.jsonl", "audit.jsonl.1", "audit.jsonl.2", "audit.jsonl.3"].map(|name| place.read(name));
         assert_eq!(found, ["four\n", "three\n", "two\n", "one\n"]);
     }
 
@@ -275,7 +277,10 @@ mod tests {
         lines.append(b"two\n").unwrap();
         fs::remove_file(place.path("audit.jsonl")).unwrap();
         lines.append(b"three\n").unwrap();
-        assert_eq!((place.read("moved"), place.read("audit.jsonl")), ("one\n".to_owned(), "three\n".to_owned()));
+        assert_eq!(
+            (place.read("moved"), place.read("audit.jsonl")),
+            ("one\n".to_owned(), "three\n".to_owned())
+        );
     }
 
     #[test]

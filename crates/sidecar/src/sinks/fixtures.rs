@@ -45,7 +45,8 @@ pub(super) fn payment() -> Value {
 pub(super) fn denial() -> Value {
     let mut record = payment();
     record["verdict"] = json!("deny");
-    record["denial"] = json!({"code": "PAYEE", "message": "it is no payee", "policies": [{"id": "p", "reason": "r"}]});
+    record["denial"] =
+        json!({"code": "PAYEE", "message": "it is no payee", "policies": [{"id": "p", "reason": "r"}]});
     record
 }
 

@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn short_texts_are_found_as_a_whole_only_and_never_in_what_names_the_record() {
-        let mut record = json!({"a": "payment", "b": {"c": "payment", "d": "repayments"}, "kind": "payment", "e": "pay"});
+        let mut record =
+            json!({"a": "payment", "b": {"c": "payment", "d": "repayments"}, "kind": "payment", "e": "pay"});
         assert_eq!(mask(&["/a", "/e"]).apply(&mut record), ["/a", "/b/c", "/e"]);
         assert_eq!((&record["b"]["d"], &record["kind"]), (&json!("repayments"), &json!("payment")));
     }

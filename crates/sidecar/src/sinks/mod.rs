@@ -136,7 +136,10 @@ impl Feeding {
         self.ending.send_replace(true);
         let all = async { while self.workers.join_next().await.is_some() {} };
         if tokio::time::timeout(FLUSH, all).await.is_err() {
-            warn!(secs = FLUSH.as_secs(), "sinks did not get everything in time: they get the rest after the next start");
+            warn!(
+                secs = FLUSH.as_secs(),
+                "sinks did not get everything in time: they get the rest after the next start"
+            );
         }
         self.workers.shutdown().await;
         self.watches.shutdown().await;
@@ -168,7 +171,9 @@ fn open(
             let mut lines = file::Lines::new(file.clone(), (id, journal));
             match lines.prepare(last) {
                 Ok(()) => {}
-                Err(error @ SinkError::File { .. }) => warn!(sink = %config.name, %error, "the sink cannot be used yet"),
+                Err(error @ SinkError::File { .. }) => {
+                    warn!(sink = %config.name, %error, "the sink cannot be used yet")
+                }
                 Err(error) => return Err(error),
             }
             Out::File(lines)
@@ -189,7 +194,8 @@ fn open(
 
 /// What would keep a sink from ever being used, but what concerns its file.
 pub(crate) fn check(config: &SinkConfig, id: JournalId) -> Result<(), SinksError> {
-    let mask = config.mask.as_ref().map(|MaskConfig { key_file, fields }| Mask::open(key_file, fields).map(drop));
+    let mask =
+        config.mask.as_ref().map(|MaskConfig { key_file, fields }| Mask::open(key_file, fields).map(drop));
     let receiver = config.endpoint.as_deref().map(|endpoint| Otlp::new(config, endpoint, id).map(drop));
     let checked = mask.transpose().and(receiver.transpose());
     checked.map(drop).map_err(|source| SinksError { name: config.name.clone(), source })

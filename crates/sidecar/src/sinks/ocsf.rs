@@ -14,8 +14,7 @@ const CATEGORY: u64 = 6;
 /// API Activity.
 const CLASS: u64 = 6003;
 /// Methods that `http_method` knows.
-const METHODS: [&str; 9] =
-    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
 /// Members of the record that stand elsewhere in the event as a whole.
 const MAPPED: [&str; 6] = ["denial", "kind", "policies", "seq", "v", "verdict"];
 
@@ -65,7 +64,7 @@ pub(super) fn line(record: &Outgoing) -> String {
 
 fn event(record: &Outgoing) -> Value {
     let (activity_id, activity_name) = Activity::of(record).named();
-    let failed = record.denied() || record.kind() == "unauthenticated";
+    let failed = record.failed();
     let (status_id, status) = if failed { (2, "Failure") } else { (1, "Success") };
     let (severity_id, severity) = if failed { (3, "Medium") } else { (1, "Informational") };
     let mut event = Object::default();
@@ -88,7 +87,7 @@ fn event(record: &Outgoing) -> Value {
     event.put("src_endpoint", src_endpoint(record));
     event.put("status", status);
     event.maybe("status_code", record.code());
-    event.maybe("status_detail", record.text(&["/denial/message"]));
+    event.maybe("status_detail", record.refusal());
     event.put("status_id", status_id);
     event.put("time", record.unix_ms());
     event.put("type_name", format!("API Activity: {activity_name}"));
@@ -126,7 +125,13 @@ impl From<Object> for Value {
 
 /// The user id of whoever asked, as text: a mask makes one of the number.
 fn uid(record: &Outgoing) -> Option<String> {
-    let paths = ["/asked/caller/source/uid", "/report/caller/source/uid", "/act/source/uid"];
+    let paths = [
+        "/asked/caller/source/uid",
+        "/report/caller/source/uid",
+        "/act/source/uid",
+        "/stranger/source/uid",
+        "/repeat/source/uid",
+    ];
     let found = paths.iter().find_map(|path| record.at(path))?;
     Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }
@@ -135,6 +140,7 @@ fn actor(record: &Outgoing) -> Value {
     let (name, kind) = match (record.operator(), record.agent()) {
         (Some(operator), _) => (operator, (2, "Admin")),
         (None, Some(agent)) => (agent, (3, "System")),
+        (None, None) if record.stranger() => ("unknown", (0, "Unknown")),
         (None, None) => ("pursekeeper", (3, "System")),
     };
     let mut user = Object::default();
@@ -164,7 +170,7 @@ fn api(record: &Outgoing) -> Value {
     api.maybe("request", record.request_id().map(|id| json!({ "uid": id })));
     let mut response = Object::default();
     response.maybe("error", record.code());
-    response.maybe("error_message", record.text(&["/denial/message"]));
+    response.maybe("error_message", record.refusal());
     api.maybe("response", response.some());
     api.put("service", json!({ "name": "pursekeeper" }));
     api.into()
@@ -206,8 +212,7 @@ fn resources(record: &Outgoing) -> Option<Vec<Value>> {
             resource
         })
     };
-    let subject =
-        record.text(&["/act/subject/kind"]).map(|kind| (kind, record.text(&["/act/subject/name"])));
+    let subject = record.text(&["/act/subject/kind"]).map(|kind| (kind, record.text(&["/act/subject/name"])));
     let resources: Vec<Value> = [
         subject.and_then(|(kind, name)| resource(kind, name, None)),
         resource("wallet", record.wallet(), record.wallet_address()),
@@ -239,7 +244,8 @@ fn metadata(record: &Outgoing) -> Value {
 
 /// One sentence.
 fn message(record: &Outgoing) -> String {
-    let who = record.operator().or(record.agent()).unwrap_or("pursekeeper");
+    let own = if record.stranger() { "somebody unknown" } else { "pursekeeper" };
+    let who = record.operator().or(record.agent()).unwrap_or(own);
     let mut message = format!("{who}: {}", record.operation());
     let usd = record.text(&["/intent/usd"]).map(|usd| format!("${usd}"));
     let to = record.payee().map(|payee| format!("to {payee}"));
@@ -296,7 +302,9 @@ mod tests {
             (verb("backup"), 2, 1),
             (json!({"kind": "signature"}), 1, 1),
             (json!({"kind": "unauthenticated"}), 99, 2),
-            (json!({"kind": "repeat"}), 99, 1),
+            (json!({"kind": "repeat", "repeat": {"agent": "a", "kind": "preview", "count": 9}}), 99, 1),
+            (json!({"kind": "repeat", "repeat": {"agent": "a", "code": "PAYEE", "kind": "payment"}}), 99, 2),
+            (json!({"kind": "repeat", "repeat": {"kind": "unauthenticated"}}), 99, 2),
         ];
         for (record, activity, status) in table {
             let event = event(&outgoing(record.clone()));
@@ -336,11 +344,25 @@ mod tests {
     #[test]
     fn a_refusal_says_why_and_an_operator_is_an_admin() {
         let refused = event(&outgoing(denial()));
-        assert_eq!((&refused["status_code"], &refused["api"]["response"]["error"]), (&json!("PAYEE"), &json!("PAYEE")));
+        assert_eq!(
+            (&refused["status_code"], &refused["api"]["response"]["error"]),
+            (&json!("PAYEE"), &json!("PAYEE"))
+        );
         assert_eq!(refused.pointer("/actor/authorizations/0/decision"), Some(&json!("deny")));
         let act = event(&outgoing(lifecycle()));
         assert_eq!(act["actor"]["user"], json!({"name": "ops", "type": "Admin", "type_id": 2, "uid": "0"}));
         assert_eq!(act["resources"][0], json!({"name": "researcher", "type": "agent"}));
         assert_eq!(act["api"]["operation"], "suspend");
+        let source = json!({"kind": "unix-peer", "uid": 9});
+        let stranger = json!({"call": "SignPayment", "message": "uid 9 is nobody", "source": source});
+        let stranger = event(&outgoing(json!({"kind": "unauthenticated", "stranger": stranger})));
+        assert_eq!(
+            stranger["actor"]["user"],
+            json!({"name": "unknown", "type": "Unknown", "type_id": 0, "uid": "9"})
+        );
+        assert_eq!(
+            (&stranger["api"]["operation"], &stranger["status_detail"]),
+            (&json!("SignPayment"), &json!("uid 9 is nobody"))
+        );
     }
 }

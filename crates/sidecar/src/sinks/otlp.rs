@@ -96,7 +96,7 @@ impl Otlp {
             log.set_observed_timestamp(at);
         }
         let (severity, text) =
-            if record.denied() { (Severity::Warn, "WARN") } else { (Severity::Info, "INFO") };
+            if record.failed() { (Severity::Warn, "WARN") } else { (Severity::Info, "INFO") };
         log.set_severity_number(severity);
         log.set_severity_text(text);
         log.set_body(record.json().into());

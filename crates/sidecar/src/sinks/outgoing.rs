@@ -62,8 +62,24 @@ impl Outgoing {
         self.text(&["/verdict"])
     }
 
-    pub(super) fn denied(&self) -> bool {
+    /// Whether somebody did not get what was asked for.
+    pub(super) fn failed(&self) -> bool {
+        let unknown = "unauthenticated";
+        let repeats = self.text(&["/repeat/kind"]);
         self.verdict() == Some("deny")
+            || self.kind() == unknown
+            || repeats == Some(unknown)
+            || (repeats.is_some() && self.code().is_some())
+    }
+
+    /// Whether whoever asked is nobody the registry knows.
+    pub(super) fn stranger(&self) -> bool {
+        self.at("/stranger").is_some() || (self.at("/repeat").is_some() && self.agent().is_none())
+    }
+
+    /// Why it was refused, in words.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.text(&["/denial/message", "/stranger/message"])
     }
 
     /// When it was decided, in Unix milliseconds.
@@ -72,11 +88,17 @@ impl Outgoing {
     }
 
     pub(super) fn code(&self) -> Option<&str> {
-        self.text(&["/denial/code", "/repeat/code", "/unauthenticated/code"])
+        self.text(&["/denial/code", "/repeat/code"])
     }
 
     pub(super) fn agent(&self) -> Option<&str> {
-        self.text(&["/asked/caller/agent", "/report/caller/agent", "/intent/agent", "/sign_in/agent"])
+        self.text(&[
+            "/asked/caller/agent",
+            "/report/caller/agent",
+            "/intent/agent",
+            "/sign_in/agent",
+            "/repeat/agent",
+        ])
     }
 
     pub(super) fn operator(&self) -> Option<&str> {
@@ -129,12 +151,12 @@ impl Outgoing {
 
     /// The trace of the call, 32 hexadecimal digits.
     pub(super) fn trace(&self) -> Option<&str> {
-        self.text(&["/asked/trace", "/asked/trace/trace_id", "/asked/trace_id"])
+        self.text(&["/asked/trace"])
     }
 
     /// What happened, in a word.
     pub(super) fn operation(&self) -> String {
-        let word = self.text(&["/act/verb"]).unwrap_or(self.kind());
+        let word = self.text(&["/act/verb", "/stranger/call"]).unwrap_or(self.kind());
         match (self.kind(), self.at("/resolution/state").and_then(Value::as_str)) {
             ("evidence", Some(state)) => format!("evidence-{state}"),
             _ => word.to_owned(),

@@ -146,7 +146,8 @@ mod tests {
     fn the_lag_is_the_age_of_the_oldest_record_that_waits() {
         let start = Instant::now();
         let mut marks = Marks::default();
-        let mut at = |secs, durable, acked| marks.lag(start + Duration::from_secs(secs), durable, acked).as_secs();
+        let mut at =
+            |secs, durable, acked| marks.lag(start + Duration::from_secs(secs), durable, acked).as_secs();
         assert_eq!(at(0, 0, 0), 0, "nothing waits");
         assert_eq!(at(1, 5, 0), 0);
         assert_eq!(at(3, 9, 0), 2, "record 1 since second 1");

@@ -21,7 +21,8 @@ impl Watched {
     /// `waiting`: for how long the oldest record has waited that it has not acknowledged, and the last one.
     pub(super) fn new(config: &SinkConfig, state: Arc<SinkState>, waiting: Option<(Duration, u64)>) -> Self {
         let now = Instant::now();
-        let marks = waiting.map(|(waited, last)| Marks::waiting(now.checked_sub(waited).unwrap_or(now), last));
+        let marks =
+            waiting.map(|(waited, last)| Marks::waiting(now.checked_sub(waited).unwrap_or(now), last));
         let lag_max = config.lag_limit_secs().map(Duration::from_secs);
         Self { state, lag_max, marks: marks.unwrap_or_default() }
     }

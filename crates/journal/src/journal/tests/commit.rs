@@ -17,7 +17,7 @@ fn agent() -> AgentName {
 
 fn written(recorded: &Recorded) -> Option<DecisionId> {
     match recorded {
-        Recorded::Entry { decision_id, .. } => Some(*decision_id),
+        Recorded::Entry { decision_id, .. } | Recorded::Repeat { decision_id, .. } => Some(*decision_id),
         Recorded::Nothing(_) => None,
     }
 }

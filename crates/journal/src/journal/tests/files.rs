@@ -68,13 +68,13 @@ fn foreign_files_are_refused_and_left_alone() {
 fn another_schema_is_refused() {
     let home = Home::new();
     drop(home.create());
-    home.tamper("PRAGMA user_version = 3");
+    home.tamper("PRAGMA user_version = 4");
     let error = refusal(SqliteJournal::open(&home.path(), ID));
-    assert!(matches!(error, JournalError::Newer { found: 3, known: 2 }), "{error}");
+    assert!(matches!(error, JournalError::Newer { found: 4, known: 3 }), "{error}");
     assert!(matches!(Reader::open(&home.path()), Err(JournalError::Newer { .. })));
     home.tamper("PRAGMA user_version = 1");
     let error = refusal(SqliteJournal::open(&home.path(), ID));
-    assert!(matches!(error, JournalError::Older { found: 1, known: 2 }), "{error}");
+    assert!(matches!(error, JournalError::Older { found: 1, known: 3 }), "{error}");
     assert!(error.to_string().contains("adopt"), "{error}");
 }
 

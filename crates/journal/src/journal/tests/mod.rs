@@ -7,6 +7,7 @@ mod files;
 mod holds;
 mod lives;
 mod payees;
+mod repeats;
 mod report;
 mod reserve;
 mod sinks;

@@ -8,8 +8,8 @@ use pursekeeper_core::{UnixSeconds, siwx, x402};
 
 use super::super::encode::BALANCE;
 use super::super::{
-    Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Intent, Message, Offer,
-    Pending, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
+    Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Int, Intent, Message,
+    Offer, Pending, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
 use crate::credit::CreditKey;
@@ -75,7 +75,7 @@ pub(crate) fn parse_credit(wallet: &str, service: &str) -> Result<CreditKey, Str
 
 impl Asked<'_> {
     pub(super) fn decode(self) -> Found<core::Asked> {
-        let Self { caller, endpoint, labels, request_id, wallet, workflow } = self;
+        let Self { caller, endpoint, labels, latency_us, request_id, trace, wallet, workflow } = self;
         Ok(core::Asked {
             caller: caller.decode()?,
             request_id: read("request_id", core::RequestId::parse(&request_id))?,
@@ -83,6 +83,8 @@ impl Asked<'_> {
             workflow: workflow.map(|name| read("workflow", core::WorkflowName::parse(&name))).transpose()?,
             wallet: wallet.map(|name| read("wallet", core::WalletName::parse(&name))).transpose()?,
             labels: labels.to_map(),
+            trace: trace.map(|trace| read("trace", core::TraceId::parse(&trace))).transpose()?,
+            wait: latency_us.map_or(core::Wait::Unknown, |Int(micros)| core::Wait::For { micros }),
         })
     }
 }
@@ -197,8 +199,7 @@ impl Warning<'_> {
     pub(super) fn decode(self) -> Found<core::Warning> {
         let Self { name, scope, threshold, unit, value, window } = self;
         let measure = known("unit", &unit, core::Measure::parse(&unit))?;
-        let mut kinds = core::ScopeKind::ALL.into_iter();
-        let kind = known("scope", &scope, kinds.find(|kind| kind.as_str() == scope))?;
+        let kind = known("scope", &scope, core::ScopeKind::parse(&scope))?;
         let limit = if window == BALANCE {
             core::NearLimit::Balance { name: name.into_owned() }
         } else {

@@ -2,6 +2,7 @@
 
 mod life;
 mod members;
+mod notes;
 
 pub(crate) use members::{parse_credit, parse_scope, parse_subject};
 
@@ -102,7 +103,7 @@ fn address(member: &str, text: &str) -> Found<core::Address> {
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 25] {
+    fn shape(&self) -> [bool; 29] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
@@ -110,6 +111,7 @@ impl Record<'_> {
             self.bundle.is_some(),
             self.cancellation.is_some(),
             self.cascade.is_some(),
+            self.ceilings.is_some(),
             self.changes.is_some(),
             self.completed.is_some(),
             self.counted_until.is_some(),
@@ -123,10 +125,13 @@ impl Record<'_> {
             self.original_seq.is_some(),
             self.pending.is_some(),
             self.policies.is_some(),
+            self.repeat.is_some(),
             self.report.is_some(),
             self.resolution.is_some(),
             self.reviewed.is_some(),
             self.sign_in.is_some(),
+            self.signatures.is_some(),
+            self.stranger.is_some(),
             self.wallet.is_some(),
             self.warnings.is_some(),
         ]
@@ -155,6 +160,7 @@ impl Record<'_> {
             bundle,
             cancellation,
             cascade,
+            ceilings,
             changes,
             completed,
             counted_until,
@@ -169,11 +175,14 @@ impl Record<'_> {
             original_seq,
             pending,
             policies,
+            repeat,
             report,
             resolution,
             reviewed,
             seq: _,
             sign_in,
+            signatures,
+            stranger,
             time: Time { boot_id: Hex(boot_id), boot_ms: Int(boot_ms), unix_ms: Int(unix_ms) },
             v: Int(version),
             verdict,
@@ -203,6 +212,7 @@ impl Record<'_> {
                     (policies, warnings),
                     denial,
                 )?,
+                ceilings: notes::ceilings(ceilings)?,
                 pending: pending.map(Pending::decode).transpose()?,
                 bundle: digest(present("bundle", bundle)?),
             })),
@@ -257,9 +267,21 @@ impl Record<'_> {
                     asked: present("asked", asked)?.decode()?,
                     fingerprint: digest(present("fingerprint", fingerprint)?),
                     outcome,
+                    ceilings: notes::ceilings(ceilings)?,
                     bundle: digest(present("bundle", bundle)?),
                 }))
             }
+            Kind::Signature => core::Entry::Signatures(Box::new(core::SignaturesMade {
+                at,
+                hashes: notes::hashes(present("signatures", signatures)?),
+            })),
+            Kind::Unauthenticated => core::Entry::Unauthenticated(Box::new(
+                present("stranger", stranger)?.decode(at, digest(present("bundle", bundle)?)),
+            )),
+            Kind::Repeat => core::Entry::Repeated(Box::new(core::Repeated {
+                at,
+                repeats: present("repeat", repeat)?.decode()?,
+            })),
             Kind::Report => {
                 let (caller, said) = present("report", report)?.decode()?;
                 let original_seq = present("original_seq", original_seq)?.0;
@@ -312,6 +334,10 @@ fn outcome(
 fn refs(policies: Vec<Policy<'_>>) -> Vec<core::PolicyRef> {
     policies
         .into_iter()
-        .map(|Policy { id, reason }| core::PolicyRef { id: id.into(), reason: reason.into() })
+        .map(|Policy { digest: text, id, reason }| core::PolicyRef {
+            id: id.into(),
+            reason: reason.into(),
+            digest: text.map(digest),
+        })
         .collect()
 }

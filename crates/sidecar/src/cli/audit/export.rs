@@ -65,7 +65,11 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Exit> {
         let Some(first) = records.first() else { break };
         if first.seq > next {
             let before = first.seq.saturating_sub(1).min(last);
-            bar.suspend(|| eprintln!("records {next} to {before} are not in the journal any more: import them from the archive"));
+            bar.suspend(|| {
+                eprintln!(
+                    "records {next} to {before} are not in the journal any more: import them from the archive"
+                )
+            });
         }
         for record in records.iter().take_while(|record| record.seq <= last) {
             writeln!(out, "{}", lines.line(record)?)?;

@@ -126,6 +126,11 @@ impl SinkConfig {
         self.required.then(|| self.lag_secs_max.unwrap_or(LAG_SECS_MAX))
     }
 
+    /// The names of those that are required.
+    pub(super) fn required(sinks: &[Self]) -> Vec<String> {
+        sinks.iter().filter(|sink| sink.required).map(|sink| sink.name.clone()).collect()
+    }
+
     pub(super) fn problems(sinks: &[Self]) -> Vec<String> {
         let mut problems: Vec<String> = sinks.iter().flat_map(Self::own_problems).collect();
         let (mut names, mut paths, mut stdouts) = (BTreeSet::new(), BTreeSet::new(), 0_usize);
@@ -145,7 +150,8 @@ impl SinkConfig {
             stdouts = stdouts.saturating_add(usize::from(sink.stdout));
         }
         if stdouts > 1 {
-            problems.push("`audit.sinks`: there is one standard output: leave `stdout` to one sink".to_owned());
+            problems
+                .push("`audit.sinks`: there is one standard output: leave `stdout` to one sink".to_owned());
         }
         problems
     }
@@ -162,7 +168,10 @@ impl SinkConfig {
         }
         self.target_problems(&mut wrong);
         if !self.required && self.lag_secs_max.is_some() {
-            wrong("`lag_secs_max` says when signing stops, which only a sink with `required: true` can cause".to_owned());
+            wrong(
+                "`lag_secs_max` says when signing stops, which only a sink with `required: true` can cause"
+                    .to_owned(),
+            );
         }
         if self.lag_secs_max == Some(0) {
             wrong("`lag_secs_max` is 0: nothing could ever be signed; write at least 1".to_owned());
@@ -214,9 +223,7 @@ impl SinkConfig {
         if let Some(file) = file
             && (file.rotate_bytes_max == 0 || !(1..=FILES_MAX).contains(&file.files_max))
         {
-            wrong(format!(
-                "`rotate_bytes_max` is at least 1, and `files_max` is between 1 and {FILES_MAX}"
-            ));
+            wrong(format!("`rotate_bytes_max` is at least 1, and `files_max` is between 1 and {FILES_MAX}"));
         }
     }
 
@@ -256,7 +263,9 @@ pub(crate) fn field_problem(field: &str) -> Option<String> {
     }
     let first = field.split('/').nth(1).unwrap_or_default();
     (UNMASKABLE.contains(&first) || first == "*").then(|| {
-        format!("`mask.fields`: `{field}` cannot be masked: it says which record this is, and what kind of one")
+        format!(
+            "`mask.fields`: `{field}` cannot be masked: it says which record this is, and what kind of one"
+        )
     })
 }
 

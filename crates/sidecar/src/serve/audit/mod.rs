@@ -13,8 +13,9 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Response, Status};
 
-use super::convert::{self, fault};
+use super::convert::fault;
 use super::signer::peer_uid;
+use super::strangers::Strangers;
 use super::{Gatehouse, Sidecar};
 use crate::identity::Identities;
 use crate::record;
@@ -30,6 +31,7 @@ pub(super) struct AuditService {
     identities: Identities,
     records: Records,
     stopped: watch::Receiver<bool>,
+    strangers: Strangers,
 }
 
 /// Reads records outside the gate, over connections of its own.
@@ -69,6 +71,7 @@ impl AuditService {
             identities: sidecar.identities,
             records: Records::new(&sidecar.config.journal),
             stopped,
+            strangers: Strangers::new("Audit", sidecar),
         }
     }
 }
@@ -79,7 +82,9 @@ impl Audit for AuditService {
 
     async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let policy = self.gatehouse.policy();
-        self.identities.operator(policy.registry(), peer_uid(&request)).map_err(convert::unauthenticated)?;
+        if let Err(error) = self.identities.operator(policy.registry(), peer_uid(&request)) {
+            return Err(self.strangers.refuse(&request, error).await);
+        }
         let v1::WatchRequest { from_seq, until_now, filter: _, keep_alive_secs: _ } = request.into_inner();
         let durable = self.gatehouse.durable_seq();
         let now = *durable.borrow();

@@ -65,6 +65,7 @@ impl GovernanceService {
                 | Answer::Voids(_)
                 | Answer::Reported { .. }
                 | Answer::Resolved { .. }
+                | Answer::Noted { .. }
                 | Answer::Nothing(_),
             ) => return Err(mixed_up()),
         };

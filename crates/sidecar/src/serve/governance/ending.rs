@@ -77,7 +77,7 @@ impl Endings {
             let answer = self.gatehouse.pass(ask).await.map_err(|fault| convert::unanswered(&fault))?;
             let Voids { rights, next } = match answer {
                 Answer::Voids(voids) => voids,
-                Answer::Nothing(_) => return Ok(()),
+                Answer::Noted { .. } | Answer::Nothing(_) => return Ok(()),
                 Answer::Authorized(_)
                 | Answer::WouldSign { .. }
                 | Answer::Denied { .. }
@@ -89,7 +89,10 @@ impl Endings {
             let mut signed: Vec<(u64, Signature)> = Vec::with_capacity(rights.len());
             for (seq, right) in rights {
                 match self.custody.sign(right) {
-                    Ok(void) => signed.push((seq, void.signature())),
+                    Ok(void) => {
+                        self.gatehouse.note_signed(&void);
+                        signed.push((seq, void.signature()));
+                    }
                     Err(CustodyError::NoKey { .. }) => {}
                     Err(error) => return Err(convert::unsigned(&error)),
                 }

@@ -309,6 +309,7 @@ impl GovernanceService {
             | Answer::Voids(_)
             | Answer::Reported { .. }
             | Answer::Resolved { .. }
+            | Answer::Noted { .. }
             | Answer::Nothing(_) => Err(mixed_up()),
         }
     }

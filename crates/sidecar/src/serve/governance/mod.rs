@@ -12,6 +12,7 @@ mod wallets;
 
 use std::sync::Arc;
 
+use prost::Name;
 use pursekeeper_api::v1;
 use pursekeeper_api::v1::governance_server::Governance;
 use pursekeeper_api::v1::lifecycle_response::Result as Outcome;
@@ -28,6 +29,7 @@ use super::chains::Chains;
 use super::holds::Ledger;
 use super::payees::Wanted;
 use super::signer::{mixed_up, peer_uid};
+use super::strangers::Strangers;
 use super::{Gatehouse, Sidecar, convert};
 use crate::config::{Config, KeystoreConfig};
 use crate::identity::Identities;
@@ -52,6 +54,7 @@ pub(super) struct GovernanceService {
     transport: Transport,
     /// One change of keys or bundle at a time.
     changes: tokio::sync::Mutex<()>,
+    strangers: Strangers,
 }
 
 /// Who acts, as authenticated.
@@ -81,14 +84,16 @@ impl GovernanceService {
             endings,
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
+            strangers: Strangers::new("Governance", sidecar),
         }
     }
 
-    fn operator<T>(&self, request: &Request<T>) -> Result<Operator, Status> {
+    async fn operator<T: Name>(&self, request: &Request<T>) -> Result<Operator, Status> {
         let policy = self.gatehouse.policy();
-        let known = self.identities.operator(policy.registry(), peer_uid(request));
-        let (name, source) = known.map_err(convert::unauthenticated)?;
-        Ok(Operator { name, source })
+        match self.identities.operator(policy.registry(), peer_uid(request)) {
+            Ok((name, source)) => Ok(Operator { name, source }),
+            Err(error) => Err(self.strangers.refuse(request, error).await),
+        }
     }
 
     async fn act(
@@ -96,7 +101,7 @@ impl GovernanceService {
         request: Request<v1::LifecycleRequest>,
         verb: ActVerb,
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         let (subject, reason) = convert::lifecycle(request.into_inner(), self.gatehouse.policy().registry())?;
         Ok(Response::new(self.pass(operator.act(verb, subject, Detail::None, reason)).await?))
     }
@@ -106,7 +111,7 @@ impl GovernanceService {
         request: Request<v1::SidecarRequest>,
         verb: ActVerb,
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         let reason = convert::reason(request.into_inner().reason)?;
         Ok(Response::new(self.pass(operator.act(verb, Subject::Sidecar, Detail::None, reason)).await?))
     }
@@ -146,7 +151,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ListGovernedWalletsRequest>,
     ) -> Result<Response<v1::ListGovernedWalletsResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         let (wallets, pending) = (self.wallets().await?, self.pending_acts().await?);
         Ok(Response::new(v1::ListGovernedWalletsResponse { wallets, pending }))
     }
@@ -155,7 +160,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::GetWalletRequest>,
     ) -> Result<Response<v1::GetWalletResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         Ok(Response::new(self.get(&request.into_inner().wallet).await?))
     }
 
@@ -205,7 +210,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::CreateRequest>,
     ) -> Result<Response<v1::PendingResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(GovernanceService::create(self, operator, request.into_inner()).await?))
     }
 
@@ -213,7 +218,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ImportRequest>,
     ) -> Result<Response<v1::PendingResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(GovernanceService::import(self, operator, request.into_inner()).await?))
     }
 
@@ -221,7 +226,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::LifecycleRequest>,
     ) -> Result<Response<v1::PendingResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(GovernanceService::rotate(self, operator, request.into_inner()).await?))
     }
 
@@ -229,7 +234,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ReassignRequest>,
     ) -> Result<Response<v1::PendingResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(GovernanceService::reassign(self, operator, request.into_inner()).await?))
     }
 
@@ -237,7 +242,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::LifecycleRequest>,
     ) -> Result<Response<v1::BackupResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(GovernanceService::backup(self, operator, request.into_inner()).await?))
     }
 
@@ -245,7 +250,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::RecoverRequest>,
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(GovernanceService::recover(self, operator, request.into_inner()).await?))
     }
 
@@ -253,7 +258,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ExposureRequest>,
     ) -> Result<Response<v1::ExposureResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         Ok(Response::new(GovernanceService::exposure(self, request.into_inner()).await?))
     }
 
@@ -261,7 +266,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::LifecycleRequest>,
     ) -> Result<Response<v1::CancelOutstandingResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         let cancelled = GovernanceService::cancel_outstanding(self, operator, request.into_inner());
         Ok(Response::new(cancelled.await?))
     }
@@ -270,7 +275,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::SidecarRequest>,
     ) -> Result<Response<v1::ReloadResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         Ok(Response::new(self.reload(operator, request.into_inner()).await?))
     }
 
@@ -278,7 +283,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ReportRequest>,
     ) -> Result<Response<v1::ReportResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         Ok(Response::new(GovernanceService::report(self, request.into_inner()).await?))
     }
 
@@ -286,7 +291,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ListHoldsRequest>,
     ) -> Result<Response<v1::ListHoldsResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         let holds = self.holds.list(request.into_inner()).await?;
         Ok(Response::new(v1::ListHoldsResponse { holds }))
     }
@@ -295,7 +300,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ReleaseRequest>,
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         let v1::ReleaseRequest { decision_id, reason } = request.into_inner();
         let reason = convert::reason(reason)?;
         let hold = self.holds.get(&decision_id).await?;
@@ -309,7 +314,7 @@ impl Governance for GovernanceService {
         request: Request<v1::CancelPaymentRequest>,
     ) -> Result<Response<v1::CancelPaymentResponse>, Status> {
         use v1::cancel_payment_response::Result as Outcome;
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         let v1::CancelPaymentRequest { decision_id, reason } = request.into_inner();
         let reason = convert::reason(reason)?;
         let hold = self.holds.get(&decision_id).await?;
@@ -320,6 +325,7 @@ impl Governance for GovernanceService {
         let outcome = match answer.map_err(|fault| convert::unanswered(&fault))? {
             Answer::Authorized(right) => {
                 let signed = self.custody.sign(*right).map_err(|error| convert::unsigned(&error))?;
+                self.gatehouse.note_signed(&signed);
                 Outcome::Cancellation(convert::cancellation(&signed).ok_or_else(mixed_up)?)
             }
             Answer::Denied { decision_id, denial, offers } => {
@@ -331,6 +337,7 @@ impl Governance for GovernanceService {
             | Answer::Resolved { .. }
             | Answer::Changed { .. }
             | Answer::Voids(_)
+            | Answer::Noted { .. }
             | Answer::Nothing(_) => return Err(mixed_up()),
         };
         Ok(Response::new(v1::CancelPaymentResponse { result: Some(outcome) }))
@@ -347,7 +354,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ListPayeesRequest>,
     ) -> Result<Response<v1::ListPayeesResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         let wanted = Wanted::parse(request.into_inner())?;
         let policy = self.gatehouse.policy();
         let listed = self.holds.read(move |reader| wanted.list(reader, policy.registry())).await?;
@@ -358,7 +365,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::AcceptPayeeRequest>,
     ) -> Result<Response<v1::LifecycleResponse>, Status> {
-        let operator = self.operator(&request)?;
+        let operator = self.operator(&request).await?;
         let (service, payee, reason) = convert::payee(request.into_inner())?;
         let policy = self.gatehouse.policy();
         let names: Vec<ServiceName> = policy.registry().names_of_service(&service).cloned().collect();
@@ -377,7 +384,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::StatusRequest>,
     ) -> Result<Response<v1::StatusResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         let problems: Vec<String> = self.gatehouse.problems();
         let policy = self.gatehouse.policy();
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
@@ -400,7 +407,7 @@ impl Governance for GovernanceService {
         &self,
         request: Request<v1::ListBudgetsRequest>,
     ) -> Result<Response<v1::ListBudgetsResponse>, Status> {
-        self.operator(&request)?;
+        self.operator(&request).await?;
         let (budgets, prepaid) = (budget::all(&self.gatehouse), prepaid::all(&self.gatehouse));
         Ok(Response::new(v1::ListBudgetsResponse { budgets, prepaid }))
     }

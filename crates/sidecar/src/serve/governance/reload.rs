@@ -178,7 +178,7 @@ impl GovernanceService {
         // Whatever came before this in the same batch may have recorded it already.
         match answer {
             Answer::Changed { transition, .. } => notes.extend(changes(&transition)),
-            Answer::Nothing(_) => {}
+            Answer::Noted { .. } | Answer::Nothing(_) => {}
             Answer::Authorized(_)
             | Answer::WouldSign { .. }
             | Answer::Denied { .. }

@@ -1,0 +1,36 @@
+//! What is recorded without being judged, and what is counted instead of being recorded.
+
+use crate::ports::{Judged, Policy};
+use crate::{Digest, Entry, Repeated, Repeats, SignaturesMade, Unauthenticated};
+
+use super::UnauthenticatedAsk;
+use super::judge::Court;
+
+impl<P: Policy> Court<'_, P> {
+    pub(super) fn signatures(&self, hashes: &[(u64, Digest)]) -> Entry {
+        Entry::Signatures(Box::new(SignaturesMade { at: self.at, hashes: hashes.to_vec() }))
+    }
+
+    pub(super) fn unauthenticated(&self, ask: &UnauthenticatedAsk) -> Entry {
+        let UnauthenticatedAsk { source, call, message } = ask.clone();
+        let bundle = self.policy.digest();
+        Entry::Unauthenticated(Box::new(Unauthenticated { at: self.at, source, call, message, bundle }))
+    }
+
+    pub(super) fn repeated(&self, repeats: &Repeats) -> Entry {
+        Entry::Repeated(Box::new(Repeated { at: self.at, repeats: repeats.clone() }))
+    }
+
+    /// Counts what was recorded often enough within this minute, so that nobody fills the disk by asking.
+    pub(super) fn tamed(&self, judged: Judged) -> Judged {
+        match judged {
+            Judged::Entry(entry) => {
+                let often = entry.repeat_key().is_some_and(|key| {
+                    self.ledger.recorded_lately(&key, self.at) >= self.settings.repeats_per_minute_max
+                });
+                if often { Judged::Repeat(entry) } else { Judged::Entry(entry) }
+            }
+            Judged::Repeat(_) | Judged::Nothing(_) => judged,
+        }
+    }
+}
