@@ -61,10 +61,10 @@ fn checkpoint(purse: &Purse, size: u64) {
     let mut tree = Frontier::default();
     while tree.size() < size {
         for record in reader.records(tree.size() + 1, usize::try_from(size - tree.size()).unwrap()).unwrap() {
-            tree = tree.with(record.leaf);
+            tree = tree.with(record.leaf).unwrap();
         }
     }
-    let (id, root) = (reader.id(), STANDARD.encode(tree.root().0));
+    let (id, root) = (reader.id(), STANDARD.encode(tree.root().unwrap().0));
     let note = format!("pursekeeper/{id}\n{size}\n{root}\n\n\u{2014} pursekeeper/{id} AAAA\n");
     let stranger = Connection::open(journal(purse)).unwrap();
     let sql = "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)";

@@ -101,6 +101,18 @@ pub enum JournalError {
     /// An earlier failure, after which this handle refuses everything.
     #[error("the journal failed earlier and refuses everything until it is opened anew")]
     Broken,
+    /// A sink acknowledged a record that is not there.
+    #[error(
+        "sink `{sink}` has acknowledged record {acked}, but the journal ends at {last}: its latest records are gone; look at what the sink received, and put the right journal back, or start over with `pursekeeper journal adopt`"
+    )]
+    CursorAhead {
+        /// Which sink.
+        sink: String,
+        /// What it acknowledged.
+        acked: u64,
+        /// The last record.
+        last: u64,
+    },
     /// What is stored contradicts itself.
     #[error(
         "the journal is damaged: {what}: keep the file as evidence, and start a new one with `pursekeeper journal adopt`"
@@ -137,7 +149,7 @@ impl JournalError {
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self {
-            Self::Failed(_) | Self::Broken | Self::Damaged { .. } => true,
+            Self::Failed(_) | Self::Broken | Self::CursorAhead { .. } | Self::Damaged { .. } => true,
             Self::NoRecord { .. }
             | Self::Absent(_)
             | Self::Exists(_)

@@ -3,6 +3,7 @@
 mod checkpoints;
 mod known;
 mod retain;
+mod sinks;
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
@@ -20,6 +21,7 @@ use rusqlite::{Connection, params};
 
 use crate::account::{Bucket, horizon};
 use crate::credit::CreditEvent;
+use crate::cursors::Cursors;
 use crate::file::{self, Access};
 use crate::hash::{chain_next, chain_start, leaf_hash};
 use crate::ledger::{View, credit_key};
@@ -50,6 +52,7 @@ pub struct SqliteJournal {
     connection: Connection,
     id: JournalId,
     state: State,
+    cursors: Cursors,
     health: Health,
     since_checkpoint: u64,
     reserve: Reserve,
@@ -126,10 +129,21 @@ impl SqliteJournal {
         }
         file::prepare_writer(&connection, path)?;
         let state = load(&connection, meta)?;
+        let cursors = Cursors::load(&connection, state.tip.seq)?;
         let reserve = Reserve::of(path);
         let health = if reserve.is_whole() { Health::Sound } else { Health::Stuck };
         let log = LogBound::of(path);
-        Ok(Self { connection, id: meta.id, state, health, since_checkpoint: 0, reserve, log, _lock: lock })
+        Ok(Self {
+            connection,
+            id: meta.id,
+            state,
+            cursors,
+            health,
+            since_checkpoint: 0,
+            reserve,
+            log,
+            _lock: lock,
+        })
     }
 
     /// Keeps what voids payments, by the records of their permits, durably and beside the chain.
@@ -165,6 +179,9 @@ impl SqliteJournal {
                 Judged::Repeat(entry) => self.repeat(changes, entry)?,
                 Judged::Nothing(nothing) => Recorded::Nothing(nothing),
             });
+        }
+        if self.state.tip.seq > changes.last_seq() {
+            self.cursors.write(&self.connection)?;
         }
         let folds = self.write_totals(changes)?;
         for key in changes.credits() {
@@ -454,6 +471,7 @@ impl SqliteJournal {
                 self.settle(asked, folds);
                 // A batch that recorded nothing wrote nothing: it does not show that there is space again.
                 if self.state.tip.seq > last {
+                    self.cursors.saved();
                     self.health = if self.room().is_ok() { Health::Sound } else { Health::Stuck };
                 }
                 self.since_checkpoint = self.since_checkpoint.saturating_add(recorded.len() as u64);

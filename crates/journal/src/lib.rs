@@ -8,6 +8,7 @@
 
 mod account;
 mod credit;
+mod cursors;
 mod error;
 mod exposure;
 mod file;
@@ -29,8 +30,8 @@ mod repeats;
 mod report;
 mod reserve;
 mod retention;
-mod segment;
 mod scan;
+mod segment;
 mod state;
 mod store;
 mod summary;
@@ -49,13 +50,13 @@ pub use reader::{Holds, KnownPayee, RECORDS_PER_READ_MAX, Reader, StoredRecord};
 pub use record::{Content, DecodedRecord, Genesis};
 pub use report::VolumeRow;
 pub use retention::{JournalSize, PRUNED_PER_BATCH_MAX, Prunable, PrunablePage, RECORDS_KEPT_MIN};
+pub use scan::{Scanned, Stretch};
 pub use segment::{
     Header, Imported, Seal, Segment, SegmentError, SegmentReader, Trailer, check_row, file_name, import,
 };
+pub use summary::{KINDS, Summary};
 pub use tree::{
     AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, Frontier, InclusionProof, NoteFault,
 };
-pub use scan::{Scanned, Stretch};
-pub use summary::{KINDS, Summary};
 pub use usage::{Usage, WindowUsage};
 pub use verify::{CheckpointFault, Depth, Fault, GivenCheckpoint, Scrutiny, Verified, VerifyError};

@@ -2,6 +2,7 @@
 
 mod tree;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use pursekeeper_core::ports::Hold;
@@ -10,6 +11,7 @@ use pursekeeper_core::{
 };
 use rusqlite::{Connection, Row, params};
 
+use crate::cursors;
 use crate::file::{self, Access, Meta};
 use crate::hash::leaf_hash;
 use crate::ledger;
@@ -117,15 +119,42 @@ impl Reader {
     /// # Errors
     /// Whatever the disk does.
     pub fn records(&self, from_seq: u64, limit: usize) -> Result<Vec<StoredRecord>, JournalError> {
+        self.records_within(from_seq, limit, usize::MAX)
+    }
+
+    /// The same, and no more after the first than fit into `bytes_max` bytes together.
+    ///
+    /// # Errors
+    /// Whatever the disk does.
+    pub fn records_within(
+        &self,
+        from_seq: u64,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>, JournalError> {
         let limit = limit.min(RECORDS_PER_READ_MAX);
         let sql = "SELECT seq, body, chain FROM record WHERE seq >= ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([integer(from_seq)?, integer(limit as u64)?])?;
-        let mut records = Vec::new();
+        let (mut records, mut bytes) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next()? {
-            records.push(StoredRecord::read(row)?);
+            let record = StoredRecord::read(row)?;
+            bytes = bytes.saturating_add(record.body.len());
+            if bytes > bytes_max && !records.is_empty() {
+                break;
+            }
+            records.push(record);
         }
         Ok(records)
+    }
+
+    /// Up to which record each sink has acknowledged everything, as it is on disk: what retention may rely on. Sinks that
+    /// are not configured any more are among them.
+    ///
+    /// # Errors
+    /// [`JournalError::CursorAhead`] when one stands behind the last record, and whatever the disk does.
+    pub fn cursors(&self) -> Result<BTreeMap<String, u64>, JournalError> {
+        cursors::read(&self.connection, self.last_seq()?)
     }
 
     /// One record, if there is one at `seq`.

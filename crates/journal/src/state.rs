@@ -437,6 +437,11 @@ impl State {
 }
 
 impl Changes {
+    /// The last record before the batch.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.tip.seq
+    }
+
     /// What was changed, in order.
     pub(crate) fn log(&self) -> &[Change] {
         &self.log

@@ -2,7 +2,10 @@
 
 mod audit;
 
-pub use audit::{ArchiveConfig, AuditConfig, CheckpointConfig, DiskConfig, SinkConfig};
+pub(crate) use audit::field_problem;
+pub use audit::{
+    ArchiveConfig, AuditConfig, CheckpointConfig, DiskConfig, FileConfig, MaskConfig, SinkConfig, SinkFormat,
+};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

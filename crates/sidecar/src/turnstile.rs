@@ -4,19 +4,25 @@
 //! transaction, hands out the answers, and hands leadership to whoever waits first. So one request alone pays for no
 //! thread hop, and many share one fsync.
 
-use std::collections::{BTreeSet, VecDeque};
+mod queue;
+mod upkeep;
+
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Signed, Surroundings};
-use pursekeeper_core::ports::{Journal, Policy, Verdict};
+use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Digest, Moment};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
 
 use crate::clock::Clock;
+use crate::halts::Halts;
 use crate::metrics::Metrics;
 use crate::standing::Standing;
+use queue::{Place, Queue, Turn};
+pub use upkeep::Upkeep;
 
 /// Why there is no answer. Nothing was signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,36 +33,12 @@ pub enum Fault {
     /// The journal cannot be written.
     #[error("the journal cannot be written, so nothing is signed: {0}")]
     Unavailable(String),
+    /// Something that has to work while money moves does not.
+    #[error("nothing is signed: {0}")]
+    Halted(String),
     /// A stop is in force in memory but could not be recorded.
     #[error("in force, but not recorded yet: the journal cannot be written")]
     NotDurable,
-}
-
-/// A journal whose state of health can be told.
-pub trait Upkeep: Journal {
-    /// Whether the process must end after this error: what is on disk is not known any more.
-    fn is_fatal(error: &Self::Error) -> bool;
-
-    /// Whether a record could be written now.
-    ///
-    /// # Errors
-    /// Why not.
-    fn probe(&mut self) -> Result<(), Self::Error>;
-
-    /// Whether anything could be recorded now but stops, as far as that is known without trying.
-    ///
-    /// # Errors
-    /// Why not.
-    fn room(&self) -> Result<(), Self::Error>;
-
-    /// What is worth doing while nobody waits.
-    ///
-    /// # Errors
-    /// The journal's.
-    fn upkeep(&mut self) -> Result<(), Self::Error>;
-
-    /// The last record on disk.
-    fn last_seq(&self) -> u64;
 }
 
 /// What keeps the gate from answering.
@@ -89,37 +71,11 @@ pub struct Turnstile<J: Upkeep, P: Policy> {
     /// Hashes of signatures that were made and wait to be recorded with whatever is recorded next.
     signatures: Mutex<Vec<(u64, Digest)>>,
     problem: Mutex<Option<Problem>>,
+    halts: Halts,
     problem_changed: Notify,
     durable_seq: watch::Sender<u64>,
     metrics: Metrics,
     capacity: Capacity,
-}
-
-struct Queue<J: Upkeep, P: Policy> {
-    /// Operators' acts: before everything else, and never refused for load.
-    acts: VecDeque<Waiting<J, P>>,
-    payments: VecDeque<Waiting<J, P>>,
-    led: bool,
-}
-
-struct Waiting<J: Upkeep, P: Policy> {
-    ask: Ask,
-    turn: oneshot::Sender<Turn<J, P>>,
-}
-
-enum Turn<J: Upkeep, P: Policy> {
-    Answer(Result<Answer, Fault>),
-    /// Work the gate now; here is your own ask back.
-    Lead(Leadership<J, P>, Ask),
-}
-
-/// The duty to work the gate. Dropping it hands it on, also when the request that holds it is cancelled.
-struct Leadership<J: Upkeep, P: Policy>(Option<Arc<Turnstile<J, P>>>);
-
-/// What became of a request that asked for a turn.
-enum Place<J: Upkeep, P: Policy> {
-    First(Leadership<J, P>, Ask),
-    Waits(oneshot::Receiver<Turn<J, P>>),
 }
 
 impl<J: Upkeep, P: Policy> Turnstile<J, P> {
@@ -137,7 +93,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             durable_seq,
             metrics: Metrics::default(),
             gate: Mutex::new(Gate::new(journal, settings)),
-            queue: Mutex::new(Queue { acts: VecDeque::new(), payments: VecDeque::new(), led: false }),
+            queue: Mutex::new(Queue::default()),
             policy: ArcSwap::new(policy),
             standing: Standing::default(),
             clock,
@@ -145,6 +101,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             keys: ArcSwap::default(),
             signatures: Mutex::default(),
             problem: Mutex::default(),
+            halts: Halts::default(),
             problem_changed: Notify::new(),
             capacity,
         })
@@ -226,7 +183,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let journal = self.problem().map(|problem| problem.message);
-        journal.into_iter().chain(self.clock_problem()).collect()
+        journal.into_iter().chain(self.clock_problem()).chain(self.halts.all()).collect()
     }
 
     /// What is wrong with the clock, if anything is.
@@ -242,6 +199,13 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
                 "the clock is {ahead_ms} ms ahead of what this machine's boot clock allows: {}",
                 DenyCode::ClockJumped.fix()
             )),
+        }
+    }
+
+    /// Stops signing for a reason, or takes the reason back. Stops and what frees money go on.
+    pub fn halt(&self, by: &str, reason: Option<String>) {
+        if self.halts.set(by, reason) {
+            self.problem_changed.notify_waiters();
         }
     }
 
@@ -279,6 +243,10 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// # Errors
     /// [`Fault`] when there is no answer.
     pub async fn pass(self: &Arc<Self>, ask: Ask) -> Result<Answer, Fault> {
+        let signs = matches!(ask, Ask::Payment(_) | Ask::SignIn(_) | Ask::TypedData(_));
+        if let Some(reason) = self.halts.first().filter(|_| signs) {
+            return Err(Fault::Halted(reason));
+        }
         match self.take_place(ask)? {
             Place::First(leadership, ask) => block_in_place(|| leadership.work(ask)),
             Place::Waits(turn) => match turn.await {
@@ -307,7 +275,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
 
     /// Does what is worth doing while nobody waits, unless somebody does.
     pub fn upkeep(&self) {
-        if lock(&self.queue).led {
+        if lock(&self.queue).is_led() {
             return;
         }
         self.settle();
@@ -315,33 +283,6 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         if done.is_err() {
             self.note(done.as_ref().err());
         }
-    }
-
-    fn take_place(self: &Arc<Self>, ask: Ask) -> Result<Place<J, P>, Fault> {
-        let mut queue = lock(&self.queue);
-        if !queue.led {
-            queue.led = true;
-            return Ok(Place::First(Leadership(Some(self.clone())), ask));
-        }
-        let (turn, mine) = oneshot::channel();
-        match &ask {
-            Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Transition | Ask::Void(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Payment(_)
-            | Ask::Report(_)
-            | Ask::Evidence(_)
-            | Ask::SignIn(_)
-            | Ask::TypedData(_)
-            | Ask::Signatures(_)
-            | Ask::Unauthenticated(_)
-            | Ask::Repeats(_) => {
-                if queue.payments.len() >= self.capacity.queue_len_max {
-                    return Err(Fault::Exhausted);
-                }
-                queue.payments.push_back(Waiting { ask, turn });
-            }
-        }
-        Ok(Place::Waits(mine))
     }
 
     /// Judges and records a batch.
@@ -464,63 +405,6 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             *problem = now;
             self.problem_changed.notify_waiters();
         }
-    }
-}
-
-impl<J: Upkeep, P: Policy> Leadership<J, P> {
-    /// Judges one's own ask together with whatever waits.
-    fn work(self, own: Ask) -> Result<Answer, Fault> {
-        let Some(turnstile) = &self.0 else { return Err(Fault::Unavailable("the gate is gone".to_owned())) };
-        let (mut asks, mut turns) = (vec![own], vec![None]);
-        for Waiting { ask, turn } in turnstile.drain() {
-            asks.push(ask);
-            turns.push(Some(turn));
-        }
-        let mut mine = Err(Fault::Unavailable("the gate gave no answer".to_owned()));
-        for (turn, answer) in turns.into_iter().zip(turnstile.judge(asks)) {
-            match turn {
-                None => mine = answer,
-                // A caller that gave up finds its payment again under the same request id.
-                Some(turn) => drop(turn.send(Turn::Answer(answer))),
-            }
-        }
-        mine
-    }
-}
-
-impl<J: Upkeep, P: Policy> Turnstile<J, P> {
-    /// Takes what waits, acts first, leaving out callers that gave up.
-    fn drain(&self) -> Vec<Waiting<J, P>> {
-        let mut queue = lock(&self.queue);
-        let mut batch = Vec::new();
-        while batch.len() < self.capacity.batch_len_max.saturating_sub(1) {
-            let Some(next) = queue.next() else { break };
-            if !next.turn.is_closed() {
-                batch.push(next);
-            }
-        }
-        batch
-    }
-}
-
-impl<J: Upkeep, P: Policy> Queue<J, P> {
-    fn next(&mut self) -> Option<Waiting<J, P>> {
-        self.acts.pop_front().or_else(|| self.payments.pop_front())
-    }
-}
-
-impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
-    fn drop(&mut self) {
-        let Some(turnstile) = self.0.take() else { return };
-        let mut queue = lock(&turnstile.queue);
-        while let Some(Waiting { ask, turn }) = queue.next() {
-            match turn.send(Turn::Lead(Self(Some(turnstile.clone())), ask)) {
-                Ok(()) => return,
-                Err(Turn::Lead(mut refused, _)) => drop(refused.0.take()),
-                Err(Turn::Answer(_)) => {}
-            }
-        }
-        queue.led = false;
     }
 }
 

@@ -67,8 +67,11 @@ impl SqliteJournal {
     /// See [`SqliteJournal::checkpoint`].
     pub fn upkeep(&mut self) -> Result<(), JournalError> {
         match self.health {
-            Health::Sound if self.since_checkpoint >= CHECKPOINT_RECORDS_MIN => self.checkpoint(),
-            Health::Sound | Health::Stuck | Health::Broken => Ok(()),
+            Health::Sound => {
+                self.save_cursors()?;
+                if self.since_checkpoint >= CHECKPOINT_RECORDS_MIN { self.checkpoint() } else { Ok(()) }
+            }
+            Health::Stuck | Health::Broken => Ok(()),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{ConfigArg, Exit, policy};
 use crate::config::Config;
 use crate::output::{Output, Tone};
+use crate::sinks;
 
 /// Checks everything `serve` needs, and lists every problem at once. Starts and changes nothing.
 #[derive(Debug, Args)]
@@ -90,7 +91,11 @@ fn key_problems(
                 config.journal.display(),
                 reader.id(),
             )),
-            Ok(_) => {}
+            Ok(_) => problems.extend(
+                (config.audit.sinks.iter())
+                    .filter_map(|sink| sinks::check(sink, bound).err())
+                    .map(|error| format!("`audit.sinks`: {error}")),
+            ),
         },
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -9,6 +11,9 @@ use crate::serve::Sidecar;
 
 /// Fewest runtime workers: while one is inside the gate, another goes on reading.
 const WORKERS_MIN: usize = 2;
+
+/// How long what hangs is waited for at the end.
+const HANGING_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT, then lets calls under way finish.
 #[derive(Debug, Args)]
@@ -27,7 +32,7 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let sidecar = Sidecar::open(config)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
@@ -35,7 +40,10 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         };
         sidecar.run(stop).await?;
         Ok(Exit::Done)
-    })
+    });
+    // A sink that hangs in a write keeps nobody from ending.
+    runtime.shutdown_timeout(HANGING_WAIT);
+    served
 }
 
 fn log_to_stderr(log: &LogConfig) -> anyhow::Result<()> {

@@ -6,7 +6,8 @@ mod sink;
 
 pub use archive::{ArchiveConfig, DiskConfig};
 pub use checkpoint::CheckpointConfig;
-pub use sink::SinkConfig;
+pub(crate) use sink::field_problem;
+pub use sink::{FileConfig, MaskConfig, SinkConfig, SinkFormat};
 
 use std::path::Path;
 

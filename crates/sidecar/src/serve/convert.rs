@@ -52,6 +52,7 @@ pub(super) fn unauthenticated(error: IdentityError) -> Status {
 pub(super) fn unanswered(fault_: &Fault) -> Status {
     match fault_ {
         Fault::Exhausted => fault(Code::ResourceExhausted, "QUEUE_FULL", fault_),
+        Fault::Halted(_) => fault(Code::Unavailable, "SINK_BEHIND", fault_),
         Fault::Unavailable(_) | Fault::NotDurable => fault(Code::Unavailable, "JOURNAL_UNWRITABLE", fault_),
     }
 }

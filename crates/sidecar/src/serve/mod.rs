@@ -36,6 +36,7 @@ use tracing::{error, info, warn};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::identity::Identities;
+use crate::sinks::{SinkState, Sinks, SinksError};
 pub use checkpoints::CheckpointError;
 pub(crate) use checkpoints::NOTE_LEN_MAX;
 pub use governance::BundleRefused;
@@ -64,6 +65,9 @@ pub enum ServeError {
     /// The public half of the audit key cannot be used.
     #[error(transparent)]
     Verifier(#[from] AuditVerifierError),
+    /// A sink of the audit trail could never be used.
+    #[error("`audit.sinks`: {0}")]
+    Sink(#[from] SinksError),
     /// A key cannot be used.
     #[error(transparent)]
     Custody(#[from] CustodyError),
@@ -136,6 +140,8 @@ pub struct Sidecar {
     chains: chains::Chains,
     storage: storage::Storage,
     checkpoints: Checkpoints,
+    sinks: Option<Sinks>,
+    sink_states: Vec<Arc<SinkState>>,
 }
 
 impl Sidecar {
@@ -155,6 +161,7 @@ impl Sidecar {
         journal.bound_log(config.audit.archive.disk.wal_bytes_max);
         let audit_key = keystore.load_audit_key(&passphrase)?;
         checkpoints::uphold(&config, &AuditVerifier::parse(&audit_key.verifier_key(journal_id))?)?;
+        let sinks = Sinks::open(&config.audit.sinks, &config.journal, &mut journal)?;
         governance::remembers(bundle.registry(), &journal)?;
         let expected = governance::expected(bundle.registry(), &journal);
         let custody = keystore.load_expected(&passphrase, &expected)?;
@@ -187,6 +194,8 @@ impl Sidecar {
             chains: chains::Chains::default(),
             storage: storage::Storage::default(),
             checkpoints,
+            sink_states: sinks.states(),
+            sinks: Some(sinks),
         })
     }
 
@@ -200,7 +209,8 @@ impl Sidecar {
     ///
     /// # Errors
     /// [`ServeError`] when a socket cannot be opened, or the journal broke.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServeError> {
+        let sinks = self.sinks.take();
         let (stopping, stopped) = watch::channel(false);
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_serving::<SignerServer<signer::SignerService>>().await;
@@ -233,6 +243,7 @@ impl Sidecar {
             bundle = %self.gatehouse.policy().digest(),
             "serving"
         );
+        let sinks = sinks.map(|sinks| sinks.feed(&self.gatehouse));
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
         self.retain(&stopped)?;
@@ -253,8 +264,13 @@ impl Sidecar {
             Ok(Err(crashed)) => error!(%crashed, "a listener ended badly"),
             Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
         }
+        // What was signed last is recorded, then covered by the last checkpoint, then sent on.
+        self.gatehouse.settle();
         let _ = checkpoints.await;
         self.checkpoints.run_last().await;
+        if let Some(sinks) = sinks {
+            sinks.finish().await;
+        }
         for listener in [&self.config.listeners.agents, &self.config.listeners.operators] {
             // The socket of a process that is gone only confuses; failing to remove it harms nobody.
             let _ = std::fs::remove_file(&listener.path);
@@ -272,6 +288,7 @@ impl Sidecar {
             gatehouse: self.gatehouse.clone(),
             chains: self.chains.clone(),
             storage: self.storage.clone(),
+            sinks: self.sink_states.clone(),
         };
         tokio::spawn(scrape::serve(listener, scraped, stopped.clone()));
         Ok(())

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use super::chains::Chains;
 use super::storage::{Measured, Storage};
 use super::{Gatehouse, done};
+use crate::sinks::SinkState;
 
 /// What begins every metric's name.
 const PREFIX: &str = "pursekeeper";
@@ -29,6 +31,12 @@ pub(super) struct Scraped {
     pub(super) gatehouse: Arc<Gatehouse>,
     pub(super) chains: Chains,
     pub(super) storage: Storage,
+    pub(super) sinks: Vec<Arc<SinkState>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sink {
+    sink: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -107,6 +115,40 @@ impl Scraped {
         }
         registry.register("chain_block", "The latest final block that was read", blocks);
         registry.register("chain_read_timestamp_seconds", "The last round that succeeded", reads);
+        self.register_sinks(&mut registry, seq);
         registry
+    }
+
+    /// How the sinks are doing, of a journal that ends at `seq`.
+    fn register_sinks(&self, registry: &mut Registry, seq: u64) {
+        if self.sinks.is_empty() {
+            return;
+        }
+        let gauge = |value: &dyn Fn(&SinkState) -> u64| {
+            let family = Family::<Sink, Gauge>::default();
+            for state in &self.sinks {
+                let sink = Sink { sink: state.name.clone() };
+                family.get_or_create(&sink).set(i64::try_from(value(state)).unwrap_or(i64::MAX));
+            }
+            family
+        };
+        let counter = |value: &dyn Fn(&SinkState) -> u64| {
+            let family = Family::<Sink, Counter>::default();
+            for state in &self.sinks {
+                family.get_or_create(&Sink { sink: state.name.clone() }).inc_by(value(state));
+            }
+            family
+        };
+        let up = gauge(&|state| u64::from(state.down().is_none()));
+        registry.register("sink_up", "1 while the sink takes records", up);
+        let lag = gauge(&|state| seq.saturating_sub(state.acked()));
+        registry.register("sink_lag_records", "Records the sink has not acknowledged", lag);
+        let help = "How long the oldest record has waited that the sink has not acknowledged";
+        registry.register("sink_lag_seconds", help, gauge(&SinkState::lag_secs));
+        let exported = counter(&SinkState::exported);
+        registry.register("sink_exported", "Records the sink has acknowledged", exported);
+        registry.register("sink_failures", "Tries that failed", counter(&SinkState::failures));
+        let help = "Records that were archived before the sink could get them";
+        registry.register("sink_missed", help, counter(&SinkState::missed));
     }
 }

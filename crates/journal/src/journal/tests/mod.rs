@@ -12,6 +12,7 @@ mod report;
 mod reserve;
 mod retention;
 mod scan;
+mod sinks;
 mod speed;
 mod tampering;
 mod tree;

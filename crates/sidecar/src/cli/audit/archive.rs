@@ -16,7 +16,7 @@ use crate::output::{Output, Tone};
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("end").args(["through", "before"]))]
-pub(super) struct ArchiveArgs {
+pub(in crate::cli) struct ArchiveArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Where to; `audit.archive.dir` of the configuration, unless it is given.
@@ -31,7 +31,7 @@ pub(super) struct ArchiveArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct ImportArgs {
+pub(in crate::cli) struct ImportArgs {
     /// The segments, in order.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,

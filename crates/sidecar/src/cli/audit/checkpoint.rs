@@ -11,7 +11,7 @@ use crate::output::Output;
 /// Byte for byte the signed note, so that it can be kept elsewhere. Its signature is checked first.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  pursekeeper audit checkpoint > /mnt/elsewhere/checkpoint")]
-pub(super) struct CheckpointArgs {
+pub(in crate::cli) struct CheckpointArgs {
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -19,7 +19,7 @@ pub(super) struct CheckpointArgs {
 /// Give it to whoever is to verify the journal or a checkpoint.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  pursekeeper audit key > audit.vkey")]
-pub(super) struct KeyArgs {
+pub(in crate::cli) struct KeyArgs {
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -28,7 +28,7 @@ pub(super) struct KeyArgs {
 /// keystore, sealed with its passphrase, and signs checkpoints only. A key that is there stays as it is.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  pursekeeper audit init-key --config purse/pursekeeper.yaml")]
-pub(super) struct InitKeyArgs {
+pub(in crate::cli) struct InitKeyArgs {
     #[command(flatten)]
     config: ConfigArg,
 }

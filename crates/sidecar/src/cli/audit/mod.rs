@@ -3,21 +3,21 @@
 mod archive;
 mod checkpoint;
 mod explain;
+mod export;
 mod histogram;
 mod pages;
 mod prove;
 mod query;
 mod show;
+mod sinks;
 mod stats;
 mod tail;
 mod verify;
 mod wanted;
 
 use clap::Subcommand;
-use pursekeeper_journal::Reader;
 
 use super::{ConfigArg, Exit, block_on};
-use crate::config::Config;
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +71,16 @@ pub(super) enum AuditCommand {
     /// Make a plain SQLite database of segments, for analysis. It is no journal, and nothing can serve it.
     #[command(after_help = "Example:\n  pursekeeper audit import archive/*.jsonl.gz --into november.db")]
     Import(archive::ImportArgs),
+    /// Write records to standard output as lines of JSON, from the journal file.
+    ///
+    /// Works on a running sidecar's journal as well as on a copy.
+    #[command(
+        after_help = "Examples:\n  pursekeeper audit export > audit.jsonl\n  pursekeeper audit export --format ocsf --from 1000 --to 2000\n  pursekeeper audit export --mask-key-file mask.key --mask /asked/endpoint/url --mask /intent/terms/payee"
+    )]
+    Export(export::ExportArgs),
+    /// See how far every sink has acknowledged the records.
+    #[command(after_help = "Example:\n  pursekeeper audit sinks --config purse/pursekeeper.yaml")]
+    Sinks(ConfigArg),
 }
 
 pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit> {
@@ -88,5 +98,7 @@ pub(super) fn run(command: AuditCommand, output: Output) -> anyhow::Result<Exit>
         AuditCommand::InitKey(args) => checkpoint::run_init_key(&args, output),
         AuditCommand::Archive(args) => archive::archive(&args, output),
         AuditCommand::Import(args) => archive::import_files(&args, output),
+        AuditCommand::Export(args) => export::run(&args),
+        AuditCommand::Sinks(args) => sinks::run(&args, output),
     }
 }

@@ -15,7 +15,7 @@ use crate::output::Output;
 #[command(
     after_help = "Examples:\n  pursekeeper audit prove 42\n  pursekeeper audit prove 42 --size 1000 --output json"
 )]
-pub(super) struct ProveArgs {
+pub(in crate::cli) struct ProveArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// The record.
@@ -29,7 +29,7 @@ pub(super) struct ProveArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pursekeeper audit consistency 1000 2000\n  \
                   pursekeeper audit consistency 1000 2000 --output json")]
-pub(super) struct ConsistencyArgs {
+pub(in crate::cli) struct ConsistencyArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// How many records the smaller tree has.

@@ -25,7 +25,7 @@ const DRAWN_PER_SEC: u8 = 10;
                   pursekeeper audit verify --checkpoint /mnt/elsewhere/checkpoint\n  \
                   pursekeeper audit verify --archive archive/*.jsonl.gz --key \"$(cat audit.vkey)\"\n  \
                   pursekeeper audit verify --records --key \"$(cat audit.vkey)\" --checkpoint monday --checkpoint friday")]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
     /// A signed checkpoint that was kept elsewhere: the journal must contain what it says. It shows what the journal alone
@@ -36,7 +36,7 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "VKEY")]
     pub(super) key: Option<String>,
     #[command(flatten)]
-    from: FromArchive,
+    pub(super) from: FromArchive,
     /// Check only that the records are those that were written: chain, tree and checkpoints, but none of the tables that
     /// follow from them. Several times faster.
     #[arg(long)]
