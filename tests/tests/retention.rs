@@ -92,7 +92,7 @@ async fn status_when(sidecar: &Sidecar, wanted: impl Fn(&v1::StatusResponse) -> 
 }
 
 fn storage(status: &v1::StatusResponse) -> v1::StorageStatus {
-    status.storage.clone().unwrap_or_default()
+    status.storage.unwrap_or_default()
 }
 
 fn segments(purse: &Purse) -> BTreeMap<u64, PathBuf> {

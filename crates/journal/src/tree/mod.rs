@@ -10,7 +10,6 @@ mod proof;
 mod read;
 pub(crate) mod rows;
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
 mod tests;
 
 pub use frontier::Frontier;

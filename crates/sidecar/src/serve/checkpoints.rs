@@ -155,14 +155,14 @@ impl Checkpoints {
             }
         };
         let kept = self.gatehouse.with_journal_mut(|journal| journal.keep_checkpoint(size, &note));
-        done("journal", kept.as_ref().map(|()| ()).map_err(|problem: &JournalError| problem as _));
+        done("journal", kept.as_ref().copied().map_err(|problem: &JournalError| problem as _));
         if let Some(path) = &self.config.file {
             let written = replace(path, note.as_bytes());
-            done("file", written.as_ref().map(|()| ()).map_err(|problem| problem as _));
+            done("file", written.as_ref().copied().map_err(|problem| problem as _));
         }
         if self.config.stdout {
             let written = writeln!(io::stdout().lock(), "{}", json!({ "checkpoint": note }));
-            done("stdout", written.as_ref().map(|()| ()).map_err(|problem| problem as _));
+            done("stdout", written.as_ref().copied().map_err(|problem| problem as _));
         }
         if whole {
             // What failed is tried again at the next interval, also when nothing new came.

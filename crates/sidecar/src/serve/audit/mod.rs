@@ -131,7 +131,7 @@ impl Audit for AuditService {
         let newest = |reader: &Reader| Ok((reader.newest_checkpoint()?.map(|(_, note)| note), reader.id()));
         let (note, journal) = self.records.read(newest).await?;
         let absent = || {
-            fault(Code::NotFound, "NO_CHECKPOINT", &"no checkpoint was made yet: the first one follows soon")
+            fault(Code::NotFound, "NO_CHECKPOINT", "no checkpoint was made yet: the first one follows soon")
         };
         let verifier_key = self.checkpoints.verifier_key(journal);
         Ok(Response::new(v1::GetCheckpointResponse { note: note.ok_or_else(absent)?, verifier_key }))
