@@ -48,6 +48,7 @@ async fn claim(sidecar: &Sidecar, decision_id: &str) {
 #[tokio::test]
 async fn a_story_is_told_in_words() {
     let purse = purse();
+    purse.replace("policies/registry.yaml", "teams: [treasury] }", "teams: [treasury, research] }");
     let sidecar = purse.serve();
     let mut signer = sidecar.signer().await;
     let ask = v1::SignPaymentRequest {
@@ -91,6 +92,7 @@ async fn a_story_is_told_in_words() {
                 "pays      $0.001: 1000 atomic units",
                 "nonce     ",
                 "judged by bundle",
+                "workflow `market-research`, per payment: $0.001, of at most $0.05",
                 "workflow `market-research`, per day: $0",
                 "signature: signed, SHA-256 of the signature",
                 &handed_out,

@@ -136,10 +136,10 @@ mod tests {
     fn members_stand_below_what_they_belong_to() {
         let record = json!({
             "asked": { "caller": { "agent": "crawler", "source": { "kind": "unix-peer", "uid": 1001 } }, "labels": {} },
+            "completed": [3, 4],
             "held_until": 1_795_000_000,
             "intent": { "accepted": r#"{"scheme":"exact"}"#, "nonce": "00" },
             "offers": [{ "index": 0 }, { "denial": { "code": "NO_PERMIT", "message": "no\nway" }, "index": 1 }],
-            "completed": [3, 4],
         });
         let mut lines = Vec::new();
         lay_out(record.as_object().unwrap(), 0, &mut lines);

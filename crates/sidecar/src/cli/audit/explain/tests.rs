@@ -202,3 +202,25 @@ fn kinds_to_come_are_told_with_all_they_say() {
     check(&known(repeat), &["the same again, 57 times", "stands for 57"], &[]);
     check(&known(decision(&json!({ "kind": "novelty", "seq": 9 }))), &["a record of kind `novelty`"], &[]);
 }
+
+#[test]
+fn a_count_is_told_in_its_unit_once() {
+    let ceiling = |window: &str, after: &str| v1::CeilingUse {
+        scope: "agent".to_owned(),
+        window: window.to_owned(),
+        unit: "payments".to_owned(),
+        limit: "5".to_owned(),
+        before: "5".to_owned(),
+        after: after.to_owned(),
+    };
+    let with =
+        v1::Decision { agent: "crawler".to_owned(), ceilings: vec![ceiling("hour", "6")], ..refused() };
+    check(
+        &known(with),
+        &[
+            "agent `crawler`, per hour: 5 before, 6 with this, of 5 payments, 1 payment too much",
+            "agent `crawler` may use 5 payments per hour; 5 payments were used, and with this 6 payments: it would need 1 payment more per hour, or have to wait until money is free again",
+        ],
+        &[],
+    );
+}

@@ -270,11 +270,16 @@ fn sum(decision: &v1::Decision, ceiling: &v1::CeilingUse) -> String {
         Some(over) => format!(", {} too much", of(&over)),
         None => String::new(),
     };
+    if window == "payment" {
+        return format!("{scope}{name}, {}: {}, of at most {}{over}", per(window), of(after), of(limit));
+    }
+    // The unit of a count is said once.
+    let sum = |value: &str| if unit == "usd" { of(value) } else { value.to_owned() };
     format!(
         "{scope}{name}, {}: {} before, {} with this, of {}{over}",
         per(window),
-        of(before),
-        of(after),
+        sum(before),
+        sum(after),
         of(limit)
     )
 }
@@ -289,10 +294,12 @@ pub(super) fn per(window: &str) -> String {
 
 /// A value in its unit.
 pub(super) fn quantity(value: &str, unit: &str) -> String {
-    match unit {
-        "usd" => format!("${value}"),
-        "sign_ins" => format!("{value} sign-ins"),
-        unit => format!("{value} {unit}"),
+    match (unit, value) {
+        ("usd", _) => format!("${value}"),
+        ("payments", "1") => "1 payment".to_owned(),
+        ("sign_ins", "1") => "1 sign-in".to_owned(),
+        ("sign_ins", _) => format!("{value} sign-ins"),
+        _ => format!("{value} {unit}"),
     }
 }
 
