@@ -29,8 +29,7 @@ fn every_kind_of_record_is_pinned() {
     let schema: Value =
         serde_json::from_str(include_str!("../../docs/audit/record-v1.schema.json")).expect("JSON");
     let known = schema["properties"]["kind"]["enum"].as_array().unwrap();
-    let missing: Vec<&Value> =
-        known.iter().filter(|kind| !kinds.contains(kind.as_str().unwrap())).collect();
+    let missing: Vec<&Value> = known.iter().filter(|kind| !kinds.contains(kind.as_str().unwrap())).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -44,7 +43,9 @@ fn nothing_near_a_record_is_one() {
             less.remove(name);
             assert!(!schema.is_valid(&Value::Object(less)), "without {name}: {record}");
         }
-        for (name, value) in [("w", json!(1)), ("v", json!(2)), ("kind", json!("pavement")), ("seq", json!(0))] {
+        for (name, value) in
+            [("w", json!(1)), ("v", json!(2)), ("kind", json!("pavement")), ("seq", json!(0))]
+        {
             let mut other = members.clone();
             other.insert(name.to_owned(), value);
             assert!(!schema.is_valid(&Value::Object(other)), "with another {name}: {record}");

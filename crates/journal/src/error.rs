@@ -101,6 +101,14 @@ pub enum JournalError {
     /// An earlier failure, after which this handle refuses everything.
     #[error("the journal failed earlier and refuses everything until it is opened anew")]
     Broken,
+    /// A record is wanted that left the journal.
+    #[error(
+        "record {seq} is archived and not in the journal any more: its segment has it, and `pursekeeper audit verify --archive` checks that"
+    )]
+    Archived {
+        /// Which.
+        seq: u64,
+    },
     /// What is stored contradicts itself.
     #[error(
         "the journal is damaged: {what}: keep the file as evidence, and start a new one with `pursekeeper journal adopt`"
@@ -153,6 +161,7 @@ impl JournalError {
             | Self::Full(_)
             | Self::Reserved
             | Self::LogFull { .. }
+            | Self::Archived { .. }
             | Self::Busy(_)
             | Self::RequestIdTaken(_)
             | Self::TotalTooLarge

@@ -105,7 +105,8 @@ impl Retention {
         }
         // What was needed when its segment was deleted may be needed no more: that is little, and looked at each time.
         let (_, pruned) = reader.archived_and_pruned()?;
-        self.delete(reader, 0, pruned).map(drop)
+        self.delete(reader, 0, pruned)?;
+        Ok(())
     }
 
     /// Deletes a page at a time: payments are signed in between. How many; nothing when it was not finished.

@@ -36,7 +36,7 @@ pub(super) struct VerifyArgs {
     #[arg(long, value_name = "VKEY")]
     pub(super) key: Option<String>,
     #[command(flatten)]
-    from: FromArchive,
+    pub(super) from: FromArchive,
     /// Check only that the records are those that were written: chain, tree and checkpoints, but none of the tables that
     /// follow from them. Several times faster.
     #[arg(long)]

@@ -123,7 +123,9 @@ impl Audit for AuditService {
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         let policy = self.gatehouse.policy();
-        self.identities.operator(policy.registry(), peer_uid(&request)).map_err(convert::unauthenticated)?;
+        if let Err(error) = self.identities.operator(policy.registry(), peer_uid(&request)) {
+            return Err(self.strangers.refuse(&request, error).await);
+        }
         let (note, journal) = self.records.newest_checkpoint().await?;
         let absent = || {
             fault(Code::NotFound, "NO_CHECKPOINT", &"no checkpoint was made yet: the first one follows soon")
