@@ -5,12 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use pursekeeper::clock::Clock;
 use pursekeeper_api::v1;
 use pursekeeper_core::ports::{Journal as _, Judged, Urgency};
-use pursekeeper_core::{Digest, Entry, Moment, Transition};
+use pursekeeper_core::{Checkpoint, Digest, Entry, Moment, Transition};
+use pursekeeper_custody::{Keystore, Passphrase};
 use pursekeeper_journal::{Frontier, Reader, SqliteJournal};
 use pursekeeper_tests::{Purse, Sidecar, reason, request, signed};
 use rusqlite::Connection;
@@ -33,7 +32,8 @@ fn purse_with_a_past(records: u64) -> Purse {
     fs::remove_dir_all(purse.file("journal")).unwrap();
     fs::create_dir(purse.file("journal")).unwrap();
     let begun = Moment { unix_ms: Clock::new().now().unix_ms - 10 * DAY_MS, boot_ms: 5, boot_id: [9; 16] };
-    let mut journal = SqliteJournal::create(&journal(&purse), begun, id).unwrap();
+    let path = journal(&purse);
+    let mut journal = SqliteJournal::create(&path, begun, id).unwrap();
     let entry = |n: u64| {
         let at = Moment { unix_ms: begun.unix_ms + n, boot_ms: begun.boot_ms + n, ..begun };
         let (completed, statuses) = (BTreeSet::new(), Vec::new());
@@ -55,8 +55,11 @@ fn purse_with_a_past(records: u64) -> Purse {
     purse
 }
 
-/// A checkpoint over the first `size` records.
+/// A signed checkpoint over the first `size` records.
 fn checkpoint(purse: &Purse, size: u64) {
+    let keystore = Keystore::open(&purse.file("keystore")).unwrap();
+    let passphrase = Passphrase::from_file(&purse.file("keystore.passphrase")).unwrap();
+    let key = keystore.load_audit_key(&passphrase).unwrap();
     let reader = Reader::open(&journal(purse)).unwrap();
     let mut tree = Frontier::default();
     while tree.size() < size {
@@ -64,13 +67,9 @@ fn checkpoint(purse: &Purse, size: u64) {
             tree = tree.with(record.leaf).unwrap();
         }
     }
-    let (id, root) = (reader.id(), STANDARD.encode(tree.root().unwrap().0));
-    let note = format!("pursekeeper/{id}\n{size}\n{root}\n\n\u{2014} pursekeeper/{id} AAAA\n");
-    let stranger = Connection::open(journal(purse)).unwrap();
-    let sql = "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)";
-    stranger.execute(sql, rusqlite::params![i64::try_from(size).unwrap(), note]).unwrap();
-    // Whoever closes last would empty the log.
-    std::mem::forget(stranger);
+    let note = key.sign(&Checkpoint { journal: reader.id(), size, root: tree.root().unwrap() });
+    let mut journal = SqliteJournal::open(&journal(purse), reader.id()).unwrap();
+    journal.keep_checkpoint(size, &note).unwrap();
 }
 
 fn configure(purse: &Purse, archive: &str) {

@@ -101,6 +101,7 @@ pub enum JournalError {
     /// An earlier failure, after which this handle refuses everything.
     #[error("the journal failed earlier and refuses everything until it is opened anew")]
     Broken,
+<<<<<<< HEAD
     /// A sink acknowledged a record that is not there.
     #[error(
         "sink `{sink}` has acknowledged record {acked}, but the journal ends at {last}: its latest records are gone; look at what the sink received, and put the right journal back, or start over with `pursekeeper journal adopt`"
@@ -112,6 +113,15 @@ pub enum JournalError {
         acked: u64,
         /// The last record.
         last: u64,
+=======
+    /// A record is wanted that left the journal.
+    #[error(
+        "record {seq} is archived and not in the journal any more: its segment has it, and `pursekeeper audit verify --archive` checks that"
+    )]
+    Archived {
+        /// Which.
+        seq: u64,
+>>>>>>> audit-retain
     },
     /// What is stored contradicts itself.
     #[error(
@@ -165,6 +175,7 @@ impl JournalError {
             | Self::Full(_)
             | Self::Reserved
             | Self::LogFull { .. }
+            | Self::Archived { .. }
             | Self::Busy(_)
             | Self::RequestIdTaken(_)
             | Self::TotalTooLarge

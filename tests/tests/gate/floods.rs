@@ -48,7 +48,15 @@ fn a_flood_of_denials_is_a_number_of_records_and_a_count() {
     // Every answer names a record that says what it says.
     let id = |answer: &Answer| match answer {
         Answer::Denied { decision_id, .. } => *decision_id,
-        other => panic!("{other:?}"),
+        other @ (Answer::Authorized(_)
+        | Answer::WouldSign { .. }
+        | Answer::Acted { .. }
+        | Answer::Changed { .. }
+        | Answer::Voids(_)
+        | Answer::Reported { .. }
+        | Answer::Resolved { .. }
+        | Answer::Noted { .. }
+        | Answer::Nothing(_)) => panic!("{other:?}"),
     };
     let last: DecisionId = id(answers.last().unwrap());
     assert_eq!(last.seq, MAX);
@@ -119,7 +127,15 @@ fn a_record_says_which_ceilings_were_met_and_how_long_the_request_waited() {
     fixture.one(waiting);
     let met = |at: usize| match &fixture.gate.journal().entries[at] {
         Entry::Payment(decision) => decision.clone(),
-        other => panic!("{other:?}"),
+        other @ (Entry::Reissue(_)
+        | Entry::Lifecycle(_)
+        | Entry::Report(_)
+        | Entry::Evidence(_)
+        | Entry::SignIn(_)
+        | Entry::Transition(_)
+        | Entry::Signatures(_)
+        | Entry::Unauthenticated(_)
+        | Entry::Repeated(_)) => panic!("{other:?}"),
     };
     let text = |at: usize| {
         let uses = met(at).ceilings;

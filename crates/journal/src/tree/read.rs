@@ -8,6 +8,7 @@ use super::rows::find_node;
 use super::{Frontier, STORED_LEVEL_MIN};
 use crate::JournalError;
 use crate::hash::leaf_hash;
+use crate::retention::is_archived;
 use crate::store::{integer, unsigned};
 
 /// Where nodes and leaves are read. What was archived may stand beside the database.
@@ -42,7 +43,8 @@ impl Source for Connection {
         while let Some(row) = rows.next()? {
             seq = seq.saturating_add(1);
             if unsigned(row.get(0)?)? != seq {
-                return Err(JournalError::damaged(format!("record {seq} is missing")));
+                let damaged = || JournalError::damaged(format!("record {seq} is missing"));
+                return Err(if is_archived(self, seq)? { JournalError::Archived { seq } } else { damaged() });
             }
             tell(leaf_hash(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?))?;
         }

@@ -1,5 +1,6 @@
 //! The journal as a whole, in a directory of its own.
 
+mod archived;
 mod commit;
 mod credit;
 mod exposure;

@@ -10,15 +10,12 @@ use crate::fixtures::{
     settled_for,
 };
 use crate::state::State;
-use crate::{
-    Holds, JournalError, RECORDS_KEPT_MIN, Reader, Scrutiny, Seal, Segment, SqliteJournal, Verified,
-    VerifyError,
-};
+use crate::{Holds, JournalError, RECORDS_KEPT_MIN, Reader, Seal, Segment, SqliteJournal};
 
-const DAY: u64 = 86_400;
+pub(super) const DAY: u64 = 86_400;
 
 /// Permits of every fate, sign-ins, claims, acts and payees; the last of it is record 60 or so.
-fn eventful(journal: &mut SqliteJournal) -> u64 {
+pub(super) fn eventful(journal: &mut SqliteJournal) -> u64 {
     let at = |n: u64| NOW + n * 60;
     for n in 0..8 {
         let pay = Pay {
@@ -54,14 +51,14 @@ fn eventful(journal: &mut SqliteJournal) -> u64 {
 }
 
 /// Records that nobody needs, a second apart.
-fn quiet(journal: &mut SqliteJournal, records: u64, at: u64) {
+pub(super) fn quiet(journal: &mut SqliteJournal, records: u64, at: u64) {
     let entries: Vec<Entry> = (0..records).map(|n| Pay::new(10_000 + n, at + n).denied()).collect();
     for batch in entries.chunks(100) {
         record(journal, batch).unwrap();
     }
 }
 
-fn archive(home: &Home, journal: &mut SqliteJournal, last: u64) -> Segment {
+pub(super) fn archive(home: &Home, journal: &mut SqliteJournal, last: u64) -> Segment {
     home.checkpoint(last);
     let seal = Seal { dir: home.archive(), last, verifier: None };
     let segment = home.reader().archive(&seal, |_| true).unwrap();
@@ -70,7 +67,7 @@ fn archive(home: &Home, journal: &mut SqliteJournal, last: u64) -> Segment {
 }
 
 /// Deletes what may be deleted up to a record, as the sidecar does: a page, a transaction.
-fn prune(reader: &Reader, journal: &mut SqliteJournal, through: u64) -> u64 {
+pub(super) fn prune(reader: &Reader, journal: &mut SqliteJournal, through: u64) -> u64 {
     let (mut after, mut deleted) = (0, 0);
     loop {
         let page = reader.prunable(after, through).unwrap();
@@ -145,109 +142,6 @@ fn deleting_what_is_archived_changes_no_answer() {
     // The first record, two held payments with a claim each, two refusals, an acceptance and an act that decided a status.
     let (_, last) = pruned.reader().archived_and_pruned().unwrap();
     assert_eq!(left.iter().filter(|stored| stored.seq <= last).count(), 9);
-}
-
-/// A journal of which three segments are archived, the first two deleted, and which went on since.
-fn pruned(home: &Home) -> u64 {
-    let mut journal = home.create();
-    let mut ends = vec![eventful(&mut journal)];
-    quiet(&mut journal, 40, NOW + DAY);
-    let late = Pay { usd: 7_000_000_000, ..Pay::new(900, NOW + DAY) };
-    record(&mut journal, &[late.permit()]).unwrap();
-    ends.push(journal.last_seq());
-    quiet(&mut journal, RECORDS_KEPT_MIN / 2, NOW + 2 * DAY);
-    ends.push(journal.last_seq());
-    quiet(&mut journal, RECORDS_KEPT_MIN, NOW + 3 * DAY);
-    let settled = resolved(ends[1], settled_for(Usd::from_units(11)), NOW + 4 * DAY);
-    record(&mut journal, &[settled, Pay::new(901, NOW + 4 * DAY).permit()]).unwrap();
-    for end in &ends {
-        archive(home, &mut journal, *end);
-    }
-    let segments = home.reader().segments().unwrap();
-    for segment in &segments[..2] {
-        prune(&home.reader(), &mut journal, segment.last);
-        journal.note_pruned(segment).unwrap();
-    }
-    // A part of the third, as after a crash.
-    let page = home.reader().prunable(ends[1], ends[2]).unwrap();
-    journal.prune(&page.records[..10]).unwrap();
-    ends[1]
-}
-
-fn verify(home: &Home) -> Result<Verified, VerifyError> {
-    let dir = home.archive();
-    home.reader().verify_against(&Scrutiny { archive: Some(&dir), ..Scrutiny::default() }, |_, _| {})
-}
-
-#[test]
-fn a_journal_verifies_with_what_is_archived_and_says_what_it_cannot_check_without() {
-    let home = Home::new();
-    let last = pruned(&home);
-    let all = verify(&home).unwrap();
-    assert_eq!(
-        (all.records, all.unchecked, all.holds, all.resolved),
-        (home.reader().last_seq().unwrap(), 0, 10, 7)
-    );
-    let without = home.reader().verify(|_, _| {}).unwrap();
-    assert_eq!((without.records, without.last_chain, without.root), (all.records, all.last_chain, all.root));
-    assert!(without.unchecked > last, "{without:?}");
-    home.tamper(&format!("UPDATE record SET high_water_ms = 5 WHERE seq = {}", all.records));
-    assert!(verify(&home).is_err());
-}
-
-#[test]
-fn tampering_with_a_journal_of_which_some_is_archived_is_found() {
-    let home = Home::new();
-    pruned(&home);
-    let dir = home.archive();
-    let copy = Home::new();
-    let fault = |sql: &str| {
-        for suffix in ["", "-wal"] {
-            let from = format!("{}{suffix}", home.path().display());
-            std::fs::copy(from, format!("{}{suffix}", copy.path().display())).unwrap();
-        }
-        let _ = std::fs::remove_file(format!("{}-shm", copy.path().display()));
-        copy.tamper(sql);
-        copy.reader()
-            .verify_against(&Scrutiny { archive: Some(&dir), ..Scrutiny::default() }, |_, _| {})
-            .map(drop)
-            .unwrap_err()
-            .to_string()
-    };
-    let table = [
-        ("UPDATE past SET payments = payments + 1", "table `past`"),
-        ("UPDATE past SET last_ms = last_ms + 1", "table `past`"),
-        ("DELETE FROM past", "table `past`"),
-        (
-            "INSERT INTO past SELECT 'x', wallet, endpoint, payments, usd, last_seq, last_ms FROM past LIMIT 1",
-            "table `past`",
-        ),
-        ("DELETE FROM request WHERE seq < 10", "table `request`"),
-        ("DELETE FROM claim WHERE permit = (SELECT min(permit) FROM claim)", "table `claim`"),
-        ("DELETE FROM hold WHERE state = 'held' AND seq < 40", "table `hold`"),
-        ("UPDATE scope SET payments = payments + 1", "table `bucket`"),
-        ("UPDATE segment SET digest = zeroblob(32)", "as it was written"),
-        ("UPDATE segment SET chain = zeroblob(32)", "table `segment`"),
-        ("DELETE FROM segment", "is missing"),
-        ("DELETE FROM segment WHERE first_seq = 1", "is missing"),
-        (
-            "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'papers', 'pepers') AS BLOB) WHERE seq < 40",
-            "hash chain",
-        ),
-        ("DELETE FROM record WHERE seq = (SELECT max(seq) - 3 FROM record)", "is missing"),
-    ];
-    for (sql, expected) in table {
-        let fault = fault(sql);
-        assert!(fault.contains(expected), "{sql}: {fault}");
-    }
-    // A record and its hold are taken away that were to stay: the archive still says what they were.
-    let held = "DELETE FROM record WHERE seq IN (SELECT seq FROM hold WHERE state = 'held' AND seq < 40);
-                DELETE FROM hold WHERE state = 'held' AND seq < 40";
-    assert!(fault(held).contains("nothing resolved it"));
-    std::fs::remove_file(dir.join(crate::file_name(ID, 1, home.reader().segments().unwrap()[0].last)))
-        .unwrap();
-    let lost = verify(&home).unwrap_err().to_string();
-    assert!(lost.contains("put the file back"), "{lost}");
 }
 
 #[test]
