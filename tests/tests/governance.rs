@@ -74,7 +74,7 @@ fn key_files(purse: &Purse) -> Vec<String> {
     let entries = fs::read_dir(purse.file("keystore")).unwrap();
     let mut names: Vec<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.retain(|name| name != "keystore.json");
+    names.retain(|name| name != "keystore.json" && name != "audit.key");
     names.sort();
     names
 }

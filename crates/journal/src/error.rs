@@ -101,7 +101,6 @@ pub enum JournalError {
     /// An earlier failure, after which this handle refuses everything.
     #[error("the journal failed earlier and refuses everything until it is opened anew")]
     Broken,
-<<<<<<< HEAD
     /// A sink acknowledged a record that is not there.
     #[error(
         "sink `{sink}` has acknowledged record {acked}, but the journal ends at {last}: its latest records are gone; look at what the sink received, and put the right journal back, or start over with `pursekeeper journal adopt`"
@@ -113,7 +112,7 @@ pub enum JournalError {
         acked: u64,
         /// The last record.
         last: u64,
-=======
+    },
     /// A record is wanted that left the journal.
     #[error(
         "record {seq} is archived and not in the journal any more: its segment has it, and `pursekeeper audit verify --archive` checks that"
@@ -121,7 +120,6 @@ pub enum JournalError {
     Archived {
         /// Which.
         seq: u64,
->>>>>>> audit-retain
     },
     /// What is stored contradicts itself.
     #[error(

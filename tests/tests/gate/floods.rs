@@ -2,7 +2,7 @@
 
 use pursekeeper_core::gate::{Answer, Ask, UnauthenticatedAsk};
 use pursekeeper_core::{
-    ActVerb, DecisionId, Entry, IdentitySource, Mode, RepeatCaller, RepeatKind, Repeats, Wait,
+    ActVerb, DecisionId, Entry, IdentitySource, Mode, RepeatCaller, RepeatKind, Repeats, Usd, Wait, Window,
 };
 use pursekeeper_tests::Offer;
 
@@ -122,7 +122,11 @@ fn a_stop_waits_for_no_count() {
 #[test]
 fn a_record_says_which_ceilings_were_met_and_how_long_the_request_waited() {
     let mut fixture = Fixture::new();
-    fixture.check(vec![pay("one", "1000000"), pay("two", DEAR)], &["OK", "CEILING_EXCEEDED"]);
+    let day = Usd::parse("0.01").unwrap();
+    for workflow in fixture.policy.0.workflows.values_mut() {
+        workflow.ceilings.usd.insert(Window::Day, day);
+    }
+    fixture.check(vec![pay("one", "1000"), pay("two", DEAR)], &["OK", "CEILING_EXCEEDED"]);
     let waiting = changed(pay("three", "1000"), |ask| ask.asked.wait = Wait::Since { boot_us: 0 });
     fixture.one(waiting);
     let met = |at: usize| match &fixture.gate.journal().entries[at] {
@@ -145,7 +149,7 @@ fn a_record_says_which_ceilings_were_met_and_how_long_the_request_waited() {
         });
         texts.collect::<Vec<_>>()
     };
-    assert_eq!(text(0), ["workflow day usd: 0.00 + … = 1.00 of 5.00"]);
-    assert_eq!(text(1), ["workflow day usd: 1.00 + … = 100.00 of 5.00"]);
+    assert_eq!(text(0), ["workflow day usd: 0.00 + … = 0.001 of 0.01"]);
+    assert_eq!(text(1), ["workflow day usd: 0.001 + … = 99.001 of 0.01"]);
     assert_eq!(met(2).asked.wait, Wait::For { micros: 0 });
 }

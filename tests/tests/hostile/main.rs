@@ -100,8 +100,9 @@ fn stage() -> (Purse, String) {
     let uid = rustix::process::geteuid().as_raw().to_string();
     let registry = registry.replace("$WALLET", &wallet).replace("$UID", &uid);
     std::fs::write(purse.file("policies/registry.yaml"), registry).unwrap();
-    // Here one agent asks for everything, one thing at a time.
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 1000000");
+    // Here one agent asks for everything, one thing at a time, and every answer is looked at.
+    let limits = "agent_calls_per_sec_max: 1000000\n  repeats_per_minute_max: 1000000";
+    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", limits);
     (purse, wallet)
 }
 

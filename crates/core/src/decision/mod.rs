@@ -135,7 +135,7 @@ impl Denial {
     /// Whether policies looked at what was asked for. A fixed rule, such as a request id that was used, looks no further.
     #[must_use]
     pub fn is_judged(&self) -> bool {
-        !self.policies.is_empty() || self.code == DenyCode::NoPermit
+        !self.policies.is_empty() || matches!(self.code, DenyCode::NoPermit | DenyCode::CeilingExceeded)
     }
 
     /// A refusal determined by policies, in the words of their reasons.

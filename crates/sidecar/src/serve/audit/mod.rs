@@ -127,17 +127,9 @@ impl Audit for AuditService {
         &self,
         request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
-<<<<<<< HEAD
         self.admit(&request).await?;
         let newest = |reader: &Reader| Ok((reader.newest_checkpoint()?.map(|(_, note)| note), reader.id()));
         let (note, journal) = self.records.read(newest).await?;
-=======
-        let policy = self.gatehouse.policy();
-        if let Err(error) = self.identities.operator(policy.registry(), peer_uid(&request)) {
-            return Err(self.strangers.refuse(&request, error).await);
-        }
-        let (note, journal) = self.records.newest_checkpoint().await?;
->>>>>>> audit-retain
         let absent = || {
             fault(Code::NotFound, "NO_CHECKPOINT", "no checkpoint was made yet: the first one follows soon")
         };
