@@ -53,7 +53,7 @@ impl Tally {
         let records = records(sidecar).await;
         for record in &records {
             let found = match (record.kind.as_str(), record.verdict.as_str()) {
-                ("genesis" | "transition", _) => continue,
+                ("genesis" | "transition" | "signature", _) => continue,
                 ("reissue", _) => {
                     reissues += 1;
                     continue;
