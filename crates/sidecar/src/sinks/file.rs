@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn half_a_line_is_taken_back() {
-        let long = "{".repeat(usize::try_from(LOOK_BYTES).unwrap() + 10);
+        let long = "{".repeat(usize::try_from(LOOK_BYTES).unwrap().saturating_add(10));
         let table = [
             (String::new(), ""),
             ("one\n".to_owned(), "one\n"),

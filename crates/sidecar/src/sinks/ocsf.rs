@@ -309,7 +309,7 @@ mod tests {
         for (record, activity, status) in table {
             let event = event(&outgoing(record.clone()));
             assert_eq!(event["activity_id"], activity, "{record}");
-            assert_eq!(event["type_uid"], 600_300 + activity, "{record}");
+            assert_eq!(event["type_uid"], 600_300_u64.saturating_add(activity), "{record}");
             assert_eq!(event["status_id"], status, "{record}");
             assert_eq!(event["severity_id"], if status == 2 { 3 } else { 1 }, "{record}");
         }

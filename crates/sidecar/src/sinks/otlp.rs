@@ -185,7 +185,7 @@ mod tests {
     async fn a_log_says_who_what_when_and_in_which_trace() {
         let otlp = otlp();
         let log = otlp.log(&outgoing(payment()));
-        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(1_700_000_000_123)).unwrap();
         assert_eq!((log.timestamp(), log.observed_timestamp()), (Some(at), Some(at)));
         assert_eq!((log.severity_number(), log.severity_text()), (Some(Severity::Info), Some("INFO")));
         let trace = log.trace_context().unwrap().trace_id.to_string();

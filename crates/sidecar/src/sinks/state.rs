@@ -142,12 +142,15 @@ impl Marks {
 mod tests {
     use super::*;
 
+    fn after(start: Instant, secs: u64) -> Instant {
+        start.checked_add(Duration::from_secs(secs)).unwrap()
+    }
+
     #[test]
     fn the_lag_is_the_age_of_the_oldest_record_that_waits() {
         let start = Instant::now();
         let mut marks = Marks::default();
-        let mut at =
-            |secs, durable, acked| marks.lag(start + Duration::from_secs(secs), durable, acked).as_secs();
+        let mut at = |secs, durable, acked| marks.lag(after(start, secs), durable, acked).as_secs();
         assert_eq!(at(0, 0, 0), 0, "nothing waits");
         assert_eq!(at(1, 5, 0), 0);
         assert_eq!(at(3, 9, 0), 2, "record 1 since second 1");
@@ -158,21 +161,21 @@ mod tests {
 
     #[test]
     fn what_waited_before_the_start_counts() {
-        let now = Instant::now() + Duration::from_secs(100);
-        let mut marks = Marks::waiting(now.checked_sub(Duration::from_secs(60)).unwrap(), 7);
-        assert_eq!(marks.lag(now, 7, 3).as_secs(), 60);
-        assert_eq!(marks.lag(now, 7, 7).as_secs(), 0);
+        let start = Instant::now();
+        let mut marks = Marks::waiting(start, 7);
+        assert_eq!(marks.lag(after(start, 60), 7, 3).as_secs(), 60);
+        assert_eq!(marks.lag(after(start, 60), 7, 7).as_secs(), 0);
     }
 
     #[test]
     fn a_long_lag_takes_no_more_memory_and_is_not_forgotten() {
         let start = Instant::now();
         let mut marks = Marks::default();
-        for second in 0..10_000_u64 {
-            marks.lag(start + Duration::from_secs(second), second + 1, 0);
+        for second in 1..=10_000_u64 {
+            marks.lag(after(start, second), second, 0);
         }
         assert!(marks.0.len() <= MARKS_LEN_MAX);
-        assert_eq!(marks.lag(start + Duration::from_secs(10_000), 10_000, 0).as_secs(), 10_000);
+        assert_eq!(marks.lag(after(start, 10_001), 10_000, 0).as_secs(), 10_000);
     }
 
     #[test]
