@@ -57,8 +57,8 @@ fn purse_with_a_past(records: u64) -> Purse {
 
 /// A signed checkpoint over the first `size` records.
 fn checkpoint(purse: &Purse, size: u64) {
-    let keystore = Keystore::open(&purse.file("keystore")).unwrap();
-    let passphrase = Passphrase::from_file(&purse.file("passphrase")).unwrap();
+    let keystore = Keystore::open(purse.file("keystore")).unwrap();
+    let passphrase = Passphrase::from_file(purse.file("passphrase")).unwrap();
     let key = keystore.load_audit_key(&passphrase).unwrap();
     let reader = Reader::open(&journal(purse)).unwrap();
     let mut tree = Frontier::default();

@@ -23,20 +23,16 @@ impl Clock {
     /// Now.
     #[must_use]
     pub fn now(&self) -> Moment {
-        Moment {
-            unix_ms: millis(clock_gettime(ClockId::Realtime)),
-            boot_ms: millis(clock_gettime(ClockId::Boottime)),
-            boot_id: self.boot_id,
-        }
+        self.read().0
     }
 
-    /// The boot clock in microseconds: for how long something took.
+    /// Now, and the boot clock in microseconds as well: for how long something took. Whoever reads one clock reads both, the
+    /// wall clock first.
     #[must_use]
-    pub fn boot_us(&self) -> u64 {
-        let time = clock_gettime(ClockId::Boottime);
-        let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-        let micros = u64::try_from(time.tv_sec).unwrap_or(0).saturating_mul(1_000_000);
-        micros.saturating_add(nanos.div_euclid(1_000))
+    pub fn read(&self) -> (Moment, u64) {
+        let unix_ms = millis(clock_gettime(ClockId::Realtime));
+        let boot = clock_gettime(ClockId::Boottime);
+        (Moment { unix_ms, boot_ms: millis(boot), boot_id: self.boot_id }, micros(boot))
     }
 }
 
@@ -44,6 +40,12 @@ impl Default for Clock {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn micros(time: Timespec) -> u64 {
+    let secs = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    secs.saturating_mul(1_000_000).saturating_add(nanos.div_euclid(1_000))
 }
 
 /// A time before the epoch reads as the epoch, which every rule treats as a clock gone back.

@@ -165,7 +165,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// The boot clock, in microseconds.
     #[must_use]
     pub fn boot_us(&self) -> u64 {
-        self.clock.boot_us()
+        self.clock.read().1
     }
 
     /// Takes note of what wallets hold.
@@ -344,12 +344,8 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     /// Has the gate judge and record a batch, and puts what it decided in force.
     fn pass_batch(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
         let (balances, keys) = (self.balances.load(), self.keys.load());
-        let around = Surroundings {
-            at: self.clock.now(),
-            boot_us: self.clock.boot_us(),
-            balances: &balances,
-            keys: &keys,
-        };
+        let (at, boot_us) = self.clock.read();
+        let around = Surroundings { at, boot_us, balances: &balances, keys: &keys };
         let passed = gate.pass(policy, around, asks);
         // A stop that was recorded in the room kept for stops leaves none for anything else.
         let room = gate.journal().room();
