@@ -1,7 +1,7 @@
 //! Who else gets every record: files, standard output, receivers of OTLP logs.
 //!
 //! Each sink has a worker that reads the journal over a connection of its own, behind the signing path, and a cursor in the
-//! journal: a record is delivered until the sink has it, at least once and in order. [`watch`] follows how far behind they
+//! journal: a record is delivered until the sink has it, at least once and in order. `watch` follows how far behind they
 //! are, and halts signing while a required one is too far behind.
 
 mod error;
