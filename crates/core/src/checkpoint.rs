@@ -11,7 +11,7 @@ const ORIGIN: &str = "pursekeeper/";
 /// What the audit key signs, and the only thing it signs: how many records a journal has, and the root of the Merkle tree
 /// (RFC 6962 §2.1) over them.
 ///
-/// [`Checkpoint::to_string`] is the text of a C2SP tlog-checkpoint: three lines, of which none is an extension.
+/// `Checkpoint::to_string` is the text of a C2SP tlog-checkpoint: three lines, of which none is an extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Whose records.
