@@ -48,8 +48,8 @@ pub(crate) fn run(extent: Extent, bar: &ProgressBar) -> Found {
     };
     let [all, sample] = KILLS;
     let kills = extent.choose(all, sample);
+    stuck(&runtime, &mut found);
     let purse = house::purse(&house::checkpoints(), 200);
-    stuck(&runtime, &purse, &mut found);
     follow(&runtime, &purse, (crowd, until, kills), Random::new(extent.seed()), bar, &mut found);
     found.tally.done = format!("{crowd} followed {until} records, {kills} kills of the sidecar");
     if extent == Extent::Everything {
@@ -63,7 +63,8 @@ pub(crate) fn run(extent: Extent, bar: &ProgressBar) -> Found {
 }
 
 /// How fast is signed while somebody asks for everything and reads nothing, and while nobody does.
-fn stuck(runtime: &Runtime, purse: &Purse, found: &mut Found) {
+fn stuck(runtime: &Runtime, found: &mut Found) {
+    let purse = house::purse(&house::checkpoints(), 200);
     let sidecar = purse.serve();
     let memory = Memory::look_at(sidecar.pid());
     // The first second is slower than the others.
