@@ -187,10 +187,10 @@ fn asked() -> impl Strategy<Value = Asked> {
     let call = (any::<u32>(), prop::option::of("[0-9a-f]{31}1"), prop::option::of(0u64..1 << 53));
     (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, call).prop_map(
         |((agent, workflow, wallet), id, endpoint, labels, (uid, trace, micros))| Asked {
-            caller: pursekeeper_core::Caller {
-                agent: AgentName::parse(&agent).unwrap(),
-                source: IdentitySource::UnixPeer { uid },
-            },
+            caller: pursekeeper_core::Caller::new(
+                AgentName::parse(&agent).unwrap(),
+                IdentitySource::unix_peer(uid),
+            ),
             request_id: RequestId::parse(&id).unwrap(),
             endpoint,
             workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
@@ -309,7 +309,7 @@ fn report() -> impl Strategy<Value = Entry> {
     ];
     (at(), name(), any::<u32>(), 0u64..1 << 53, said).prop_map(|(at, agent, uid, original_seq, said)| {
         let agent = AgentName::parse(&agent).unwrap();
-        let caller = Caller { agent, source: IdentitySource::UnixPeer { uid } };
+        let caller = Caller::new(agent, IdentitySource::unix_peer(uid));
         Entry::Report(Box::new(Report { at, caller, original_seq, said }))
     })
 }

@@ -111,7 +111,7 @@ pub(super) fn lifecycle() -> impl Strategy<Value = Entry> {
     let act = (name(), any::<u32>(), verb, subject(), detail(), any::<String>()).prop_map(
         |(operator, uid, verb, subject, detail, reason)| Act {
             operator: OperatorName::parse(&operator).unwrap(),
-            source: IdentitySource::UnixPeer { uid },
+            source: IdentitySource::unix_peer(uid),
             verb,
             subject,
             detail,

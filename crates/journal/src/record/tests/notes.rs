@@ -30,7 +30,7 @@ pub(super) fn ceilings() -> impl Strategy<Value = Vec<CeilingUse>> {
 }
 
 fn source() -> impl Strategy<Value = IdentitySource> {
-    any::<u32>().prop_map(|uid| IdentitySource::UnixPeer { uid })
+    any::<u32>().prop_map(|uid| IdentitySource::unix_peer(uid))
 }
 
 fn count() -> impl Strategy<Value = u64> {
@@ -86,7 +86,7 @@ pub(super) fn pinned() -> Vec<Entry> {
             denial.policies[0].digest = Some(Digest([0xcc; 32]));
         }
     }
-    let uid = IdentitySource::UnixPeer { uid: 4711 };
+    let uid = IdentitySource::unix_peer(4711);
     let stranger = |source| {
         Entry::Unauthenticated(Box::new(Unauthenticated {
             at: moment(NOW),
