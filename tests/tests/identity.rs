@@ -375,3 +375,28 @@ async fn operators_govern_over_tls_and_agents_do_not() {
     let asked = Signer::new(channel).sign_payment(request("a", "1000")).await;
     assert_eq!(asked.unwrap_err().code(), Code::Unimplemented);
 }
+
+#[test]
+fn a_configuration_that_could_not_prove_anybody_does_not_start() {
+    let table = [
+        ("bundle.pem", "no PEM", "bundle.pem"),
+        ("jwks.json", "{\"keys\": []}", "jwks.json"),
+        ("tls.key", "no key", "tls.crt"),
+    ];
+    for (file, text, said) in table {
+        let house = House::build(TLS);
+        assert!(house.purse.exits(0, &["check"]).contains("valid"));
+        house.put(file, text);
+        let checked = house.purse.exits(1, &["check"]);
+        assert!(checked.contains(said), "{checked}");
+        let started = house.purse.exits(1, &["serve"]);
+        assert!(started.contains(said), "{started}");
+    }
+    let house = House::build(TLS);
+    house.purse.replace("pursekeeper.yaml", "name: cluster", "name: another");
+    house.purse.replace("pursekeeper.yaml", "prod.example", "dev.example");
+    let checked = house.purse.exits(0, &["check"]);
+    for said in ["`identity.tokens` names no `cluster`", "`identity.spiffe` trusts no `prod.example`"] {
+        assert!(checked.contains(said), "{checked}");
+    }
+}

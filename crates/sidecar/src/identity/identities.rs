@@ -81,6 +81,27 @@ impl Identities {
         self.rules.who(registry, shown)
     }
 
+    /// What the registry declares and nobody could ever prove as it is configured.
+    #[must_use]
+    pub fn unprovable(&self, registry: &Registry) -> Vec<String> {
+        let agents = registry.agents.iter().map(|(name, agent)| (format!("agent `{name}`"), &agent.proofs));
+        let operators = registry.operators.iter();
+        let operators = operators.map(|(name, operator)| (format!("operator `{name}`"), &operator.proofs));
+        let mut found = Vec::new();
+        for (who, proofs) in agents.chain(operators) {
+            let tokens = proofs.tokens.iter().filter(|token| !self.issuers.has(token.issuer()));
+            found.extend(tokens.map(|token| {
+                format!("{who} is known by `{token}`, and `identity.tokens` names no `{}`", token.issuer())
+            }));
+            let trusts = |id: &SpiffeId| self.trust.as_ref().is_some_and(|trust| trust.is_of(id));
+            let ids = proofs.spiffe.iter().filter(|id| !trusts(id));
+            found.extend(ids.map(|id| {
+                format!("{who} is known by `{id}`, and `identity.spiffe` trusts no `{}`", id.trust_domain())
+            }));
+        }
+        found
+    }
+
     /// Looks at every file again, and says what became of each.
     #[must_use]
     pub fn look(&self) -> Vec<(&'static str, Result<bool, KeptError>)> {

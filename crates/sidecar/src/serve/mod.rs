@@ -12,6 +12,7 @@ mod payees;
 mod renewal;
 mod retention;
 mod scrape;
+mod services;
 mod signer;
 mod storage;
 
@@ -21,25 +22,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pursekeeper_api::v1::audit_server::AuditServer;
-use pursekeeper_api::v1::governance_server::GovernanceServer;
 use pursekeeper_api::v1::signer_server::SignerServer;
 use pursekeeper_core::Subject;
 use pursekeeper_core::ports::Policy as _;
-use pursekeeper_core::registry::Registry;
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{AuditVerifier, AuditVerifierError, JournalError, SqliteJournal};
 use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
-use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, Limits, Listener, Serves};
+use crate::config::{Config, Limits, Listener};
 use crate::identity::{Identities, IdentitiesError, TlsError};
 use crate::sinks::{SinkState, Sinks, SinksError};
 pub use checkpoints::CheckpointError;
@@ -199,7 +195,10 @@ impl Sidecar {
         gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Arc::new(Identities::open(&config, own_uid)?);
-        unknown_workflows(&config, gatehouse.policy().registry());
+        services::warn_of_unknown_workflows(&config, gatehouse.policy().registry());
+        for unprovable in identities.unprovable(gatehouse.policy().registry()) {
+            warn!(unprovable, "registry");
+        }
         let checkpoints = Checkpoints::new(gatehouse.clone(), audit_key, config.audit.checkpoint.clone());
         Ok(Self {
             gatehouse,
@@ -244,7 +243,7 @@ impl Sidecar {
         }
         let tls = bound.iter().filter_map(|bound| bound.tls.clone()).collect();
 
-        let services = Services {
+        let services = services::Services {
             signer: Arc::new(signer),
             governance: Arc::new(governance),
             audit: Arc::new(audit),
@@ -273,7 +272,8 @@ impl Sidecar {
         };
         info!("stopping");
         stopping.send_replace(true);
-        match tokio::time::timeout(Duration::from_secs(drain_secs_max), drained(&mut serving)).await {
+        match tokio::time::timeout(Duration::from_secs(drain_secs_max), services::drained(&mut serving)).await
+        {
             Ok(result) => result?,
             Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
         }
@@ -402,58 +402,6 @@ fn load_revoked(
         }
     }
     Ok(())
-}
-
-/// What is served, by any number of listeners.
-struct Services<H> {
-    signer: Arc<signer::SignerService>,
-    governance: Arc<governance::GovernanceService>,
-    audit: Arc<audit::AuditService>,
-    health: H,
-}
-
-impl<H: Health> Services<HealthServer<H>> {
-    /// What a listener serves. Agents reach nothing that governs.
-    fn router(&self, limits: &Limits, serves: Serves) -> Router {
-        let common = server(limits).add_service(self.health.clone()).add_service(reflection());
-        match serves {
-            Serves::Agents => {
-                let signer = SignerServer::from_arc(self.signer.clone());
-                common.add_service(signer.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            }
-            Serves::Operators => {
-                let governance = GovernanceServer::from_arc(self.governance.clone());
-                let audit = AuditServer::from_arc(self.audit.clone());
-                common
-                    .add_service(governance.max_decoding_message_size(MESSAGE_BYTES_MAX))
-                    .add_service(audit.max_decoding_message_size(MESSAGE_BYTES_MAX))
-            }
-        }
-    }
-}
-
-/// Waits until every listener has finished its calls.
-async fn drained(
-    serving: &mut JoinSet<Result<(), tonic::transport::Error>>,
-) -> Result<(), tonic::transport::Error> {
-    while let Some(ended) = serving.join_next().await {
-        match ended {
-            Ok(result) => result?,
-            Err(crashed) => error!(%crashed, "a listener ended badly"),
-        }
-    }
-    Ok(())
-}
-
-/// Says which listeners are for workflows that nobody declares: nothing can be asked for there.
-fn unknown_workflows(config: &Config, registry: &Registry) {
-    for listener in &config.listeners {
-        for name in listener.workflow_names().into_iter().flatten() {
-            if !registry.workflows.contains_key(&name) {
-                warn!(workflow = %name, "a listener names a workflow that registry.yaml does not declare");
-            }
-        }
-    }
 }
 
 fn server(limits: &Limits) -> Server {

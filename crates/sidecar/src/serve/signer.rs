@@ -9,7 +9,9 @@ use pursekeeper_api::v1;
 use pursekeeper_api::v1::signer_server::Signer;
 use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk, Signed};
 use pursekeeper_core::ports::{Custody as _, Nothing, Policy as _};
-use pursekeeper_core::{AgentName, Caller, DecisionId, Intent, Mode, Signable, TraceId, Wait, Warning};
+use pursekeeper_core::{
+    AgentName, Caller, DecisionId, Intent, Mode, Signable, TraceId, Wait, Warning, WorkflowName,
+};
 use pursekeeper_custody::LocalCustody;
 use pursekeeper_journal::SqliteJournal;
 use tonic::{Code, Request, Response, Status};
@@ -315,7 +317,9 @@ impl Signer for SignerService {
         let unknown = || fault(Code::NotFound, "DECISION_UNKNOWN", "no such decision of this agent");
         let id = DecisionId::parse(&request.into_inner().decision_id).map_err(|_| unknown())?;
         let decision = self.records.get(id.seq).await?.ok_or_else(unknown)?;
-        if decision.decision_id != id.to_string() || decision.agent != caller.agent.as_str() {
+        // So does one of a workflow that this listener is not for.
+        let elsewhere = WorkflowName::parse(&decision.workflow).is_ok_and(|name| !caller.may_ask_for(&name));
+        if decision.decision_id != id.to_string() || decision.agent != caller.agent.as_str() || elsewhere {
             return Err(unknown());
         }
         Ok(Response::new(v1::GetDecisionResponse { decision: Some(decision) }))

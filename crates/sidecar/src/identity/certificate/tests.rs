@@ -1,5 +1,7 @@
 //! What a certificate must be to prove who its bearer is.
 
+mod workload_api;
+
 use std::sync::Arc;
 
 use pursekeeper_core::UnixSeconds;

@@ -87,6 +87,12 @@ impl Trust {
         Ok(Self { domain: config.trust_domain.clone(), source })
     }
 
+    /// Whether somebody is of this trust domain.
+    #[must_use]
+    pub fn is_of(&self, id: &SpiffeId) -> bool {
+        id.trust_domain() == self.domain
+    }
+
     /// The authorities in force.
     pub(super) fn roots(&self) -> Result<Arc<Roots>, CertificateError> {
         match &self.source {

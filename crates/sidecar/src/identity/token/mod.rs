@@ -94,10 +94,10 @@ impl Issuers {
         Ok(Self { all: all.collect::<Result<_, _>>()?, limits })
     }
 
-    /// Whether there are any.
+    /// Whether tokens of an issuer are taken.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    pub fn has(&self, name: &TokenIssuer) -> bool {
+        self.all.iter().any(|issuer| issuer.name == *name)
     }
 
     /// Whom the value of an `authorization` is about.
