@@ -182,23 +182,25 @@ fn denial() -> impl Strategy<Value = Denial> {
         .prop_map(|(code, message, policies)| Denial { code, message, policies })
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn asked() -> BoxedStrategy<Asked> {
     let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..4);
     let names = (name(), prop::option::of(name()), prop::option::of(name()));
     let by = (who::source(), who::workflows());
     let call = (by, prop::option::of("[0-9a-f]{31}1"), prop::option::of(0u64..1 << 53));
-    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, call).prop_map(
-        |((agent, workflow, wallet), id, endpoint, labels, ((source, only), trace, micros))| Asked {
-            caller: Caller { workflows: only, ..Caller::new(AgentName::parse(&agent).unwrap(), source) },
-            request_id: RequestId::parse(&id).unwrap(),
-            endpoint,
-            workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
-            wallet: wallet.map(|name| WalletName::parse(&name).unwrap()),
-            labels,
-            trace: trace.map(|trace| TraceId::parse(&trace).unwrap()),
-            wait: micros.map_or(Wait::Unknown, |micros| Wait::For { micros }),
-        },
-    )
+    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, call)
+        .prop_map(|((agent, workflow, wallet), id, endpoint, labels, ((source, only), trace, micros))| {
+            Asked {
+                caller: Caller { workflows: only, ..Caller::new(AgentName::parse(&agent).unwrap(), source) },
+                request_id: RequestId::parse(&id).unwrap(),
+                endpoint,
+                workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
+                wallet: wallet.map(|name| WalletName::parse(&name).unwrap()),
+                labels,
+                trace: trace.map(|trace| TraceId::parse(&trace).unwrap()),
+                wait: micros.map_or(Wait::Unknown, |micros| Wait::For { micros }),
+            }
+        })
+        .boxed()
 }
 
 fn terms() -> impl Strategy<Value = x402::Terms> {

@@ -14,11 +14,12 @@ use super::notes;
 use crate::fixtures::{NOW, Pay};
 
 /// Any proofs.
-pub(super) fn source() -> impl Strategy<Value = IdentitySource> {
+pub(super) fn source() -> BoxedStrategy<IdentitySource> {
     let peer = prop::option::of((any::<u32>(), prop::option::of(any::<u32>()), any::<bool>()));
     let path = prop::option::of("[a-zA-Z0-9_-]{1,9}(/[a-zA-Z0-9_-]{1,9}){0,3}");
     let token = prop::option::of(("[a-z][a-z0-9-]{0,9}", "[a-zA-Z0-9:./_äß\"\\\\-]{1,20}"));
-    (peer, path, token, any::<u32>()).prop_map(|(peer, path, token, uid)| {
+    let any = (peer, path, token, any::<u32>());
+    any.prop_map(|(peer, path, token, uid)| {
         let peer = peer.map(|(uid, gid, counts)| (UnixPeer { uid, gid }, counts));
         let spiffe = path.map(|path| SpiffeId::parse(&format!("spiffe://prod.example/{path}")).unwrap());
         let token = token.map(|(issuer, subject)| {
@@ -26,12 +27,13 @@ pub(super) fn source() -> impl Strategy<Value = IdentitySource> {
         });
         IdentitySource::of(peer, spiffe, token).unwrap_or(IdentitySource::unix_peer(uid))
     })
+    .boxed()
 }
 
 /// Any narrowing by a listener.
-pub(super) fn workflows() -> impl Strategy<Value = Option<Arc<BTreeSet<WorkflowName>>>> {
+pub(super) fn workflows() -> BoxedStrategy<Option<Arc<BTreeSet<WorkflowName>>>> {
     let name = "[a-z][a-z0-9-]{0,9}".prop_map(|name| WorkflowName::parse(&name).unwrap());
-    prop::option::of(prop::collection::btree_set(name, 0..3).prop_map(Arc::new))
+    prop::option::of(prop::collection::btree_set(name, 0..3).prop_map(Arc::new)).boxed()
 }
 
 fn certificate() -> Option<SpiffeId> {
