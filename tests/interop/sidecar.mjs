@@ -40,6 +40,9 @@ export async function until(done, what, logged) {
 // The service `Signer` as an agent sees it: each method takes a request and promises the answer.
 export const connect = (socket) => service(socket, "Signer");
 
+// What every call carries: a web page cannot send it, and the sidecar refuses calls without it.
+const HEADER = grpc.Metadata.fromHttp2Headers({ pursekeeper: "1" });
+
 // The service `Governance` as an operator sees it, likewise.
 export const govern = (socket) => service(socket, "Governance");
 
@@ -56,7 +59,8 @@ function service(socket, name) {
   const client = new Client(`unix:${socket}`, grpc.credentials.createInsecure(), options);
   const call = ({ originalName }) => [
     originalName,
-    (request) => promisify(client[originalName]).bind(client)(request, { deadline: Date.now() + CALL_MS_MAX }),
+    (request) =>
+      promisify(client[originalName]).bind(client)(request, HEADER, { deadline: Date.now() + CALL_MS_MAX }),
   ];
   return {
     ...Object.fromEntries(Object.values(Client.service).map(call)),

@@ -257,9 +257,9 @@ fn payment(request: &Request, id: &str) -> Ask {
         Some(1) => Challenge::from_body(&challenge_v1(resource, &offers)),
         _ => Challenge::from_header(&challenge_v2(Some(resource).filter(|url| !url.is_empty()), &offers)),
     };
-    let source = IdentitySource::UnixPeer { uid: 1001 };
+    let source = IdentitySource::unix_peer(1001);
     let asked = Asked {
-        caller: Caller { agent: AgentName::parse(request.agent.as_deref().unwrap()).unwrap(), source },
+        caller: Caller::new(AgentName::parse(request.agent.as_deref().unwrap()).unwrap(), source),
         request_id: RequestId::parse(id).unwrap(),
         endpoint: Endpoint::parse(request.method.as_deref().unwrap_or("GET"), url).unwrap(),
         workflow: request.workflow.as_deref().map(|name| WorkflowName::parse(name).unwrap()),
@@ -293,7 +293,7 @@ fn offer(part: &OfferPart) -> Offer {
 
 fn act(operator: &str, verb: ActVerb, subject: Subject, payee: Option<Address>) -> Ask {
     let operator = OperatorName::parse(operator).unwrap();
-    let source = IdentitySource::UnixPeer { uid: 1000 };
+    let source = IdentitySource::unix_peer(1000);
     let detail = payee.map_or(Detail::None, Detail::Payee);
     Ask::Lifecycle(LifecycleAsk {
         act: Act { operator, source, verb, subject, detail, reason: "drill".to_owned() },

@@ -68,7 +68,7 @@ fn every_problem_of_the_configuration_is_listed() {
     purse.replace("pursekeeper.yaml", r#"mode: "0600""#, r#"mode: "9999""#);
     purse.replace("pursekeeper.yaml", "operator.sock", "agent.sock");
     purse.replace("pursekeeper.yaml", "queue_len_max: 1024", "queue_len_max: 0");
-    refuses(&purse, &["version", "operators.mode", "share a path", "queue_len_max"]);
+    refuses(&purse, &["version", "listeners[1]", "share the path", "queue_len_max"]);
     let purse = Purse::init();
     purse.replace("pursekeeper.yaml", "dev: true", "dev: true\nsurprise: 1");
     refuses(&purse, &["surprise"]);

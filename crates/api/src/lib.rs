@@ -31,7 +31,8 @@
 mod client;
 
 pub use client::{
-    Audit, CALL_HEADER, CALL_HEADER_VALUE, CallHeader, Channel, ConnectError, Governance, Signer, connect,
+    Audit, CALL_HEADER, CALL_HEADER_VALUE, CALLER_HEADER, CallHeader, Channel, Connect, ConnectError,
+    Governance, Signer, connect,
 };
 
 /// Generated from `proto/pursekeeper/v1`: messages, clients and server traits.

@@ -14,7 +14,10 @@ use pursekeeper_api::v1::{
     ListWalletsResponse, PreviewResponse, ReportOutcomeRequest, ReportOutcomeResponse, SignInRequest,
     SignInResponse, SignPaymentRequest, SignPaymentResponse, SignTypedDataRequest, SignTypedDataResponse,
 };
-use pursekeeper_api::{CALL_HEADER, CALL_HEADER_VALUE, ConnectError, FILE_DESCRIPTOR_SET, Signer, connect};
+use pursekeeper_api::{
+    CALL_HEADER, CALL_HEADER_VALUE, CALLER_HEADER, Connect, ConnectError, FILE_DESCRIPTOR_SET, Signer,
+    connect,
+};
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
@@ -37,8 +40,11 @@ impl SignerService for Refusing {
         request: Request<SignPaymentRequest>,
     ) -> Result<Response<SignPaymentResponse>, Status> {
         require_header(&request)?;
-        let denied =
-            Denied { code: "TEST".into(), message: request.into_inner().request_id, ..Denied::default() };
+        let shown = |name: &str| request.metadata().get(name).map_or("", |value| value.to_str().unwrap());
+        // What was shown comes back where a decision's id would.
+        let decision_id = format!("{}|{}", shown("authorization"), shown(CALLER_HEADER));
+        let message = request.into_inner().request_id;
+        let denied = Denied { code: "TEST".into(), message, decision_id, ..Denied::default() };
         Ok(Response::new(SignPaymentResponse { result: Some(Answer::Denied(denied)) }))
     }
 
@@ -130,6 +136,29 @@ async fn every_call_carries_the_header() {
         let Some(Answer::Denied(denied)) = answer else { panic!("{answer:?}") };
         assert_eq!(denied.message, id);
     }
+}
+
+#[tokio::test]
+async fn a_token_is_read_for_every_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, token) = (dir.path().join("agent.sock"), dir.path().join("token"));
+    serve(&path);
+    let way = Connect::unix(&path).token_file(&token).caller("crawler");
+    let mut signer = Signer::new(way.open().await.unwrap());
+    let unread = signer.sign_payment(SignPaymentRequest::default()).await.unwrap_err();
+    assert!(unread.message().contains("token"), "{unread}");
+    for text in ["one", "two\n"] {
+        std::fs::write(&token, text).unwrap();
+        let answer = signer.sign_payment(SignPaymentRequest::default()).await.unwrap().into_inner().result;
+        let Some(Answer::Denied(denied)) = answer else { panic!("{answer:?}") };
+        assert_eq!(denied.decision_id, format!("Bearer {}|crawler", text.trim()));
+    }
+    std::fs::write(&token, "a\u{7f}b").unwrap();
+    assert!(signer.sign_payment(SignPaymentRequest::default()).await.is_err(), "no header can carry it");
+    let mut plain = Signer::new(connect(&path).await.unwrap());
+    let answer = plain.sign_payment(SignPaymentRequest::default()).await.unwrap().into_inner().result;
+    let Some(Answer::Denied(denied)) = answer else { panic!("{answer:?}") };
+    assert_eq!(denied.decision_id, "|");
 }
 
 #[test]

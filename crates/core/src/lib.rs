@@ -22,6 +22,7 @@ mod eip712;
 mod endpoint;
 mod facts;
 pub mod gate;
+mod identity;
 mod intent;
 mod name;
 pub mod ports;
@@ -50,9 +51,9 @@ pub use credit::{
 pub use decision::{
     Act, ActVerb, Aim, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
     Cancellation, Cause, CeilingUse, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate,
-    HoldState, IdentitySource, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict,
-    Outcome, PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY,
-    Reissue, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, Report, Reviewed, Said, SignInDecision,
+    HoldState, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome,
+    PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY, Reissue,
+    RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, Report, Reviewed, Said, SignInDecision,
     SignInIntent, SignInOutcome, SignInPermit, Signable, SignaturesMade, StatusChange, Subject, TraceId,
     TraceIdError, Transition, Unauthenticated, Wait, Warning,
 };
@@ -64,10 +65,14 @@ pub use eip712::{
 };
 pub use endpoint::{Endpoint, EndpointError, METHOD_LEN_MAX, Origin, OriginMatch, URL_LEN_MAX};
 pub use facts::{Facts, PerScope, Totals};
+pub use identity::{
+    IdentitySource, SPIFFE_ID_LEN_MAX, SpiffeId, SpiffeIdError, TOKEN_SUBJECT_LEN_MAX, TokenSubject,
+    TokenSubjectError, UnixPeer,
+};
 pub use intent::{Allowance, Demand, Intent, Offered};
 pub use name::{
-    AgentName, NameError, OperatorName, REQUEST_ID_LEN_MAX, RequestId, ServiceName, TeamName, WalletName,
-    WorkflowName,
+    AgentName, NameError, OperatorName, REQUEST_ID_LEN_MAX, RequestId, ServiceName, TeamName, TokenIssuer,
+    WalletName, WorkflowName,
 };
 pub use signature::Signature;
 pub use status::Status;

@@ -69,6 +69,8 @@ names! {
     TeamName
     /// A person who governs.
     OperatorName
+    /// Who issues bearer tokens, as `identity.tokens` of pursekeeper.yaml calls them.
+    TokenIssuer
 }
 
 /// An agent's own id for one request; a retry with the same id is the same request.

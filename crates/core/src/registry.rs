@@ -3,8 +3,10 @@
 //! The policy crate reads the file and refuses it unless every reference resolves; from then on this is valid.
 
 mod path;
+mod proofs;
 
 pub use path::{PathPattern, PathPatternError};
+pub use proofs::Proofs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,8 +62,8 @@ pub struct Team {
 /// A workload that asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// The user ids it may connect as; at least one.
-    pub uids: BTreeSet<u32>,
+    /// What it is known by; at least one.
+    pub proofs: Proofs,
     /// The tasks it works for; at least one.
     pub workflows: BTreeSet<WorkflowName>,
     /// Names it had before.
@@ -194,8 +196,8 @@ pub enum FirstUse {
 /// A person who governs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
-    /// The user ids they may connect as.
-    pub uids: BTreeSet<u32>,
+    /// What they are known by; at least one.
+    pub proofs: Proofs,
     /// The groups they belong to.
     pub teams: BTreeSet<TeamName>,
 }
@@ -337,13 +339,13 @@ impl Registry {
     /// The agent that connects as `uid`.
     #[must_use]
     pub fn agent_of_uid(&self, uid: u32) -> Option<&AgentName> {
-        self.agents.iter().find(|(_, agent)| agent.uids.contains(&uid)).map(|(name, _)| name)
+        self.agents.iter().find(|(_, agent)| agent.proofs.uids.contains(&uid)).map(|(name, _)| name)
     }
 
     /// The operator that connects as `uid`.
     #[must_use]
     pub fn operator_of_uid(&self, uid: u32) -> Option<&OperatorName> {
-        self.operators.iter().find(|(_, operator)| operator.uids.contains(&uid)).map(|(name, _)| name)
+        self.operators.iter().find(|(_, operator)| operator.proofs.uids.contains(&uid)).map(|(name, _)| name)
     }
 
     /// The wallet that has this address, or had it before it was rotated.
@@ -399,8 +401,7 @@ impl Registry {
     #[must_use]
     pub fn reviewed_value(&self, agent: &Agent, key: &str) -> Option<String> {
         if key == REVIEWED_IDENTITY {
-            let uids = agent.uids.iter().map(|uid| format!("uid {uid}"));
-            return Some(uids.collect::<Vec<_>>().join(", "));
+            return Some(agent.proofs.text());
         }
         agent.labels.get(key).cloned()
     }

@@ -4,7 +4,7 @@ use k256::elliptic_curve::point::AffineCoordinates as _;
 use pursekeeper_core::{Address, EvmAddress};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::CustodyError;
+use crate::{CustodyError, memory};
 
 /// The 32 bytes of a private key on their way between a file and a [`PrivateKey`]; wiped when dropped.
 pub(crate) type KeyBytes = Zeroizing<[u8; 32]>;
@@ -23,6 +23,8 @@ impl PrivateKey {
     /// The key with these bytes; none when they are zero or not below the order of the curve.
     pub(crate) fn from_bytes(bytes: &KeyBytes) -> Option<Self> {
         let signing = Box::new(SigningKey::from_slice(bytes.as_slice()).ok()?);
+        // Where that is not permitted the key is used all the same: `pursekeeper selfcheck` says so.
+        let _ = memory::lock(&*signing);
         let address = address_of(signing.verifying_key());
         Some(Self { signing, address })
     }

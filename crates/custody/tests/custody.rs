@@ -85,7 +85,7 @@ impl Policy for Unasked {
 
 /// The right to sign `intent`, by the only road there is.
 fn authorize(intent: Intent) -> Authorized {
-    let caller = Caller { agent: intent.agent.clone(), source: IdentitySource::UnixPeer { uid: 0 } };
+    let caller = Caller::new(intent.agent.clone(), IdentitySource::unix_peer(0));
     let (request_id, endpoint) = (intent.request_id.clone(), intent.endpoint.clone());
     let asked = Asked {
         caller,

@@ -115,10 +115,7 @@ impl Pay {
 
     pub(crate) fn asked(&self) -> Asked {
         Asked {
-            caller: Caller {
-                agent: AgentName::parse(self.agent).unwrap(),
-                source: IdentitySource::UnixPeer { uid: 1000 },
-            },
+            caller: Caller::new(AgentName::parse(self.agent).unwrap(), IdentitySource::unix_peer(1000)),
             request_id: self.request_id(),
             endpoint: Endpoint::parse("GET", &self.url).unwrap(),
             workflow: Some(WorkflowName::parse(self.workflow).unwrap()),
@@ -197,7 +194,7 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
         at: moment(at),
         act: Act {
             operator: OperatorName::parse("olivia").unwrap(),
-            source: IdentitySource::UnixPeer { uid: 501 },
+            source: IdentitySource::unix_peer(501),
             verb,
             subject,
             detail: Detail::None,

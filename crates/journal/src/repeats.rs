@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 
 use pursekeeper_core::{
-    AgentName, DenyCode, IdentitySource, Moment, RepeatCaller, RepeatKey, RepeatKind, Repeats,
+    AgentName, DenyCode, IdentitySource, Moment, RepeatCaller, RepeatKey, RepeatKind, Repeats, UnixPeer,
 };
 use rusqlite::{Connection, params};
 
 use crate::JournalError;
+use crate::record::{parse_source, source_text};
 use crate::store::{integer, unsigned};
 
 /// Strangers that are told apart; what more there are count as one.
@@ -125,7 +126,12 @@ impl Lately {
 fn caller_text(caller: &RepeatCaller) -> String {
     match caller {
         RepeatCaller::Agent(agent) => format!("agent:{agent}"),
-        RepeatCaller::Stranger(IdentitySource::UnixPeer { uid }) => format!("uid:{uid}"),
+        RepeatCaller::Stranger(source) => match source.peer() {
+            Some(UnixPeer { uid, gid: None }) if *source == IdentitySource::unix_peer(uid) => {
+                format!("uid:{uid}")
+            }
+            Some(_) | None => format!("source:{}", source_text(source)),
+        },
         RepeatCaller::Strangers => "strangers".to_owned(),
     }
 }
@@ -136,8 +142,9 @@ fn parse_caller(text: &str) -> Option<RepeatCaller> {
         Some(("agent", name)) => AgentName::parse(name).ok().map(RepeatCaller::Agent),
         Some(("uid", uid)) => {
             let uid = uid.parse().ok()?;
-            Some(RepeatCaller::Stranger(IdentitySource::UnixPeer { uid }))
+            Some(RepeatCaller::Stranger(IdentitySource::unix_peer(uid)))
         }
+        Some(("source", text)) => parse_source(text).map(RepeatCaller::Stranger),
         Some(_) => None,
     }
 }

@@ -61,7 +61,7 @@ impl Acts {
         let resource = subject_entity(slice, subject, now)?;
         let principal = slice.operator(operator)?;
         let action = action(slice.words, Asking::Act(*verb));
-        let context = context(*source, reason, now)?;
+        let context = context(source, reason, now)?;
         // The schema says which acts there are on which kind of subject. Acts are rare: Cedar itself checks each.
         let (by, what, whom) = (principal.uid(), action.uid(), resource.uid());
         let request = Request::new(by, what, whom, context, Some(self.schema)).map_err(no_such_act)?;
@@ -111,7 +111,7 @@ fn subject_entity(slice: Slice<'_>, subject: &Subject, now: UnixSeconds) -> Resu
     }
 }
 
-fn context(source: IdentitySource, reason: &str, now: UnixSeconds) -> Result<Context, DenyCode> {
+fn context(source: &IdentitySource, reason: &str, now: UnixSeconds) -> Result<Context, DenyCode> {
     let mut pairs = Pairs::from([pair("now", datetime(now)?), pair("reason", text(reason))]);
     pairs.extend(identity(source, Needs::ALL)?);
     Context::from_pairs(pairs).map_err(unjudgeable)

@@ -60,7 +60,7 @@ fn shared(
     if needs.one(One::Now) {
         pairs.push(pair("now", datetime(facts.now.unix_seconds())?));
     }
-    pairs.extend(identity(facts.caller.source, needs)?);
+    pairs.extend(identity(&facts.caller.source, needs)?);
     if needs.one(One::Workflow) {
         pairs.push(pair("workflow", uid(words.workflow(workflow.as_str()))));
     }

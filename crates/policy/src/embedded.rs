@@ -25,13 +25,14 @@ pub const GUARDRAILS: [(&str, &str); 5] = [
 pub const STARTER_REGISTRY: &str = include_str!("../../../policies/registry.yaml");
 
 /// Policies to start from, by file name. They fit [`STARTER_REGISTRY`].
-pub const EXAMPLES: [(&str, &str); 6] = [
+pub const EXAMPLES: [(&str, &str); 7] = [
     ("keys-by-treasury.cedar", include_str!("../../../policies/examples/keys-by-treasury.cedar")),
     ("model-limit.cedar", include_str!("../../../policies/examples/model-limit.cedar")),
     ("night-limit.cedar", include_str!("../../../policies/examples/night-limit.cedar")),
     ("outstanding.cedar", include_str!("../../../policies/examples/outstanding.cedar")),
     ("prepaid-low.cedar", include_str!("../../../policies/examples/prepaid-low.cedar")),
     ("resume-owner-only.cedar", include_str!("../../../policies/examples/resume-owner-only.cedar")),
+    ("token-above.cedar", include_str!("../../../policies/examples/token-above.cedar")),
 ];
 
 /// The ids of the rules about a wallet's balance.

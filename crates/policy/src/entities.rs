@@ -164,7 +164,7 @@ fn entity(uid: EntityUid, attributes: Pairs) -> Result<Entity, DenyCode> {
 
 /// How a caller was authenticated.
 pub(crate) fn identity(
-    source: pursekeeper_core::IdentitySource,
+    source: &pursekeeper_core::IdentitySource,
     needs: Needs,
 ) -> Result<Option<(String, cedar_policy::RestrictedExpression)>, DenyCode> {
     let mut pairs = Pairs::new();

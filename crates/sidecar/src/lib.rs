@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 mod demo;
 mod halts;
+mod hardening;
 mod http;
 pub mod identity;
 pub mod metrics;

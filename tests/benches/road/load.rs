@@ -135,10 +135,7 @@ impl Judge {
     /// One preview: judged like a payment, and leaves no total behind.
     pub(crate) fn decide(&mut self) {
         self.calls += 1;
-        let caller = Caller {
-            agent: AgentName::parse("crawler").unwrap(),
-            source: IdentitySource::UnixPeer { uid: 1001 },
-        };
+        let caller = Caller::new(AgentName::parse("crawler").unwrap(), IdentitySource::unix_peer(1001));
         let asked = Asked {
             caller,
             request_id: RequestId::parse(&format!("judge-{}", self.calls)).unwrap(),

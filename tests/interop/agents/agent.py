@@ -42,7 +42,8 @@ def paying_request(signer, Request, method, url, **options):
         ask.payment_required = required.encode()
     else:
         ask.body = unpaid.content
-    answer = signer.SignPayment(ask, timeout=10)
+    # Every call carries it: a web page cannot send it, and the sidecar refuses calls without it.
+    answer = signer.SignPayment(ask, timeout=10, metadata=[("pursekeeper", "1")])
     if answer.HasField("denied"):
         return None, answer.denied
 

@@ -16,6 +16,8 @@ const { Signer } = (grpc.loadPackageDefinition(definition) as any).pursekeeper.v
 const options = { "grpc.default_authority": "localhost" };
 const signer = new Signer(`unix:${socket}`, grpc.credentials.createInsecure(), options);
 const signPayment = promisify(signer.SignPayment).bind(signer);
+// Every call carries it: a web page cannot send it, and the sidecar refuses calls without it.
+const header = grpc.Metadata.fromHttp2Headers({ pursekeeper: "1" });
 
 // Like fetch, and pays when the seller asks for it.
 async function payingFetch(url: string, init: RequestInit) {
@@ -27,7 +29,7 @@ async function payingFetch(url: string, init: RequestInit) {
     ? { payment_required: Buffer.from(required) }
     : { body: Buffer.from(await unpaid.arrayBuffer()) };
   const request = { request_id: randomUUID(), endpoint: { method: init.method, url }, ...challenge };
-  const { signed, denied } = await signPayment(request, { deadline: Date.now() + 10_000 });
+  const { signed, denied } = await signPayment(request, header, { deadline: Date.now() + 10_000 });
   if (denied) return { denied };
 
   const headers = { ...init.headers, [signed.header_name]: signed.header_value };

@@ -22,7 +22,7 @@ fn settled(amount: &str) -> Fate {
 
 fn report(agent: &str, original_seq: u64, claim: Claim) -> Ask {
     let agent = AgentName::parse(agent).unwrap();
-    let caller = Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } };
+    let caller = Caller::new(agent, IdentitySource::unix_peer(1000));
     Ask::Report(ReportAsk { caller, original_seq, said: Said::Outcome(claim) })
 }
 

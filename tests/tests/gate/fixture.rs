@@ -9,7 +9,8 @@ use pursekeeper_core::gate::{
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
 use pursekeeper_core::registry::{
-    Agent, BackupRule, Ceilings, FirstUse, PathPattern, Payees, Registry, Service, Team, Wallet, Workflow,
+    Agent, BackupRule, Ceilings, FirstUse, PathPattern, Payees, Proofs, Registry, Service, Team, Wallet,
+    Workflow,
 };
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::*;
@@ -111,7 +112,7 @@ pub(crate) fn policy() -> OneCeiling {
     );
     let asset = asset.with_eip2612(true);
     let agent = Agent {
-        uids: BTreeSet::from([1000]),
+        proofs: Proofs::of_uid(1000),
         was: BTreeSet::new(),
         workflows: BTreeSet::from([workflow.clone()]),
         labels: BTreeMap::new(),
@@ -185,7 +186,7 @@ pub(crate) fn ask(id: &str, mode: Mode, offers: &[Offer]) -> Ask {
 pub(crate) fn asked(id: &str) -> Asked {
     let agent = AgentName::parse("researcher").unwrap();
     Asked {
-        caller: Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } },
+        caller: Caller::new(agent, IdentitySource::unix_peer(1000)),
         request_id: RequestId::parse(id).unwrap(),
         endpoint: Endpoint::parse("GET", URL).unwrap(),
         workflow: None,
@@ -215,7 +216,7 @@ pub(crate) fn pay(id: &str, amount: &str) -> Ask {
 
 pub(crate) fn act(operator: &str, verb: ActVerb, subject: Subject) -> LifecycleAsk {
     let operator = OperatorName::parse(operator).unwrap();
-    let source = IdentitySource::UnixPeer { uid: 2000 };
+    let source = IdentitySource::unix_peer(2000);
     let reason = "drill".to_owned();
     LifecycleAsk { act: Act { operator, source, verb, subject, detail: Detail::None, reason } }
 }

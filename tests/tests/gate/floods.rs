@@ -91,7 +91,7 @@ fn previews_and_strangers_are_counted_too() {
     assert_eq!(records(&fixture), MAX);
     let stranger = |_| {
         Ask::Unauthenticated(UnauthenticatedAsk {
-            source: Some(IdentitySource::UnixPeer { uid: 4711 }),
+            source: Some(IdentitySource::unix_peer(4711)),
             call: "Signer.SignPayment".to_owned(),
             message: "no agent has uid 4711".to_owned(),
         })
@@ -104,7 +104,7 @@ fn previews_and_strangers_are_counted_too() {
         repeats(&fixture).into_iter().map(|counted| (counted.key.kind, counted.count)).collect();
     assert_eq!(kinds, [(RepeatKind::Preview, 240), (RepeatKind::Unauthenticated, 240)]);
     let callers: Vec<_> = repeats(&fixture).into_iter().map(|counted| counted.key.caller).collect();
-    assert!(matches!(callers[1], RepeatCaller::Stranger(IdentitySource::UnixPeer { uid: 4711 })));
+    assert_eq!(callers[1], RepeatCaller::Stranger(IdentitySource::unix_peer(4711)));
 }
 
 #[test]

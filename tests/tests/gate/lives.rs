@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::gate::{Answer, Ask, VoidAsk, Voids};
-use pursekeeper_core::registry::BackupRule;
+use pursekeeper_core::registry::{BackupRule, Proofs};
 use pursekeeper_core::{
     ActVerb, AgentName, BackupRecipient, Detail, Entry, Signable, Status, Subject, UnixSeconds, WalletName,
     WorkflowName,
@@ -333,7 +333,7 @@ fn what_may_not_change_unseen_suspends_the_agent_until_it_is_resumed() {
         let agent = fixture.policy.0.agents.values_mut().next().unwrap();
         agent.labels = BTreeMap::from([("model".to_owned(), model.to_owned())]);
         agent.review_on = review_on.iter().map(|key| (*key).to_owned()).collect();
-        agent.uids = BTreeSet::from([uid]);
+        agent.proofs = Proofs::of_uid(uid);
         fixture.reload();
     };
     let both: &[&str] = &["model", "identity"];

@@ -4,6 +4,7 @@ mod clock;
 mod evidence;
 mod fixture;
 mod floods;
+mod listeners;
 mod lives;
 mod names;
 mod payees;

@@ -81,7 +81,7 @@ fn usd_of(text: &str) -> Usd {
 
 fn report(agent: &str, original_seq: u64, said: Said) -> Ask {
     let agent = AgentName::parse(agent).unwrap();
-    let caller = Caller { agent, source: IdentitySource::UnixPeer { uid: 1000 } };
+    let caller = Caller::new(agent, IdentitySource::unix_peer(1000));
     Ask::Report(ReportAsk { caller, original_seq, said })
 }
 

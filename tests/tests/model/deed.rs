@@ -115,7 +115,7 @@ impl Act {
             Verb::AcceptClock => (ActVerb::AcceptClock, Subject::Sidecar, None),
         };
         let operator = OperatorName::parse(&self.operator).expect("a name");
-        let source = pursekeeper_core::IdentitySource::UnixPeer { uid: 2_000 };
+        let source = pursekeeper_core::IdentitySource::unix_peer(2_000);
         let reason = "drill".to_owned();
         let detail = hold.map_or(Detail::None, Detail::Hold);
         LifecycleAsk { act: pursekeeper_core::Act { operator, source, verb, subject, detail, reason } }

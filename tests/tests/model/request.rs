@@ -88,5 +88,5 @@ impl Offer {
 /// An agent as it is authenticated.
 pub(crate) fn caller(at: usize, name: &str) -> Caller {
     let uid = 1_000 + u32::try_from(at).expect("few agents");
-    Caller { agent: AgentName::parse(name).expect("a name"), source: IdentitySource::UnixPeer { uid } }
+    Caller::new(AgentName::parse(name).expect("a name"), IdentitySource::unix_peer(uid))
 }

@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Cancellation, Denial, IdentitySource, PolicyRef};
+use super::{Cancellation, Denial, PolicyRef};
 use crate::{
-    Address, AgentName, BackupRecipient, Digest, Moment, OperatorName, ServiceName, Status, WalletName,
-    WorkflowName,
+    Address, AgentName, BackupRecipient, Digest, IdentitySource, Moment, OperatorName, ServiceName, Status,
+    WalletName, WorkflowName,
 };
 
 /// What [`Subject::Sidecar`] is called.

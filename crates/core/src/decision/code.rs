@@ -55,6 +55,8 @@ deny_codes! {
     WorkflowUnknown = "WORKFLOW_UNKNOWN", "name a workflow of registry.yaml";
     /// The agent has several workflows and named none.
     WorkflowRequired = "WORKFLOW_REQUIRED", "name the workflow this payment is for";
+    /// The listener the agent asks over is not for this workflow.
+    WorkflowNotOnListener = "WORKFLOW_NOT_ON_LISTENER", "ask over a listener whose `workflows` in pursekeeper.yaml name it";
     /// No such wallet.
     WalletUnknown = "WALLET_UNKNOWN", "name a wallet of registry.yaml";
     /// Not exactly one wallet fits and none was named.

@@ -27,24 +27,14 @@ pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Sig
 pub use transition::{Aim, Cause, PendingAct, REVIEWED_IDENTITY, Reviewed, StatusChange, Transition};
 pub use warning::{Measure, NearLimit, Warning};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Address, AgentName, Digest, Endpoint, Intent, Moment, RequestId, ServiceName, Status, UnixSeconds,
-    WalletName, WorkflowName,
+    Address, AgentName, Digest, Endpoint, IdentitySource, Intent, Moment, RequestId, ServiceName, Status,
+    UnixSeconds, WalletName, WorkflowName,
 };
-
-/// How the caller was authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum IdentitySource {
-    /// By the credentials of the Unix socket's peer.
-    UnixPeer {
-        /// The peer's user id.
-        uid: u32,
-    },
-}
 
 /// Who asks, as authenticated; never as claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,23 +43,21 @@ pub struct Caller {
     pub agent: AgentName,
     /// What proved it.
     pub source: IdentitySource,
+    /// The only workflows for which the listener may be used over which it asks; nothing when it may be used for all.
+    pub workflows: Option<Arc<BTreeSet<WorkflowName>>>,
 }
 
-impl IdentitySource {
-    /// The word used in policies and records.
+impl Caller {
+    /// Who asks over a listener that may be used for every workflow.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnixPeer { .. } => "unix-peer",
-        }
+    pub const fn new(agent: AgentName, source: IdentitySource) -> Self {
+        Self { agent, source, workflows: None }
     }
 
-    /// How many independent proofs there were.
+    /// Whether the listener may be used for a workflow.
     #[must_use]
-    pub const fn assurance(self) -> u8 {
-        match self {
-            Self::UnixPeer { .. } => 1,
-        }
+    pub fn may_ask_for(&self, workflow: &WorkflowName) -> bool {
+        self.workflows.as_ref().is_none_or(|only| only.contains(workflow))
     }
 }
 
@@ -382,7 +370,7 @@ impl Entry {
                 (RepeatCaller::Agent(reissue.asked.caller.agent.clone()), RepeatKind::Reissue, None)
             }
             Self::Unauthenticated(call) => {
-                let caller = call.source.map_or(RepeatCaller::Strangers, RepeatCaller::Stranger);
+                let caller = call.source.clone().map_or(RepeatCaller::Strangers, RepeatCaller::Stranger);
                 (caller, RepeatKind::Unauthenticated, None)
             }
             Self::Lifecycle(_)

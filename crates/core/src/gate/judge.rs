@@ -3,8 +3,8 @@
 use crate::ports::{Ledger, LedgerError, Policy, Prior, Used, Verdict};
 use crate::registry::BackupRule;
 use crate::{
-    Address, Asked, BalanceFacts, ClaimedFacts, ClockTrust, Credit, Decision, Denial, DenyCode, Digest,
-    Endpoint, Entry, Facts, HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, PerScope, Permit,
+    Address, Asked, BalanceFacts, Caller, ClaimedFacts, ClockTrust, Credit, Decision, Denial, DenyCode,
+    Digest, Endpoint, Entry, Facts, HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, PerScope, Permit,
     PrepaidFacts, Reissue, RequestId, Scope, ServiceName, Signable, Status, Subject, Totals, WorkflowName,
 };
 
@@ -281,7 +281,8 @@ impl<P: Policy> Court<'_, P> {
                 format!("the payment signed for `{id}` was cancelled and its money released"),
             ))
         } else {
-            self.inactive(intent.subjects(), &intent.workflow)
+            self.not_on_listener(petition.asked, &intent.workflow)
+                .or_else(|| self.inactive(intent.subjects(), &intent.workflow))
         };
         if let Some(denial) = refusal {
             return self.decided(
@@ -304,6 +305,19 @@ impl<P: Policy> Court<'_, P> {
                 let permit = Permit { intent, policies: Vec::new(), held_until, warnings: Vec::new() };
                 self.decided(petition, Vec::new(), Outcome::Permit(Box::new(permit)))
             }
+        }
+    }
+
+    /// Why what was permitted over one listener may not be handed out over another.
+    pub(super) fn not_on_listener(&self, asked: &Asked, workflow: &WorkflowName) -> Option<Denial> {
+        self.is_off_listener(&asked.caller, workflow).then(|| resolve::not_on_listener(workflow))
+    }
+
+    /// Whether a caller may not use its listener for a workflow, whatever that is called now.
+    pub(super) fn is_off_listener(&self, caller: &Caller, workflow: &WorkflowName) -> bool {
+        match self.policy.registry().current(&Subject::Workflow(workflow.clone())) {
+            Subject::Workflow(now) => !caller.may_ask_for(&now),
+            Subject::Agent(_) | Subject::Wallet(_) | Subject::Service(_) | Subject::Sidecar => true,
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn workflow<'r>(
     let name = match &asked.workflow {
         Some(name) => name,
         None => {
-            let mut workflows = agent.workflows.iter();
+            let mut workflows = agent.workflows.iter().filter(|name| asked.caller.may_ask_for(name));
             match (workflows.next(), workflows.next()) {
                 (Some(only), None) => only,
                 (Some(_) | None, _) => {
@@ -38,7 +38,14 @@ pub(super) fn workflow<'r>(
         }
     };
     let unknown = || Denial::rule(DenyCode::WorkflowUnknown, format!("no workflow `{name}`"));
-    registry.workflows.get_key_value(name).ok_or_else(unknown)
+    let found = registry.workflows.get_key_value(name).ok_or_else(unknown)?;
+    if asked.caller.may_ask_for(name) { Ok(found) } else { Err(not_on_listener(name)) }
+}
+
+/// Why a workflow is refused that the agent may work for, but not over this listener.
+pub(super) fn not_on_listener(workflow: &WorkflowName) -> Denial {
+    let what = format!("the listener this was asked over is not for workflow `{workflow}`");
+    Denial::rule(DenyCode::WorkflowNotOnListener, what)
 }
 
 /// The wallet that would sign on `network`: the one named, or the workflow's only one there.

@@ -3,6 +3,7 @@
 use crate::ports::{Hold, Judged, LedgerError, Nothing, Policy};
 use crate::{
     AgentName, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Entry, Evidence, Fate, HoldState, Report,
+    WorkflowName,
 };
 
 use super::judge::Court;
@@ -13,11 +14,17 @@ impl<P: Policy> Court<'_, P> {
     pub(super) fn report(&self, ask: &ReportAsk) -> Result<Judged, LedgerError> {
         let ReportAsk { caller, original_seq, said } = ask;
         let registry = self.policy.registry();
-        let own = |agent: &AgentName| registry.names_of_agent(&caller.agent).any(|name| name == agent);
-        let hold = self.ledger.hold(*original_seq)?.filter(|hold| own(&hold.permit.intent.agent));
+        let own = |agent: &AgentName, workflow: &WorkflowName| {
+            registry.names_of_agent(&caller.agent).any(|name| name == agent)
+                && !self.is_off_listener(caller, workflow)
+        };
+        let of = |hold: &Hold| own(&hold.permit.intent.agent, &hold.permit.intent.workflow);
+        let hold = self.ledger.hold(*original_seq)?.filter(of);
         let (service, claims, claims_max) = match hold {
             Some(hold) => (hold.permit.intent.service, hold.claims, CLAIMS_PER_HOLD_MAX),
-            None => match self.ledger.sign_in(*original_seq)?.filter(|past| own(&past.intent.agent)) {
+            None => match (self.ledger.sign_in(*original_seq)?)
+                .filter(|past| own(&past.intent.agent, &past.intent.workflow))
+            {
                 Some(_) if said.outcome().is_some() => return Ok(Judged::Nothing(Nothing::NotAPayment)),
                 Some(past) => (past.intent.service, past.claims, CLAIMS_PER_SIGN_IN_MAX),
                 // Somebody else's and none at all look the same.

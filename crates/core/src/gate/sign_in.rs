@@ -141,7 +141,8 @@ impl<P: Policy> Court<'_, P> {
             let denial = Denial::rule(DenyCode::RequestExpired, what);
             return self.sign_in_denied(ask, denial, Some(Box::new(intent)));
         }
-        if let Some(denial) = self.inactive(intent.subjects(), &intent.workflow) {
+        let refusal = self.not_on_listener(&ask.asked, &intent.workflow);
+        if let Some(denial) = refusal.or_else(|| self.inactive(intent.subjects(), &intent.workflow)) {
             return self.sign_in_denied(ask, denial, Some(Box::new(intent)));
         }
         Entry::Reissue(Box::new(Reissue {

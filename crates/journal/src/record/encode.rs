@@ -3,6 +3,7 @@
 mod intent;
 mod life;
 mod notes;
+mod who;
 
 use std::borrow::Cow;
 
@@ -11,7 +12,7 @@ use pursekeeper_core::siwx;
 
 use super::{
     Adopted, Allowance, Asked, Caller, CeilingUse, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent,
-    Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Source, Time, VERSION,
+    Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Time, VERSION,
     Verdict, Warning,
 };
 
@@ -367,14 +368,6 @@ impl<'a> CeilingUse<'a> {
     }
 }
 
-impl Source {
-    fn of(source: core::IdentitySource) -> Self {
-        match source {
-            core::IdentitySource::UnixPeer { uid } => Self::UnixPeer { uid },
-        }
-    }
-}
-
 impl<'a> Pending<'a> {
     fn of(pending: &'a core::PendingPayee) -> Self {
         let core::PendingPayee { service, payee } = pending;
@@ -395,13 +388,6 @@ impl<'a> Asked<'a> {
             wallet: wallet.as_ref().map(|name| name.as_str().into()),
             workflow: workflow.as_ref().map(|name| name.as_str().into()),
         }
-    }
-}
-
-impl<'a> Caller<'a> {
-    fn of(caller: &'a core::Caller) -> Self {
-        let core::Caller { agent, source } = caller;
-        Self { agent: agent.as_str().into(), source: Source::of(*source) }
     }
 }
 

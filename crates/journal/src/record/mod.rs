@@ -55,10 +55,12 @@ mod scalar;
 mod sign_in;
 #[cfg(test)]
 mod tests;
+mod who;
 
 pub use decode::{Content, DecodedRecord, Genesis};
 pub(crate) use decode::{RecordFlaw, decode, examine, parse_credit, parse_scope, parse_subject};
 pub(crate) use encode::{address_text, scope_name, subject_name};
+pub(crate) use who::{parse_source, source_text};
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -68,6 +70,7 @@ use serde::{Deserialize, Serialize};
 use notes::{Repeat, SignatureHash, Stranger};
 use scalar::{Hex, Int, Labels};
 use sign_in::{Message, SignIn};
+use who::{Caller, Source};
 
 /// The version of the format.
 const VERSION: u64 = 1;
@@ -181,7 +184,8 @@ struct Act<'a> {
     reason: Cow<'a, str>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     recipients: Option<Vec<Cow<'a, str>>>,
-    source: Source,
+    #[serde(borrow)]
+    source: Source<'a>,
     #[serde(borrow)]
     subject: Subject<'a>,
     #[serde(borrow)]
@@ -227,21 +231,6 @@ struct Asked<'a> {
     wallet: Option<Cow<'a, str>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     workflow: Option<Cow<'a, str>>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Caller<'a> {
-    #[serde(borrow)]
-    agent: Cow<'a, str>,
-    source: Source,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "kind", deny_unknown_fields)]
-enum Source {
-    #[serde(rename = "unix-peer")]
-    UnixPeer { uid: u32 },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

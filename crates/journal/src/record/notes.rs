@@ -24,8 +24,8 @@ pub(super) struct Stranger<'a> {
     pub(super) call: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) message: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<Source>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<Source<'a>>,
 }
 
 /// What was counted within a minute: of an agent, or of somebody whom the registry does not know.
@@ -43,6 +43,6 @@ pub(super) struct Repeat<'a> {
     pub(super) last_ms: Int,
     /// The last record of the same that stands for itself.
     pub(super) like: Int,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) source: Option<Source>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<Source<'a>>,
 }

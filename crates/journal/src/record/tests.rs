@@ -1,5 +1,6 @@
 mod life;
 mod notes;
+mod who;
 
 use std::collections::BTreeMap;
 
@@ -8,11 +9,10 @@ use pursekeeper_core as core;
 use pursekeeper_core::siwx::{SignIn, SignInParts, SignInProfile};
 use pursekeeper_core::{
     ActVerb, Address, AgentName, Amount, Asked, Caller, ChainId, Claim, Demand, Denial, DenyCode, Digest,
-    Endpoint, Entry, Evidence, EvmAddress, HoldState, IdentitySource, Intent, Measure, Mode, Moment,
-    NearLimit, Observation, OfferVerdict, Offered, OriginMatch, Outcome, PendingPayee, Permit, PolicyRef,
-    Reissue, Report, RequestId, Said, ScopeKind, ServiceName, SignInDecision, SignInIntent, SignInOutcome,
-    SignInPermit, Signable, Subject, TraceId, UnixSeconds, Usd, Wait, WalletName, Warning, Window,
-    WorkflowName, x402,
+    Endpoint, Entry, Evidence, EvmAddress, HoldState, Intent, Measure, Mode, Moment, NearLimit, Observation,
+    OfferVerdict, Offered, OriginMatch, Outcome, PendingPayee, Permit, PolicyRef, Reissue, Report, RequestId,
+    Said, ScopeKind, ServiceName, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
+    Subject, TraceId, UnixSeconds, Usd, Wait, WalletName, Warning, Window, WorkflowName, x402,
 };
 
 use super::*;
@@ -130,8 +130,9 @@ fn the_bytes_of_version_1_are_pinned() {
         body(&pay.pending()),
         body(&accepted("papers", Address::Evm(EvmAddress::from_bytes([9; 20])), NOW)),
     ];
-    let all =
-        all.into_iter().chain(life::pinned().into_iter().chain(notes::pinned()).map(|entry| body(&entry)));
+    let all = all.into_iter().chain(
+        life::pinned().into_iter().chain(notes::pinned()).chain(who::pinned()).map(|entry| body(&entry)),
+    );
     let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
     let written: Vec<String> = all.map(|body| String::from_utf8(body).unwrap()).collect();
     for (at, (written, pinned)) in written.iter().zip(&pinned).enumerate() {
@@ -181,25 +182,25 @@ fn denial() -> impl Strategy<Value = Denial> {
         .prop_map(|(code, message, policies)| Denial { code, message, policies })
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn asked() -> BoxedStrategy<Asked> {
     let labels = prop::collection::btree_map(any::<String>(), any::<String>(), 0..4);
     let names = (name(), prop::option::of(name()), prop::option::of(name()));
-    let call = (any::<u32>(), prop::option::of("[0-9a-f]{31}1"), prop::option::of(0u64..1 << 53));
-    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, call).prop_map(
-        |((agent, workflow, wallet), id, endpoint, labels, (uid, trace, micros))| Asked {
-            caller: pursekeeper_core::Caller {
-                agent: AgentName::parse(&agent).unwrap(),
-                source: IdentitySource::UnixPeer { uid },
-            },
-            request_id: RequestId::parse(&id).unwrap(),
-            endpoint,
-            workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
-            wallet: wallet.map(|name| WalletName::parse(&name).unwrap()),
-            labels,
-            trace: trace.map(|trace| TraceId::parse(&trace).unwrap()),
-            wait: micros.map_or(Wait::Unknown, |micros| Wait::For { micros }),
-        },
-    )
+    let by = (who::source(), who::workflows());
+    let call = (by, prop::option::of("[0-9a-f]{31}1"), prop::option::of(0u64..1 << 53));
+    (names, "[A-Za-z0-9._:-]{1,128}", endpoint(), labels, call)
+        .prop_map(|((agent, workflow, wallet), id, endpoint, labels, ((source, only), trace, micros))| {
+            Asked {
+                caller: Caller { workflows: only, ..Caller::new(AgentName::parse(&agent).unwrap(), source) },
+                request_id: RequestId::parse(&id).unwrap(),
+                endpoint,
+                workflow: workflow.map(|name| WorkflowName::parse(&name).unwrap()),
+                wallet: wallet.map(|name| WalletName::parse(&name).unwrap()),
+                labels,
+                trace: trace.map(|trace| TraceId::parse(&trace).unwrap()),
+                wait: micros.map_or(Wait::Unknown, |micros| Wait::For { micros }),
+            }
+        })
+        .boxed()
 }
 
 fn terms() -> impl Strategy<Value = x402::Terms> {
@@ -307,9 +308,9 @@ fn report() -> impl Strategy<Value = Entry> {
         remaining.clone().prop_map(Said::Remaining),
         (claim, remaining).prop_map(|(claim, usd)| Said::Both(claim, usd)),
     ];
-    (at(), name(), any::<u32>(), 0u64..1 << 53, said).prop_map(|(at, agent, uid, original_seq, said)| {
+    (at(), name(), who::source(), 0u64..1 << 53, said).prop_map(|(at, agent, source, original_seq, said)| {
         let agent = AgentName::parse(&agent).unwrap();
-        let caller = Caller { agent, source: IdentitySource::UnixPeer { uid } };
+        let caller = Caller::new(agent, source);
         Entry::Report(Box::new(Report { at, caller, original_seq, said }))
     })
 }

@@ -4,9 +4,9 @@ mod assets;
 mod ceilings;
 mod fields;
 mod people;
+mod proofs;
 mod review;
 mod subjects;
-mod uids;
 mod values;
 mod wallets;
 
@@ -20,7 +20,7 @@ use pursekeeper_core::{
 };
 
 use self::fields::{Field, Fields, Findings, entries};
-use self::uids::Uids;
+use self::proofs::Known;
 use crate::REGISTRY_FILE;
 use crate::error::{BundleError, BundleWarning};
 use crate::yaml::{self, Entry, Position, Value};
@@ -102,18 +102,18 @@ fn sections(top: &Fields<'_>, dev: bool, findings: &mut Findings) -> (Registry, 
         services: services.iter().map(|(name, _)| name.clone()).collect(),
         workflows: workflows.iter().map(|(name, _)| name.clone()).collect(),
     };
-    let mut uids = Uids::new(dev);
+    let mut known = Known::new(dev);
     let (assets, asset_names) = assets(top, findings);
     let registry = Registry {
         operators: each(&operators, findings, |name, entry, findings| {
-            people::operator(name, entry, &declared, &mut uids, findings)
+            people::operator(name, entry, &declared, &mut known, findings)
         }),
         services: each(&services, findings, subjects::service),
         workflows: each(&workflows, findings, |name, entry, findings| {
             subjects::workflow(name, entry, &declared, findings)
         }),
         agents: each(&agents, findings, |name, entry, findings| {
-            subjects::agent(name, entry, &declared, &mut uids, findings)
+            subjects::agent(name, entry, &declared, &mut known, findings)
         }),
         wallets: each(&wallets, findings, |name, entry, findings| {
             wallets::wallet(name, entry, &declared, findings)

@@ -7,7 +7,7 @@ use pursekeeper_core::{BackupRecipient, OperatorName, TeamName};
 
 use super::Declared;
 use super::fields::{Field, Fields, Findings};
-use super::uids::Uids;
+use super::proofs::{Known, PROOFS};
 use crate::yaml::{Entry, Position, Value};
 
 /// A team and where it stands.
@@ -91,15 +91,16 @@ pub(super) fn operator(
     name: &OperatorName,
     entry: &Entry,
     declared: &Declared,
-    uids: &mut Uids,
+    known: &mut Known,
     findings: &mut Findings,
 ) -> Option<Operator> {
     let subject = format!("operator `{name}`");
-    let fields = Fields::open(&entry.value, entry.at, subject, &["uids", "teams"], findings)?;
-    let uids = uids.read(&fields, true, findings);
+    let keys: Vec<&str> = PROOFS.into_iter().chain(["teams"]).collect();
+    let fields = Fields::open(&entry.value, entry.at, subject, &keys, findings)?;
+    let proofs = known.read(&fields, true, findings);
     let teams = match fields.require("teams", "name the teams this person belongs to", findings) {
         Some(field) => field.references("team", TeamName::parse, &declared.teams, findings),
         None => BTreeSet::new(),
     };
-    Some(Operator { uids, teams })
+    Some(Operator { proofs, teams })
 }

@@ -9,7 +9,7 @@ use pursekeeper_core::{
 };
 
 use super::fields::{Field, Fields, Findings, entries};
-use super::uids::Uids;
+use super::proofs::{Known, PROOFS};
 use super::{Declared, ceilings};
 use crate::yaml::{Entry, Value};
 
@@ -28,7 +28,7 @@ const SERVICE: [&str; 12] = [
     "status",
 ];
 const WORKFLOW: [&str; 6] = ["was", "owner", "expires", "services", "ceilings", "status"];
-const AGENT: [&str; 8] = ["was", "uids", "workflows", "labels", "review_on", "expires", "ceilings", "status"];
+const AGENT: [&str; 7] = ["was", "workflows", "labels", "review_on", "expires", "ceilings", "status"];
 
 /// One service.
 pub(super) fn service(name: &ServiceName, entry: &Entry, findings: &mut Findings) -> Option<Service> {
@@ -183,11 +183,12 @@ pub(super) fn agent(
     name: &AgentName,
     entry: &Entry,
     declared: &Declared,
-    uids: &mut Uids,
+    known: &mut Known,
     findings: &mut Findings,
 ) -> Option<Agent> {
-    let fields = Fields::open(&entry.value, entry.at, format!("agent `{name}`"), &AGENT, findings)?;
-    let uids = uids.read(&fields, false, findings);
+    let keys: Vec<&str> = PROOFS.into_iter().chain(AGENT).collect();
+    let fields = Fields::open(&entry.value, entry.at, format!("agent `{name}`"), &keys, findings)?;
+    let proofs = known.read(&fields, false, findings);
     let workflows = workflows(&fields, "name the workflow(s) it works for", declared, findings);
     let labels = match fields.get("labels") {
         Some(field) => labels(&field, findings),
@@ -201,7 +202,7 @@ pub(super) fn agent(
     let ceilings = ceilings::read(&fields, findings);
     let was = was(&fields, AgentName::parse, findings);
     let status = fields.status(findings);
-    Some(Agent { uids, workflows, was, labels, review_on, expires, ceilings, status })
+    Some(Agent { proofs, workflows, was, labels, review_on, expires, ceilings, status })
 }
 
 /// Names a subject had before. What was spent under them still counts.
@@ -245,7 +246,7 @@ fn review_on(
         let Some(key) = item.text(findings) else { continue };
         if key != REVIEWED_IDENTITY && !labels.contains_key(key) {
             let what = format!(
-                "`{key}` is no label of this agent: declare it under `labels`, or write `{REVIEWED_IDENTITY}` for its `uids`"
+                "`{key}` is no label of this agent: declare it under `labels`, or write `{REVIEWED_IDENTITY}` for what it connects as"
             );
             item.error(findings, what);
         } else if !found.insert(key.to_owned()) {

@@ -128,10 +128,10 @@ pub(super) fn intent() -> Intent {
 /// What is true around [`intent`]: the first payment of everybody.
 pub(super) fn facts(bundle: &Bundle, intent: &Intent) -> Facts {
     let first = Totals::default().with_payment(intent.usd);
-    let source = IdentitySource::UnixPeer { uid: 1001 };
+    let source = IdentitySource::unix_peer(1001);
     Facts {
         now: Moment { unix_ms: NOON * 1000 + 123, boot_ms: 5, boot_id: [0; 16] },
-        caller: Caller { agent: intent.agent.clone(), source },
+        caller: Caller::new(intent.agent.clone(), source),
         agent_status: Status::Active,
         workflow_status: Status::Active,
         wallet_status: Status::Active,
@@ -185,7 +185,7 @@ pub(super) fn with_usd(totals: &mut Totals, window: usize, usd: &str) {
 pub(super) fn act(verb: ActVerb, operator: &str, subject: Subject) -> Act {
     Act {
         operator: OperatorName::parse(operator).unwrap(),
-        source: IdentitySource::UnixPeer { uid: 1000 },
+        source: IdentitySource::unix_peer(1000),
         verb,
         subject,
         detail: Detail::None,

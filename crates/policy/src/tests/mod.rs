@@ -5,6 +5,7 @@ mod allowance;
 mod errors;
 mod fixture;
 mod guardrails;
+mod identity;
 mod loading;
 mod prepaid;
 mod sign_ins;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{ConfigArg, Exit, policy};
 use crate::config::Config;
+use crate::identity::{Identities, Tls};
 use crate::output::{Output, Tone};
 use crate::serve::uphold;
 use crate::sinks;
@@ -35,6 +36,7 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
     };
     let mut warnings = Vec::new();
     key_problems(&config, bundle.as_ref(), &mut problems, &mut warnings);
+    identity_problems(&config, bundle.as_ref(), &mut problems, &mut warnings);
     if problems.is_empty() {
         if let Some(bundle) = &bundle {
             policy::show(bundle, &warnings, output)?;
@@ -52,6 +54,26 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Failed)
+}
+
+/// What is wrong with what says who calls, and what nobody could prove.
+fn identity_problems(
+    config: &Config,
+    bundle: Option<&Bundle>,
+    problems: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) {
+    let own_uid = rustix::process::geteuid().as_raw();
+    let identities = match Identities::open(config, own_uid) {
+        Ok(identities) => identities,
+        Err(error) => return problems.push(error.to_string()),
+    };
+    warnings.extend(bundle.into_iter().flat_map(|bundle| identities.unprovable(bundle.registry())));
+    for listener in &config.listeners {
+        if let (Some(tls), Some(trust)) = (&listener.tls, identities.trust()) {
+            problems.extend(Tls::open(tls, trust.clone()).err().map(|error| error.to_string()));
+        }
+    }
 }
 
 /// What is wrong with keys and journal, and what deserves a second look.

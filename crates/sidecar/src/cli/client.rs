@@ -1,12 +1,12 @@
 //! Talking to a running sidecar.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pursekeeper_api::{Channel, v1};
 use serde_json::json;
 
 use super::Exit;
-use crate::config::Config;
+use crate::config::{Config, Serves};
 use crate::output::Output;
 
 /// What is said of an act that is in force and not on disk.
@@ -19,16 +19,21 @@ pub(super) struct Unavailable(String);
 
 /// Connects to the operators' socket of a configuration.
 pub(super) async fn operators(config: &Path) -> anyhow::Result<Channel> {
-    connect(Config::load(config)?.listeners.operators.path).await
+    connect(config, Serves::Operators).await
 }
 
 /// Connects to the agents' socket of a configuration.
 pub(super) async fn agents(config: &Path) -> anyhow::Result<Channel> {
-    connect(Config::load(config)?.listeners.agents.path).await
+    connect(config, Serves::Agents).await
 }
 
-async fn connect(socket: PathBuf) -> anyhow::Result<Channel> {
-    let connected = pursekeeper_api::connect(&socket).await;
+async fn connect(path: &Path, serves: Serves) -> anyhow::Result<Channel> {
+    let config = Config::load(path)?;
+    let socket = config.socket(serves).ok_or_else(|| {
+        let serves = serves.as_str();
+        anyhow::anyhow!("{}: no listener serves {serves} on a Unix socket without a token: commands on this machine connect to one", path.display())
+    })?;
+    let connected = pursekeeper_api::connect(socket).await;
     let advice = "start it with `pursekeeper serve --config FILE`";
     connected.map_err(|error| Unavailable(format!("{error}: {advice}")).into())
 }

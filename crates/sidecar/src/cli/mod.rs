@@ -22,6 +22,7 @@ mod pending;
 mod policy;
 mod reload;
 mod report;
+mod selfcheck;
 mod serve;
 mod sign_in;
 mod status;
@@ -135,6 +136,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// See who owns what, who spent what, what nobody uses, and what is left of what ended.
     Report(report::ReportArgs),
+    /// See what confines the sidecar on this machine: tries what should be impossible.
+    Selfcheck(selfcheck::SelfcheckArgs),
     /// Check governance bundles.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -208,6 +211,7 @@ fn run(command: Command, output: Output) -> anyhow::Result<Exit> {
         Command::Budget(command) => budget::run(command, output),
         Command::Audit(command) => audit::run(command, output),
         Command::Report(args) => report::run(&args, output),
+        Command::Selfcheck(args) => selfcheck::run(&args, output),
         Command::Policy(command) => policy::run(&command, output),
         Command::Reload(args) => reload::run(args, output),
         Command::Journal(command) => journal::run(&command, output),

@@ -20,7 +20,7 @@ pub(super) struct SelfcheckArgs {
 pub(super) fn run(args: &SelfcheckArgs, output: Output) -> anyhow::Result<Exit> {
     // Without a configuration there is still something to be told: what this kernel has.
     let (sandbox, reach) = match Config::load(&args.config.config) {
-        Ok(config) => (config.sandbox, Reach::of(&config)),
+        Ok(config) => (config.sandbox, Reach::of(&args.config.config, &config)),
         Err(_) if !args.config.config.exists() => (Sandbox::default(), Reach::default()),
         Err(error) => return Err(error.into()),
     };
@@ -39,7 +39,8 @@ pub(super) fn run(args: &SelfcheckArgs, output: Output) -> anyhow::Result<Exit> 
         output.json(&json!({ "checks": examined, "missing": missing, "would_start": would_start }))?;
     } else {
         let row = |one: &hardening::Examined| {
-            let state = if one.active { output.paint(Tone::Good, "yes") } else { output.paint(Tone::Bad, "no") };
+            let state =
+                if one.active { output.paint(Tone::Good, "yes") } else { output.paint(Tone::Bad, "no") };
             vec![one.name.to_owned(), state, one.seen.clone()]
         };
         output.table(&["WHAT", "IN FORCE", "SEEN"], &examined.iter().map(row).collect::<Vec<_>>())?;

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{ConfigArg, Exit};
 use crate::config::{Config, LogConfig, LogFormat};
+use crate::hardening;
 use crate::output;
 use crate::serve::Sidecar;
 
@@ -24,8 +25,11 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
+    let missing = hardening::seal_memory();
     let config = Config::load(&args.config.config)?;
     log_to_stderr(&config.log)?;
+    // Before the first thread.
+    hardening::confine(&args.config.config, &config, missing)?;
     let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(WORKERS_MIN))

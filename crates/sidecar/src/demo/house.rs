@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::seller::PAYEE;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listener, Serves};
 
 /// The wallet that pays.
 pub(super) const WALLET: &str = "research-main";
@@ -74,6 +74,11 @@ impl Home {
 }
 
 impl House {
+    /// Where agents or operators connect.
+    pub(super) fn socket(&self, serves: Serves) -> anyhow::Result<&Path> {
+        self.config.socket(serves).context("the demo's configuration lacks a socket")
+    }
+
     /// Builds everything that `serve` needs. `origin` is the seller's.
     pub(super) fn build(home: &Path, origin: &str) -> anyhow::Result<Self> {
         for folder in ["policies", "journal", "run"] {
@@ -82,7 +87,7 @@ impl House {
         let path = home.join("pursekeeper.yaml");
         fs::write(&path, CONFIG)?;
         let config = Config::load(&path)?;
-        for socket in [&config.listeners.agents.path, &config.listeners.operators.path] {
+        for socket in config.listeners.iter().filter_map(Listener::socket) {
             let fits = socket.as_os_str().len() <= SOCKET_PATH_LEN_MAX;
             anyhow::ensure!(
                 fits,

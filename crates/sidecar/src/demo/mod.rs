@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::Exit;
+use crate::config::Serves;
 use crate::output::Output;
 use crate::serve::{ServeError, Sidecar};
 use agent::Agent;
@@ -84,9 +85,8 @@ async fn attend(
     origin: &str,
     output: Output,
 ) -> anyhow::Result<bool> {
-    let listeners = &house.config.listeners;
-    let agents = reach(&listeners.agents.path, serving).await?;
-    let operators = reach(&listeners.operators.path, serving).await?;
+    let agents = reach(house.socket(Serves::Agents)?, serving).await?;
+    let operators = reach(house.socket(Serves::Operators)?, serving).await?;
     let agent = Agent::new(Signer::new(agents));
     let (governance, audit) = (Governance::new(operators.clone()), Audit::new(operators));
     Stage { agent, governance, audit, house, origin, output }.play().await
@@ -111,6 +111,7 @@ async fn reach(socket: &Path, serving: &mut JoinHandle<Result<(), ServeError>>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Listener;
     use crate::output::Format;
 
     #[test]
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!(run(&args, output).unwrap(), Exit::Done);
 
         let config = crate::config::Config::load(&dir.path().join("pursekeeper.yaml")).unwrap();
-        assert!(!config.listeners.agents.path.exists() && !config.listeners.operators.path.exists());
+        assert!(config.listeners.iter().filter_map(Listener::socket).all(|socket| !socket.exists()));
         assert!(Sidecar::open(config).is_ok());
         // It is not built over.
         assert!(run(&args, output).is_err());

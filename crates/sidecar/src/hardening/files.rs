@@ -13,8 +13,17 @@ use crate::config::Config;
 const LANDLOCK: ABI = ABI::V5;
 
 /// What a program that resolves names and speaks TLS reads, wherever it runs.
-const SYSTEM: [&str; 9] =
-    ["/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/proc", "/sys/fs/cgroup", "/dev/urandom", "/dev/null"];
+const SYSTEM: [&str; 9] = [
+    "/etc",
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/run/systemd/resolve",
+    "/proc",
+    "/sys/fs/cgroup",
+    "/dev/urandom",
+    "/dev/null",
+];
 
 /// The directories below which files are read, or read and written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,23 +35,38 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
-    /// Everything that a configuration names.
-    pub(crate) fn of(config: &Config) -> Self {
+    /// Everything that the configuration in the file `path` names, and what lies beside it.
+    pub(crate) fn of(path: &Path, config: &Config) -> Self {
         let mut reach = config.reach();
+        reach.reads(path);
         reach.read.extend(SYSTEM.iter().map(PathBuf::from));
         reach.written.push(PathBuf::from("/dev/null"));
         reach
     }
 
-    /// The directory of a file, or of what is to become one.
-    pub(crate) fn around(path: &Path) -> PathBuf {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        existing(directory.unwrap_or_else(|| Path::new(".")))
+    /// A file is read.
+    pub(crate) fn reads(&mut self, file: &Path) {
+        self.read.push(directory_of(file));
+    }
+
+    /// A file is written, or what is beside it.
+    pub(crate) fn writes(&mut self, file: &Path) {
+        self.written.push(directory_of(file));
+    }
+
+    /// What is in a directory is written.
+    pub(crate) fn writes_below(&mut self, directory: &Path) {
+        self.written.push(existing(directory));
     }
 }
 
+fn directory_of(file: &Path) -> PathBuf {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    existing(directory.unwrap_or_else(|| Path::new(".")))
+}
+
 /// The directory itself, or the nearest one above it: what is not there yet is made below that.
-pub(crate) fn existing(path: &Path) -> PathBuf {
+fn existing(path: &Path) -> PathBuf {
     path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or_else(|| Path::new(".")).to_owned()
 }
 
@@ -78,7 +102,7 @@ mod tests {
     fn what_is_not_there_yet_is_made_below_what_is() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(existing(&dir.path().join("a/b/c")), dir.path());
-        assert_eq!(Reach::around(&dir.path().join("file")), dir.path());
+        assert_eq!(directory_of(&dir.path().join("file")), dir.path());
     }
 
     #[test]

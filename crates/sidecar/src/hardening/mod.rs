@@ -9,6 +9,7 @@ mod files;
 mod probe;
 
 use std::fmt;
+use std::path::Path;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use tracing::warn;
 
 use crate::config::Config;
 pub(crate) use files::Reach;
-pub(crate) use probe::examine;
+pub(crate) use probe::{Examined, examine};
 
 /// How much is made of it when something cannot be had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -37,7 +38,7 @@ pub enum Sandbox {
     "`sandbox: enforce`, but {}: `pursekeeper selfcheck` tells more; use a kernel that has it, or `sandbox: warn`",
     .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 )]
-pub struct HardeningError(Vec<Missing>);
+pub(crate) struct HardeningError(Vec<Missing>);
 
 /// Something that is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +72,12 @@ pub(crate) fn seal_memory() -> Vec<Missing> {
 ///
 /// # Errors
 /// [`HardeningError`] when something is missing and the configuration does not do without.
-pub(crate) fn confine(config: &Config, mut missing: Vec<Missing>) -> Result<(), HardeningError> {
+pub(crate) fn confine(path: &Path, config: &Config, mut missing: Vec<Missing>) -> Result<(), HardeningError> {
     if config.sandbox == Sandbox::Off {
         warn!("sandbox: off, so a mistake in this process reaches whatever its user may");
         return Ok(());
     }
-    missing.extend(restrict(&Reach::of(config)));
+    missing.extend(restrict(&Reach::of(path, config)));
     match (config.sandbox, missing.as_slice()) {
         (_, []) => Ok(()),
         (Sandbox::Enforce, _) => Err(HardeningError(missing)),
@@ -92,11 +93,9 @@ pub(crate) fn confine(config: &Config, mut missing: Vec<Missing>) -> Result<(), 
 /// Leaves these files and takes away the calls.
 pub(crate) fn restrict(reach: &Reach) -> Vec<Missing> {
     // The files first: to confine itself is among what is taken away.
-    let steps = [("confined to its files", files::restrict(reach)), ("confined to its calls", calls::restrict())];
-    steps
-        .into_iter()
-        .filter_map(|(what, done)| done.err().map(|why| Missing { what, why }))
-        .collect()
+    let steps =
+        [("confined to its files", files::restrict(reach)), ("confined to its calls", calls::restrict())];
+    steps.into_iter().filter_map(|(what, done)| done.err().map(|why| Missing { what, why })).collect()
 }
 
 #[cfg(test)]
@@ -107,6 +106,9 @@ mod tests {
     fn what_is_missing_is_said_with_what_to_do() {
         let missing = Missing { what: "confined to its files", why: "no Landlock".to_owned() };
         let error = HardeningError(vec![missing]).to_string();
-        assert!(error.contains("confined to its files not in force (no Landlock)") && error.contains("sandbox: warn"));
+        assert!(
+            error.contains("confined to its files not in force (no Landlock)")
+                && error.contains("sandbox: warn")
+        );
     }
 }

@@ -32,9 +32,21 @@ pub(crate) fn examine() -> Vec<Examined> {
     let outside = std::fs::read_dir("/").map(drop);
     let locked = pursekeeper_custody::try_memory_lock();
     vec![
-        is("no core dumps", core == Some(0), format!("limit {}", core.map_or("none".to_owned(), |limit| limit.to_string()))),
-        is("not dumpable", matches!(dumpable, Ok(DumpableBehavior::NotDumpable)), said(dumpable.as_ref().map(drop))),
-        is("keys locked in memory", locked.is_ok(), locked.err().unwrap_or_else(|| "a page was locked".to_owned())),
+        is(
+            "no core dumps",
+            core == Some(0),
+            format!("limit {}", core.map_or("none".to_owned(), |limit| limit.to_string())),
+        ),
+        is(
+            "not dumpable",
+            matches!(dumpable, Ok(DumpableBehavior::NotDumpable)),
+            said(dumpable.as_ref().map(drop)),
+        ),
+        is(
+            "keys locked in memory",
+            locked.is_ok(),
+            locked.err().unwrap_or_else(|| "a page was locked".to_owned()),
+        ),
         is("no new privileges", matches!(privileges, Ok(true)), line("NoNewPrivs")),
         is("confined to its calls", is_refused(&program), format!("starting a program: {}", tried(&program))),
         is("confined to its files", is_refused(&outside), format!("reading /: {}", tried(&outside))),

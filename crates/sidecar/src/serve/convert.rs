@@ -40,13 +40,22 @@ fn malformed(reason: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Status {
     move |error| fault(Code::InvalidArgument, reason, error)
 }
 
-pub(super) fn unauthenticated(error: IdentityError) -> Status {
-    match error {
-        IdentityError::NoCredentials => fault(Code::Unauthenticated, "NO_CREDENTIALS", error),
-        IdentityError::Unmapped { .. } => fault(Code::PermissionDenied, "UID_UNMAPPED", error),
-        IdentityError::OwnUid(_) => fault(Code::PermissionDenied, "UID_IS_SIDECAR", error),
-        IdentityError::Both(_) => fault(Code::PermissionDenied, "UID_AMBIGUOUS", error),
-    }
+pub(super) fn unauthenticated(error: &IdentityError) -> Status {
+    let code = match error {
+        IdentityError::NoCredentials
+        | IdentityError::CertificateMissing
+        | IdentityError::Certificate(_)
+        | IdentityError::TokenMissing => Code::Unauthenticated,
+        IdentityError::Token(refused) if refused.is_unavailable() => Code::Unavailable,
+        IdentityError::Token(_) => Code::Unauthenticated,
+        IdentityError::HeaderMissing
+        | IdentityError::Unmapped { .. }
+        | IdentityError::WrongListener { .. }
+        | IdentityError::OwnUid(_)
+        | IdentityError::Mismatch(_)
+        | IdentityError::Declared { .. } => Code::PermissionDenied,
+    };
+    fault(code, error.reason(), error)
 }
 
 pub(super) fn unanswered(fault_: &Fault) -> Status {

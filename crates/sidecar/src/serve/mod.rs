@@ -4,15 +4,17 @@ mod audit;
 mod chains;
 mod checkpoints;
 mod convert;
+mod entrance;
 mod governance;
 mod holds;
 mod listener;
 mod payees;
+mod renewal;
 mod retention;
 mod scrape;
+mod services;
 mod signer;
 mod storage;
-mod strangers;
 
 use std::future::Future;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -20,8 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pursekeeper_api::v1::audit_server::AuditServer;
-use pursekeeper_api::v1::governance_server::GovernanceServer;
 use pursekeeper_api::v1::signer_server::SignerServer;
 use pursekeeper_core::Subject;
 use pursekeeper_core::ports::Policy as _;
@@ -29,13 +29,14 @@ use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{AuditVerifier, AuditVerifierError, JournalError, SqliteJournal};
 use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tonic::transport::Server;
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::config::{Config, Limits};
-use crate::identity::Identities;
+use crate::config::{Config, Limits, Listener};
+use crate::identity::{Identities, IdentitiesError, TlsError};
 use crate::sinks::{SinkState, Sinks, SinksError};
 pub use checkpoints::CheckpointError;
 pub(crate) use checkpoints::{NOTE_LEN_MAX, uphold};
@@ -101,6 +102,15 @@ pub enum ServeError {
     /// The journal is not what a checkpoint says.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Callers cannot be identified as it is configured.
+    #[error(transparent)]
+    Identities(#[from] IdentitiesError),
+    /// A listener's fields do not fit together.
+    #[error("`listeners`: {0}")]
+    Listener(String),
+    /// A listener cannot prove who it is.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A network cannot be watched.
     #[error("`chains`: {0}")]
     Chain(String),
@@ -135,7 +145,7 @@ impl Upkeep for SqliteJournal {
 pub struct Sidecar {
     gatehouse: Arc<Gatehouse>,
     custody: Arc<LocalCustody>,
-    identities: Identities,
+    identities: Arc<Identities>,
     config: Config,
     chains: chains::Chains,
     storage: storage::Storage,
@@ -184,7 +194,11 @@ impl Sidecar {
         );
         gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
-        let identities = Identities::new(own_uid, config.dev);
+        let identities = Arc::new(Identities::open(&config, own_uid)?);
+        services::warn_of_unknown_workflows(&config, gatehouse.policy().registry());
+        for unprovable in identities.unprovable(gatehouse.policy().registry()) {
+            warn!(unprovable, "registry");
+        }
         let checkpoints = Checkpoints::new(gatehouse.clone(), audit_key, config.audit.checkpoint.clone());
         Ok(Self {
             gatehouse,
@@ -223,33 +237,32 @@ impl Sidecar {
         let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
         endings.finish().await;
         keeper.round().await;
-        let agents = listener::bind(&self.config.listeners.agents, limits.connections_max)?;
-        let operators = listener::bind(&self.config.listeners.operators, limits.connections_max)?;
+        let mut bound = Vec::new();
+        for listener in &self.config.listeners {
+            bound.push(listener::bind(listener, limits, &self.identities).await?);
+        }
+        let tls = bound.iter().filter_map(|bound| bound.tls.clone()).collect();
 
-        let for_agents = server(limits)
-            .add_service(health.clone())
-            .add_service(reflection())
-            .add_service(SignerServer::new(signer).max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .serve_with_incoming_shutdown(agents, done(stopped.clone()));
-        let for_operators = server(limits)
-            .add_service(health)
-            .add_service(reflection())
-            .add_service(GovernanceServer::new(governance).max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .add_service(AuditServer::new(audit).max_decoding_message_size(MESSAGE_BYTES_MAX))
-            .serve_with_incoming_shutdown(operators, done(stopped.clone()));
-        info!(
-            agents = %self.config.listeners.agents.path.display(),
-            operators = %self.config.listeners.operators.path.display(),
-            bundle = %self.gatehouse.policy().digest(),
-            "serving"
-        );
+        let services = services::Services {
+            signer: Arc::new(signer),
+            governance: Arc::new(governance),
+            audit: Arc::new(audit),
+            health,
+        };
+        let mut serving = JoinSet::new();
+        for bound in bound {
+            let router = services.router(limits, bound.door.serves);
+            serving.spawn(router.serve_with_incoming_shutdown(bound.accept(), done(stopped.clone())));
+        }
+        info!(listeners = self.config.listeners.len(), bundle = %self.gatehouse.policy().digest(), "serving");
         let sinks = sinks.map(|sinks| sinks.feed(&self.gatehouse));
         self.watch_chains(&stopped)?;
         self.serve_metrics(&stopped).await?;
         self.retain(&stopped)?;
         let checkpoints = tokio::spawn(self.checkpoints.clone().run(stopped.clone()));
         let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
-        let serving = tokio::spawn(async { tokio::try_join!(for_agents, for_operators) });
+        let renewal = renewal::Renewal { identities: self.identities.clone(), tls };
+        tokio::spawn(renewal.run(stopped.clone()));
 
         let drain_secs_max = limits.drain_secs_max;
         let mut broken = broken;
@@ -259,9 +272,9 @@ impl Sidecar {
         };
         info!("stopping");
         stopping.send_replace(true);
-        match tokio::time::timeout(Duration::from_secs(drain_secs_max), serving).await {
-            Ok(Ok(result)) => drop(result?),
-            Ok(Err(crashed)) => error!(%crashed, "a listener ended badly"),
+        match tokio::time::timeout(Duration::from_secs(drain_secs_max), services::drained(&mut serving)).await
+        {
+            Ok(result) => result?,
             Err(_) => warn!(drain_secs_max, "calls under way were cut off"),
         }
         // What was signed last is recorded, then covered by the last checkpoint, then sent on.
@@ -271,16 +284,16 @@ impl Sidecar {
         if let Some(sinks) = sinks {
             sinks.finish().await;
         }
-        for listener in [&self.config.listeners.agents, &self.config.listeners.operators] {
+        for socket in self.config.listeners.iter().filter_map(Listener::socket) {
             // The socket of a process that is gone only confuses; failing to remove it harms nobody.
-            let _ = std::fs::remove_file(&listener.path);
+            let _ = std::fs::remove_file(socket);
         }
         problem.map_or(Ok(()), |problem| Err(ServeError::Fatal(problem.message)))
     }
 
     /// Lets Prometheus scrape, if there is a port for it.
     async fn serve_metrics(&self, stopped: &watch::Receiver<bool>) -> Result<(), ServeError> {
-        let Some(address) = self.config.listeners.metrics else { return Ok(()) };
+        let Some(address) = self.config.health else { return Ok(()) };
         let listener = scrape::bind(address).await;
         let listener =
             listener.map_err(|source| ServeError::Listen { path: address.to_string().into(), source })?;

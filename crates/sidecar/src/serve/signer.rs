@@ -9,17 +9,17 @@ use pursekeeper_api::v1;
 use pursekeeper_api::v1::signer_server::Signer;
 use pursekeeper_core::gate::{Answer, Ask, Authorized, PaymentAsk, ReportAsk, Signed};
 use pursekeeper_core::ports::{Custody as _, Nothing, Policy as _};
-use pursekeeper_core::{AgentName, Caller, DecisionId, Intent, Mode, Signable, TraceId, Wait, Warning};
+use pursekeeper_core::{
+    AgentName, Caller, DecisionId, Intent, Mode, Signable, TraceId, Wait, Warning, WorkflowName,
+};
 use pursekeeper_custody::LocalCustody;
 use pursekeeper_journal::SqliteJournal;
-use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Request, Response, Status};
 use tracing::{info, warn};
 
 use super::convert::{self, fault};
-use super::strangers::Strangers;
+use super::entrance::Entrance;
 use super::{Gatehouse, Sidecar, audit};
-use crate::identity::Identities;
 use crate::{budget, prepaid};
 
 /// How often a payment whose wallet is being stopped and resumed is tried before giving up.
@@ -29,10 +29,9 @@ const HAND_OFF_TRIES_MAX: usize = 3;
 pub(super) struct SignerService {
     gatehouse: Arc<Gatehouse>,
     custody: Arc<LocalCustody>,
-    identities: Identities,
     calls: DefaultKeyedRateLimiter<AgentName>,
     records: audit::Records,
-    strangers: Strangers,
+    entrance: Entrance,
 }
 
 impl SignerService {
@@ -42,19 +41,14 @@ impl SignerService {
         Self {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
-            identities: sidecar.identities,
             calls: RateLimiter::keyed(Quota::per_second(per_second)),
             records: audit::Records::new(&sidecar.config.journal),
-            strangers: Strangers::new("Signer", sidecar),
+            entrance: Entrance::new("Signer", sidecar),
         }
     }
 
     async fn caller<T: Name>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let policy = self.gatehouse.policy();
-        let caller = match self.identities.agent(policy.registry(), peer_uid(request)) {
-            Ok(caller) => caller,
-            Err(error) => return Err(self.strangers.refuse(request, error).await),
-        };
+        let caller = self.entrance.agent(request).await?;
         if self.calls.check_key(&caller.agent).is_err() {
             let message = format!("agent `{}` calls too often: wait a second", caller.agent);
             return Err(fault(Code::ResourceExhausted, "RATE_LIMITED", message));
@@ -323,7 +317,9 @@ impl Signer for SignerService {
         let unknown = || fault(Code::NotFound, "DECISION_UNKNOWN", "no such decision of this agent");
         let id = DecisionId::parse(&request.into_inner().decision_id).map_err(|_| unknown())?;
         let decision = self.records.get(id.seq).await?.ok_or_else(unknown)?;
-        if decision.decision_id != id.to_string() || decision.agent != caller.agent.as_str() {
+        // So does one of a workflow that this listener is not for.
+        let elsewhere = WorkflowName::parse(&decision.workflow).is_ok_and(|name| !caller.may_ask_for(&name));
+        if decision.decision_id != id.to_string() || decision.agent != caller.agent.as_str() || elsewhere {
             return Err(unknown());
         }
         Ok(Response::new(v1::GetDecisionResponse { decision: Some(decision) }))
@@ -332,12 +328,6 @@ impl Signer for SignerService {
 
 fn sentences(warnings: &[Warning]) -> Vec<String> {
     warnings.iter().map(ToString::to_string).collect()
-}
-
-/// The user id at the other end of the socket.
-pub(super) fn peer_uid<T>(request: &Request<T>) -> Option<u32> {
-    let info = request.extensions().get::<UdsConnectInfo>()?;
-    info.peer_cred.map(|credentials| credentials.uid())
 }
 
 /// The gate answered another kind of question than was asked. Nothing is handed out.

@@ -123,17 +123,19 @@ impl From<Object> for Value {
     }
 }
 
-/// The user id of whoever asked, as text: a mask makes one of the number.
-fn uid(record: &Outgoing) -> Option<String> {
-    let paths = [
-        "/asked/caller/source/uid",
-        "/report/caller/source/uid",
-        "/act/source/uid",
-        "/stranger/source/uid",
-        "/repeat/source/uid",
-    ];
-    let found = paths.iter().find_map(|path| record.at(path))?;
+/// Where the proofs of whoever asked stand.
+const SOURCES: [&str; 5] =
+    ["/asked/caller/source", "/report/caller/source", "/act/source", "/stranger/source", "/repeat/source"];
+
+/// One member of what proved who asked, as text: a mask makes one of a number.
+fn proof(record: &Outgoing, member: &str) -> Option<String> {
+    let found = SOURCES.iter().find_map(|source| record.at(&format!("{source}/{member}")))?;
     Some(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
+}
+
+/// What whoever asked is known by: the user id, or else what the certificate or the token says.
+fn uid(record: &Outgoing) -> Option<String> {
+    ["uid", "spiffe", "subject"].iter().find_map(|member| proof(record, member))
 }
 
 fn actor(record: &Outgoing) -> Value {
@@ -192,11 +194,12 @@ fn dst_endpoint(record: &Outgoing) -> Option<Value> {
     endpoint.some()
 }
 
-/// Whoever asks does so over a Unix socket: there is a user id, and no address.
+/// Whoever asks is known by what proved it, and not by an address.
 fn src_endpoint(record: &Outgoing) -> Value {
-    match uid(record) {
-        Some(uid) => json!({ "name": "unix-peer", "uid": uid }),
-        None => json!({ "name": "pursekeeper", "uid": record.journal.to_string() }),
+    match (proof(record, "kind"), uid(record)) {
+        (Some(kind), Some(uid)) => json!({ "name": kind, "uid": uid }),
+        (Some(kind), None) => json!({ "name": kind }),
+        (None, _) => json!({ "name": "pursekeeper", "uid": record.journal.to_string() }),
     }
 }
 

@@ -21,6 +21,8 @@ from requests.adapters import HTTPAdapter
 PROTOS = Path(__file__).parents[4] / "proto"  # where you put that folder
 STUBS = Path(__file__).parent / "generated"
 TIMEOUT_SECONDS = 10
+# What every call carries: a web page cannot send it, and the sidecar refuses calls without it.
+HEADER = [("pursekeeper", "1")]
 PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3"
 
 
@@ -60,7 +62,7 @@ class Pursekeeper:
         eip2612 = self._missing_allowance(ask)
         if eip2612:
             ask.eip2612.CopyFrom(eip2612)
-        answer = self._signer.SignPayment(ask, timeout=TIMEOUT_SECONDS)
+        answer = self._signer.SignPayment(ask, timeout=TIMEOUT_SECONDS, metadata=HEADER)
         if answer.HasField("denied"):
             raise PursekeeperDenied(answer.denied)
         return answer.signed
@@ -80,7 +82,7 @@ class Pursekeeper:
     def _report(self, signed, **outcome):
         ask = self._pb.ReportOutcomeRequest(decision_id=signed.decision_id, **outcome)
         try:
-            self._signer.ReportOutcome(ask, timeout=TIMEOUT_SECONDS)
+            self._signer.ReportOutcome(ask, timeout=TIMEOUT_SECONDS, metadata=HEADER)
         except grpc.RpcError as error:
             # The app has paid for its answer, and gets it even if the report does not arrive.
             warnings.warn(f"the outcome of {signed.decision_id} was not reported: {error}")
@@ -92,7 +94,7 @@ class Pursekeeper:
         if not sponsored or not self._rpc_urls:
             return None
         # The preview tells which wallet would pay which offer. Nothing is signed, and no money is bound.
-        preview = self._signer.Preview(ask, timeout=TIMEOUT_SECONDS)
+        preview = self._signer.Preview(ask, timeout=TIMEOUT_SECONDS, metadata=HEADER)
         if not preview.HasField("would_sign"):
             return None
         offer, owner = required["accepts"][preview.would_sign.offer_index], preview.would_sign.wallet_address

@@ -11,6 +11,8 @@ import * as protoLoader from "@grpc/proto-loader";
 
 const PROTOS = fileURLToPath(new URL("../../../../proto", import.meta.url)); // where you put that folder
 const TIMEOUT_MS = 10_000;
+// What every call carries: a web page cannot send it, and the sidecar refuses calls without it.
+const HEADER = grpc.Metadata.fromHttp2Headers({ pursekeeper: "1" });
 const PERMIT2 = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
 
 export interface Options {
@@ -193,7 +195,7 @@ export class Pursekeeper {
 
   #call(method: string, request: object): Promise<any> {
     return new Promise((resolve, reject) =>
-      this.#signer[method](request, { deadline: Date.now() + TIMEOUT_MS }, (error: Error | null, answer: any) =>
+      this.#signer[method](request, HEADER, { deadline: Date.now() + TIMEOUT_MS }, (error: Error | null, answer: any) =>
         error ? reject(error) : resolve(answer),
       ),
     );

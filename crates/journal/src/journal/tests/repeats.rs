@@ -107,7 +107,7 @@ fn strangers_beyond_a_number_count_as_one() {
     let stranger = |uid| {
         Entry::Unauthenticated(Box::new(Unauthenticated {
             at: moment(NOW),
-            source: Some(IdentitySource::UnixPeer { uid }),
+            source: Some(IdentitySource::unix_peer(uid)),
             call: "Signer.SignPayment".to_owned(),
             message: format!("no agent has uid {uid}"),
             bundle: Digest([0xbb; 32]),

@@ -42,7 +42,7 @@ impl Act<'_> {
         };
         Ok(core::Act {
             operator: read("operator", core::OperatorName::parse(&operator))?,
-            source: source.decode(),
+            source: source.decode()?,
             verb: known("verb", &verb, core::ActVerb::parse(&verb))?,
             subject: subject.decode()?,
             detail,

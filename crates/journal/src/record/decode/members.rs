@@ -8,19 +8,11 @@ use pursekeeper_core::{UnixSeconds, siwx, x402};
 
 use super::super::encode::BALANCE;
 use super::super::{
-    Allowance, Asked, Asset, Caller, Cancellation, Denial, Endpoint, Evidence, Hex, Int, Intent, Message,
-    Offer, Pending, Report, Resolution, SignIn, Source, Subject, Terms, Warning,
+    Allowance, Asked, Asset, Cancellation, Denial, Endpoint, Evidence, Hex, Int, Intent, Message, Offer,
+    Pending, Report, Resolution, SignIn, Subject, Terms, Warning,
 };
 use super::{Flaw, Found, address, digest, known, read, refs};
 use crate::credit::CreditKey;
-
-impl Source {
-    pub(super) fn decode(self) -> core::IdentitySource {
-        match self {
-            Self::UnixPeer { uid } => core::IdentitySource::UnixPeer { uid },
-        }
-    }
-}
 
 impl Pending<'_> {
     pub(super) fn decode(self) -> Found<core::PendingPayee> {
@@ -86,13 +78,6 @@ impl Asked<'_> {
             trace: trace.map(|trace| read("trace", core::TraceId::parse(&trace))).transpose()?,
             wait: latency_us.map_or(core::Wait::Unknown, |Int(micros)| core::Wait::For { micros }),
         })
-    }
-}
-
-impl Caller<'_> {
-    pub(super) fn decode(self) -> Found<core::Caller> {
-        let Self { agent, source } = self;
-        Ok(core::Caller { agent: read("agent", core::AgentName::parse(&agent))?, source: source.decode() })
     }
 }
 

@@ -3,6 +3,7 @@
 mod life;
 mod members;
 mod notes;
+mod who;
 
 pub(crate) use members::{parse_credit, parse_scope, parse_subject};
 
@@ -276,7 +277,7 @@ impl Record<'_> {
                 hashes: notes::hashes(present("signatures", signatures)?),
             })),
             Kind::Unauthenticated => core::Entry::Unauthenticated(Box::new(
-                present("stranger", stranger)?.decode(at, digest(present("bundle", bundle)?)),
+                present("stranger", stranger)?.decode(at, digest(present("bundle", bundle)?))?,
             )),
             Kind::Repeat => core::Entry::Repeated(Box::new(core::Repeated {
                 at,

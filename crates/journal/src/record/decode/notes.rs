@@ -31,15 +31,15 @@ pub(super) fn hashes(made: Vec<SignatureHash>) -> Vec<(u64, core::Digest)> {
 }
 
 impl Stranger<'_> {
-    pub(super) fn decode(self, at: core::Moment, bundle: core::Digest) -> core::Unauthenticated {
+    pub(super) fn decode(self, at: core::Moment, bundle: core::Digest) -> Found<core::Unauthenticated> {
         let Self { call, message, source } = self;
-        core::Unauthenticated {
+        Ok(core::Unauthenticated {
             at,
-            source: source.map(Source::decode),
+            source: source.map(Source::decode).transpose()?,
             call: call.into_owned(),
             message: message.into_owned(),
             bundle,
-        }
+        })
     }
 }
 
@@ -48,7 +48,7 @@ impl Repeat<'_> {
         let Self { agent, code, count, first_ms, kind, last_ms, like, source } = self;
         let caller = match (agent, source) {
             (Some(agent), None) => core::RepeatCaller::Agent(read("agent", core::AgentName::parse(&agent))?),
-            (None, Some(source)) => core::RepeatCaller::Stranger(source.decode()),
+            (None, Some(source)) => core::RepeatCaller::Stranger(source.decode()?),
             (None, None) => core::RepeatCaller::Strangers,
             (Some(_), Some(_)) => return Err(Flaw("`repeat` is of an agent and of a stranger".to_owned())),
         };

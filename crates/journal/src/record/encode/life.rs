@@ -71,7 +71,7 @@ impl<'a> Act<'a> {
             payee: None,
             reason: reason.as_str().into(),
             recipients: None,
-            source: Source::of(*source),
+            source: Source::of(source),
             subject: Subject { kind: subject.kind().into(), name: subject_name(subject) },
             verb: verb.as_str().into(),
             wallet: None,

@@ -20,7 +20,7 @@ impl<'a> Record<'a> {
             stranger: Some(Stranger {
                 call: call.as_str().into(),
                 message: message.as_str().into(),
-                source: source.map(Source::of),
+                source: source.as_ref().map(Source::of),
             }),
             ..Self::empty(seq, Kind::Unauthenticated, *at)
         }
@@ -32,7 +32,7 @@ impl<'a> Record<'a> {
         let core::RepeatKey { caller, kind, code } = key;
         let (agent, source) = match caller {
             core::RepeatCaller::Agent(agent) => (Some(agent.as_str().into()), None),
-            core::RepeatCaller::Stranger(source) => (None, Some(Source::of(*source))),
+            core::RepeatCaller::Stranger(source) => (None, Some(Source::of(source))),
             core::RepeatCaller::Strangers => (None, None),
         };
         Self {

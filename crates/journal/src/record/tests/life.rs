@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use pursekeeper_core::{
-    self as core, Act, ActVerb, AgentName, BackupRecipient, Cause, Detail, Digest, Entry, IdentitySource,
-    LifecycleDecision, OperatorName, ServiceName, Status, StatusChange, Subject, Transition, WalletName,
-    WorkflowName,
+    self as core, Act, ActVerb, AgentName, BackupRecipient, Cause, Detail, Digest, Entry, LifecycleDecision,
+    OperatorName, ServiceName, Status, StatusChange, Subject, Transition, WalletName, WorkflowName,
 };
 
+use super::who;
 use super::{address, at, denial, intent, name, policies};
 use crate::fixtures::{NOW, Pay, about, act, changed, completed, evm, refused};
 
@@ -108,10 +108,10 @@ fn detail() -> impl Strategy<Value = Detail> {
 
 pub(super) fn lifecycle() -> impl Strategy<Value = Entry> {
     let verb = prop::sample::select(&ActVerb::ALL);
-    let act = (name(), any::<u32>(), verb, subject(), detail(), any::<String>()).prop_map(
-        |(operator, uid, verb, subject, detail, reason)| Act {
+    let act = (name(), who::source(), verb, subject(), detail(), any::<String>()).prop_map(
+        |(operator, source, verb, subject, detail, reason)| Act {
             operator: OperatorName::parse(&operator).unwrap(),
-            source: IdentitySource::UnixPeer { uid },
+            source,
             verb,
             subject,
             detail,

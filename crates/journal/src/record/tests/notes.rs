@@ -7,6 +7,7 @@ use pursekeeper_core::{
     Window,
 };
 
+use super::who::source;
 use super::{at, name};
 use crate::fixtures::{NOW, Pay, moment, policy};
 
@@ -27,10 +28,6 @@ pub(super) fn ceilings() -> impl Strategy<Value = Vec<CeilingUse>> {
         },
     );
     prop::collection::vec(met, 0..4)
-}
-
-fn source() -> impl Strategy<Value = IdentitySource> {
-    any::<u32>().prop_map(|uid| IdentitySource::UnixPeer { uid })
 }
 
 fn count() -> impl Strategy<Value = u64> {
@@ -67,6 +64,25 @@ pub(super) fn notes() -> impl Strategy<Value = Entry> {
     prop_oneof![signatures, stranger, repeated]
 }
 
+/// A call of somebody whom the registry does not know.
+pub(super) fn stranger(source: Option<IdentitySource>) -> Entry {
+    Entry::Unauthenticated(Box::new(Unauthenticated {
+        at: moment(NOW),
+        source,
+        call: "Signer.SignPayment".to_owned(),
+        message: "no agent has uid 4711".to_owned(),
+        bundle: Digest([0xbb; 32]),
+    }))
+}
+
+/// A count of a minute that is over.
+pub(super) fn repeated(caller: RepeatCaller, kind: RepeatKind, code: Option<DenyCode>) -> Entry {
+    let key = RepeatKey { caller, kind, code };
+    let (first_ms, last_ms) = (NOW * 1000, NOW * 1000 + 59_999);
+    let repeats = Repeats { key, like_seq: 2, count: 1234, first_ms, last_ms };
+    Entry::Repeated(Box::new(Repeated { at: moment(NOW + 60), repeats }))
+}
+
 /// What was added to version 1 later, in the bytes it has for ever.
 pub(super) fn pinned() -> Vec<Entry> {
     let mut traced = Pay::new(1, NOW).denied();
@@ -86,28 +102,13 @@ pub(super) fn pinned() -> Vec<Entry> {
             denial.policies[0].digest = Some(Digest([0xcc; 32]));
         }
     }
-    let uid = IdentitySource::UnixPeer { uid: 4711 };
-    let stranger = |source| {
-        Entry::Unauthenticated(Box::new(Unauthenticated {
-            at: moment(NOW),
-            source,
-            call: "Signer.SignPayment".to_owned(),
-            message: "no agent has uid 4711".to_owned(),
-            bundle: Digest([0xbb; 32]),
-        }))
-    };
-    let repeated = |caller, kind, code| {
-        let key = RepeatKey { caller, kind, code };
-        let (first_ms, last_ms) = (NOW * 1000, NOW * 1000 + 59_999);
-        let repeats = Repeats { key, like_seq: 2, count: 1234, first_ms, last_ms };
-        Entry::Repeated(Box::new(Repeated { at: moment(NOW + 60), repeats }))
-    };
+    let uid = IdentitySource::unix_peer(4711);
     let agent = RepeatCaller::Agent(AgentName::parse("researcher").unwrap());
     let hashes = vec![(2, Digest([0x51; 32])), (3, Digest([0x52; 32]))];
     vec![
         traced,
         Entry::Signatures(Box::new(SignaturesMade { at: moment(NOW), hashes })),
-        stranger(Some(uid)),
+        stranger(Some(uid.clone())),
         stranger(None),
         repeated(agent, RepeatKind::Payment, Some(DenyCode::CeilingExceeded)),
         repeated(RepeatCaller::Stranger(uid), RepeatKind::Unauthenticated, None),

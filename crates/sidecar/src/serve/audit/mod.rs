@@ -21,10 +21,8 @@ use tonic::{Code, Request, Response, Status};
 
 use super::checkpoints::Checkpoints;
 use super::convert::fault;
-use super::signer::peer_uid;
-use super::strangers::Strangers;
+use super::entrance::Entrance;
 use super::{Gatehouse, Sidecar};
-use crate::identity::Identities;
 use filter::Filter;
 use query::Query;
 pub(super) use records::Records;
@@ -33,34 +31,28 @@ use watch::{Follow, WAITING_LEN_MAX};
 /// Serves auditors.
 pub(super) struct AuditService {
     gatehouse: Arc<Gatehouse>,
-    identities: Identities,
     records: Records,
     checkpoints: Checkpoints,
     subscribers: Arc<Semaphore>,
     stopped: tokio::sync::watch::Receiver<bool>,
-    strangers: Strangers,
+    entrance: Entrance,
 }
 
 impl AuditService {
     pub(super) fn new(sidecar: &Sidecar, stopped: tokio::sync::watch::Receiver<bool>) -> Self {
         Self {
             gatehouse: sidecar.gatehouse.clone(),
-            identities: sidecar.identities,
             records: Records::new(&sidecar.config.journal),
             checkpoints: sidecar.checkpoints.clone(),
             subscribers: Arc::new(Semaphore::new(sidecar.config.limits.subscribers_max)),
             stopped,
-            strangers: Strangers::new("Audit", sidecar),
+            entrance: Entrance::new("Audit", sidecar),
         }
     }
 
     /// Lets nobody in but operators.
     async fn admit<T: prost::Name>(&self, request: &Request<T>) -> Result<(), Status> {
-        let policy = self.gatehouse.policy();
-        match self.identities.operator(policy.registry(), peer_uid(request)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.strangers.refuse(request, error).await),
-        }
+        self.entrance.operator(request).await.map(drop)
     }
 
     /// What an operator wants to see.

@@ -26,14 +26,13 @@ use pursekeeper_custody::{LocalCustody, Transport};
 use tonic::{Request, Response, Status};
 
 use super::chains::Chains;
+use super::entrance::Entrance;
 use super::holds::Ledger;
 use super::payees::Wanted;
-use super::signer::{mixed_up, peer_uid};
+use super::signer::mixed_up;
 use super::storage::Storage;
-use super::strangers::Strangers;
 use super::{Gatehouse, Sidecar, convert};
 use crate::config::{Config, KeystoreConfig};
-use crate::identity::Identities;
 use crate::{budget, prepaid};
 
 pub(super) use ending::Endings;
@@ -45,7 +44,6 @@ pub(super) use reload::{expected, remembers};
 pub(super) struct GovernanceService {
     gatehouse: Arc<Gatehouse>,
     custody: Arc<LocalCustody>,
-    identities: Identities,
     config: Config,
     keys: KeystoreConfig,
     holds: Ledger,
@@ -56,7 +54,7 @@ pub(super) struct GovernanceService {
     transport: Transport,
     /// One change of keys or bundle at a time.
     changes: tokio::sync::Mutex<()>,
-    strangers: Strangers,
+    entrance: Entrance,
 }
 
 /// Who acts, as authenticated.
@@ -78,7 +76,6 @@ impl GovernanceService {
         Self {
             gatehouse: sidecar.gatehouse.clone(),
             custody: sidecar.custody.clone(),
-            identities: sidecar.identities,
             config: sidecar.config.clone(),
             keys: sidecar.config.keystore.clone(),
             holds: Ledger::new(&sidecar.config.journal),
@@ -87,16 +84,12 @@ impl GovernanceService {
             endings,
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
-            strangers: Strangers::new("Governance", sidecar),
+            entrance: Entrance::new("Governance", sidecar),
         }
     }
 
     async fn operator<T: Name>(&self, request: &Request<T>) -> Result<Operator, Status> {
-        let policy = self.gatehouse.policy();
-        match self.identities.operator(policy.registry(), peer_uid(request)) {
-            Ok((name, source)) => Ok(Operator { name, source }),
-            Err(error) => Err(self.strangers.refuse(request, error).await),
-        }
+        self.entrance.operator(request).await.map(|(name, source)| Operator { name, source })
     }
 
     async fn act(

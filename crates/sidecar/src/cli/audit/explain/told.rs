@@ -141,12 +141,25 @@ fn caller(word: &str, record: &Map<String, Value>, path: &str) -> Vec<String> {
 
 /// How somebody proved who they are.
 fn source(who: &Map<String, Value>) -> String {
-    match (text(who, "source.kind"), number(who, "source.uid")) {
-        ("unix-peer", Some(uid)) => format!(", authenticated as uid {uid} by the Unix socket"),
-        ("", _) => String::new(),
-        (kind, Some(uid)) => format!(", authenticated by {kind}, uid {uid}"),
-        (kind, None) => format!(", authenticated by {kind}"),
+    let kind = text(who, "source.kind");
+    if kind.is_empty() {
+        return String::new();
     }
+    let peer = number(who, "source.uid").map(|uid| {
+        let gid = number(who, "source.gid").map(|gid| format!(", gid {gid}")).unwrap_or_default();
+        let counts = if kind.contains("unix-peer") { "" } else { " (declared for nobody)" };
+        format!("uid {uid}{gid} by the Unix socket{counts}")
+    });
+    let spiffe = text(who, "source.spiffe");
+    let certificate = (!spiffe.is_empty()).then(|| format!("`{spiffe}` by its certificate"));
+    let subject = text(who, "source.subject");
+    let token =
+        (!subject.is_empty()).then(|| format!("`{subject}` by a token of `{}`", text(who, "source.issuer")));
+    let proofs: Vec<String> = [peer, certificate, token].into_iter().flatten().collect();
+    if proofs.is_empty() {
+        return format!(", authenticated by {kind}");
+    }
+    format!(", authenticated as {}", proofs.join(" and as "))
 }
 
 /// Each offer of the seller, and what was decided about it.
