@@ -116,12 +116,9 @@ async fn refused(way: Connect, id: &str) -> (Code, String) {
 fn recorded(purse: &Purse, pointer: &str) -> Value {
     let text = purse.exits(0, &["audit", "export"]);
     let records = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let record = |line: Value| match &line["record"] {
-        Value::Null => line,
-        record => record.clone(),
-    };
-    let found = records.map(record).filter_map(|record: Value| record.pointer(pointer).cloned()).last();
-    found.unwrap_or_else(|| panic!("nothing at {pointer} in\n{text}"))
+    let record = |line: Value| line.get("record").cloned().unwrap_or(line);
+    let mut found = records.map(record).filter_map(|record: Value| record.pointer(pointer).cloned());
+    found.next_back().unwrap_or_else(|| panic!("nothing at {pointer} in\n{text}"))
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ mod tests;
 mod who;
 
 pub use decode::{Content, DecodedRecord, Genesis};
-pub(crate) use decode::{RecordFlaw, decode, examine, glance, parse_credit, parse_scope, parse_subject};
+pub(crate) use decode::{RecordFlaw, decode, examine, parse_credit, parse_scope, parse_subject};
 pub(crate) use encode::{address_text, scope_name, subject_name};
 pub(crate) use who::{parse_source, source_text};
 

@@ -39,7 +39,7 @@ use crate::config::{Config, Limits, Listener};
 use crate::identity::{Identities, IdentitiesError, TlsError};
 use crate::sinks::{SinkState, Sinks, SinksError};
 pub use checkpoints::CheckpointError;
-pub(crate) use checkpoints::NOTE_LEN_MAX;
+pub(crate) use checkpoints::{NOTE_LEN_MAX, uphold};
 pub use governance::BundleRefused;
 
 use checkpoints::Checkpoints;

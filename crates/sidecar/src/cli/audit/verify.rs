@@ -32,15 +32,19 @@ pub(in crate::cli) struct VerifyArgs {
     /// cannot: that its end was cut off, an older copy put back, or all of it written anew.
     #[arg(long = "checkpoint", value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
-    /// Who must have signed the checkpoints, as `pursekeeper audit key` prints it; without it, the audit key in the keystore.
-    #[arg(long, value_name = "VKEY")]
-    pub(super) key: Option<String>,
+    /// Who must have signed the checkpoints, as `pursekeeper audit key` prints it, and any that signed before; without it,
+    /// the audit key in the keystore.
+    #[arg(long = "key", value_name = "VKEY")]
+    pub(super) keys: Vec<String>,
     #[command(flatten)]
     pub(super) from: FromArchive,
     /// Check only that the records are those that were written: chain, tree and checkpoints, but none of the tables that
     /// follow from them. Several times faster.
     #[arg(long)]
     records: bool,
+    /// Be content with the records that are in the journal, when others are archived and their segments are not here.
+    #[arg(long)]
+    partial: bool,
 }
 
 pub(super) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
@@ -49,7 +53,7 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
     }
     let config = Config::load(&args.config.config)?;
     let reader = Reader::open(&config.journal)?;
-    let key = verifier(args.key.as_deref(), &config)?;
+    let key = verifier(&args.keys, &config)?;
     let given: anyhow::Result<Vec<_>> = args.checkpoints.iter().map(|path| given(path)).collect();
     let given = given?;
     let depth = if args.records { Depth::Records } else { Depth::Everything };
@@ -63,6 +67,17 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
     bar.finish_and_clear();
     let id = reader.id().to_string();
     match verified {
+        // Whoever looks at the exit code alone is not told that all is well.
+        Ok(Verified { unchecked, .. }) if unchecked > 0 && !args.partial => {
+            let why = format!(
+                "records 1 to {unchecked} are archived and not in the journal any more, so neither they nor what follows from \
+                 them was checked: name the directory of the segments with `--archive-dir`, or check the rest alone with `--partial`"
+            );
+            anyhow::ensure!(output.is_json(), why);
+            output
+                .json(&json!({ "valid": false, "journal_id": id, "error": why, "unchecked": unchecked }))?;
+            Ok(Exit::Failed)
+        }
         Ok(verified) => told(&verified, (&id, depth), output).map(|()| Exit::Done),
         Err(error) if output.is_json() => {
             output.json(&json!({
@@ -75,13 +90,13 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
 }
 
 /// Who signs checkpoints: as given, or as the keystore says.
-pub(super) fn verifier(key: Option<&str>, config: &Config) -> anyhow::Result<AuditVerifier> {
-    let text = match key {
-        Some(text) => text.trim().to_owned(),
-        None => Keystore::open(&config.keystore.dir)
-            .and_then(|keystore| keystore.audit_verifier_key())
-            .context("cannot tell who signs checkpoints: name the key with `--key`")?,
-    };
+pub(super) fn verifier(keys: &[String], config: &Config) -> anyhow::Result<AuditVerifier> {
+    if !keys.is_empty() {
+        return Ok(AuditVerifier::any_of(keys)?);
+    }
+    let text = Keystore::open(&config.keystore.dir)
+        .and_then(|keystore| keystore.audit_verifier_key())
+        .context("cannot tell who signs checkpoints: name the key with `--key`")?;
     Ok(AuditVerifier::parse(&text)?)
 }
 
@@ -120,10 +135,7 @@ fn told(verified: &Verified, (id, depth): (&str, Depth), output: Output) -> anyh
     output.line(&format!("checkpoints {checkpoints}"))?;
     if unchecked > 0 {
         let not = output.paint(Tone::Bad, "not checked:");
-        let why =
-            "archived and not in the journal any more: name the directory of the segments with --archive-dir";
-        output
-            .line(&format!("{not} records 1 to {unchecked}, and the tables that follow from them: {why}"))?;
+        output.line(&format!("{not} records 1 to {unchecked}, and the tables that follow from them"))?;
     } else if tables {
         output.line(&format!(
             "tables follow: {holds} holds, {resolved} resolved, {scopes} subjects with totals"
