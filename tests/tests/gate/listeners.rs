@@ -34,7 +34,7 @@ fn a_listener_narrows_the_workflows_of_an_agent() {
     let registry = &mut fixture.policy.0;
     let declared = registry.workflows[&research].clone();
     registry.workflows.insert(spare.clone(), declared);
-    registry.agents.values_mut().for_each(|agent| drop(agent.workflows.insert(spare.clone())));
+    registry.agents.values_mut().for_each(|agent| agent.workflows.extend([spare.clone()]));
     let table = [
         ("a", &["research"][..], None, "OK"),
         ("b", &["research"], Some("research"), "OK"),
