@@ -253,8 +253,8 @@ async fn over_tls_a_certificate_says_who_it_is() {
     let elsewhere = house.authority.svid(&dir, "elsewhere", "spiffe://dev.example/crawler");
     let server = house.authority.server(&dir, "server");
     for shown in [&foreign, &elsewhere, &server] {
-        let call = pay(house.tls(shown), "d").await;
-        assert!(matches!(call.unwrap_err().code(), Code::Unknown | Code::Unavailable), "{shown:?}");
+        // In TLS 1.3 a client may learn that it is refused only when it has begun to speak.
+        assert!(pay(house.tls(shown), "d").await.is_err(), "{shown:?}");
     }
     // Without TLS there is nobody to talk to, and without a certificate neither.
     assert!(pay(Connect::loopback(&house.address), "e").await.is_err());
@@ -262,7 +262,8 @@ async fn over_tls_a_certificate_says_who_it_is() {
     assert!(matches!(house.tls(&wrong_key).open().await, Err(ConnectError::Unreachable { .. })));
     let absent = Certified { certificate: dir.join("absent"), key: svid.key };
     assert!(matches!(house.tls(&absent).open().await, Err(ConnectError::File { .. })));
-    assert!(sidecar.log().contains("a connection was refused"), "{}", sidecar.log());
+    let refused = sidecar.log().matches("a connection was refused").count();
+    assert!(refused >= 4, "three strangers and one without TLS: {}", sidecar.log());
 }
 
 #[tokio::test]
