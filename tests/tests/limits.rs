@@ -280,7 +280,7 @@ fn scrape(address: &str) -> String {
 #[tokio::test]
 async fn metrics_are_scraped_where_they_are_told_and_nowhere_else() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let purse = purse_with("listeners:\n", &format!("listeners:\n  metrics: {address}\n"));
+    let purse = purse_with("listeners:\n", &format!("health: {address}\nlisteners:\n"));
     let (from, to) = ("usd: { day: \"2\" }", "warn_at: 50%, usd: { day: \"0.002\" }");
     purse.replace("policies/registry.yaml", from, to);
     let sidecar = purse.serve();

@@ -52,9 +52,9 @@ pub use decision::{
     Cancellation, Cause, CeilingUse, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate,
     HoldState, IdentitySource, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict,
     Outcome, PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY,
-    Reissue, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, Report, Reviewed, Said, SignInDecision,
-    SignInIntent, SignInOutcome, SignInPermit, Signable, SignaturesMade, StatusChange, Subject, TraceId,
-    TraceIdError, Transition, Unauthenticated, Wait, Warning,
+    Reissue, Reload, ReloadKind, ReloadResult, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats,
+    Report, Reviewed, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
+    SignaturesMade, StatusChange, Subject, TraceId, TraceIdError, Transition, Unauthenticated, Wait, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

@@ -1,11 +1,13 @@
 //! `pursekeeper.yaml`: where things are, who listens where, and what bounds everything.
 
 mod audit;
+mod operations;
 
 pub(crate) use audit::field_problem;
 pub use audit::{
     ArchiveConfig, AuditConfig, CheckpointConfig, DiskConfig, FileConfig, MaskConfig, SinkConfig, SinkFormat,
 };
+pub use operations::{ReloadConfig, TracesConfig};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,6 +37,15 @@ pub struct Config {
     pub keystore: KeystoreConfig,
     /// The sockets.
     pub listeners: Listeners,
+    /// The TCP address for probes and scrapes, such as `0.0.0.0:9465`. Nothing else is served there.
+    #[serde(default)]
+    pub health: Option<SocketAddr>,
+    /// How changes on disk are taken up.
+    #[serde(default)]
+    pub reload: ReloadConfig,
+    /// Where traces go; nowhere without.
+    #[serde(default)]
+    pub traces: Option<TracesConfig>,
     /// What bounds signatures and load.
     #[serde(default)]
     pub limits: Limits,
@@ -105,9 +116,6 @@ pub struct Listeners {
     pub agents: Listener,
     /// Where operators govern and audit.
     pub operators: Listener,
-    /// Where Prometheus scrapes, such as `127.0.0.1:9464`. Nothing else is served there.
-    #[serde(default)]
-    pub metrics: Option<SocketAddr>,
 }
 
 /// One Unix socket.
@@ -345,6 +353,8 @@ impl Config {
             problems.push("`listeners` share a path: agents must not reach the operators' socket".to_owned());
         }
         problems.extend(self.audit.problems());
+        problems.extend(self.reload.problems());
+        problems.extend(self.traces.iter().flat_map(TracesConfig::problems));
         problems.extend(self.chains.iter().flat_map(|(network, chain)| chain.problems(network)));
         let limits = &self.limits;
         let positive = [
@@ -375,6 +385,9 @@ impl Config {
             listeners,
             audit,
             version: _,
+            health: _,
+            reload: _,
+            traces: _,
             dev: _,
             limits: _,
             chains: _,

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pursekeeper_core::gate::Answer;
-use pursekeeper_core::{NearLimit, UnixSeconds, Warning};
+use pursekeeper_core::{NearLimit, ReloadKind, UnixSeconds, Warning};
 
 /// By what stops are counted: one waits for a write to the disk, and for what is being signed.
 const STOP_BOUNDS: [(Duration, &str); 6] = [
@@ -34,6 +34,19 @@ pub struct Metrics {
     checkpoint_size: Gauge,
     checkpoint_at: Gauge,
     checkpoints_failed: Family<Destination, Counter>,
+    reloads: Family<Reloaded, Counter>,
+    reloaded_at: Family<Loaded, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reloaded {
+    what: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Loaded {
+    what: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -117,6 +130,17 @@ impl Metrics {
         self.checkpoints_failed.get_or_create(&Destination { destination }).inc();
     }
 
+    /// Counts something that was read again: `applied`, `unchanged` or `refused`.
+    pub(crate) fn reloaded(&self, kind: ReloadKind, result: &'static str) {
+        self.reloads.get_or_create(&Reloaded { what: kind.as_str(), result }).inc();
+    }
+
+    /// Takes note that what is on disk is in force.
+    pub(crate) fn loaded(&self, kind: ReloadKind, at: UnixSeconds) {
+        let at = i64::try_from(at.0).unwrap_or(i64::MAX);
+        self.reloaded_at.get_or_create(&Loaded { what: kind.as_str() }).set(at);
+    }
+
     /// Durable transactions.
     #[must_use]
     pub fn batches(&self) -> u64 {
@@ -135,7 +159,11 @@ impl Metrics {
     pub(crate) fn register(&self, registry: &mut Registry) {
         let Self { decisions, warnings, resolved, reports, voided, batches, stops, stop_micros_max, .. } =
             self;
-        let Self { checkpoint_size, checkpoint_at, checkpoints_failed, .. } = self;
+        let Self { checkpoint_size, checkpoint_at, checkpoints_failed, reloads, reloaded_at, .. } = self;
+        let help = "What was read again because it changed on disk, or an operator wanted it";
+        registry.register("reloads", help, reloads.clone());
+        let help = "When what is on disk was last found to be in force, in Unix seconds";
+        registry.register("reload_last_success_timestamp_seconds", help, reloaded_at.clone());
         registry.register("checkpoint_seq", "The last record under a checkpoint", checkpoint_size.clone());
         let help = "When the last checkpoint was handed out; its age is the time since then";
         registry.register("checkpoint_timestamp_seconds", help, checkpoint_at.clone());

@@ -20,6 +20,7 @@ use tokio::task::block_in_place;
 use crate::clock::Clock;
 use crate::halts::Halts;
 use crate::metrics::Metrics;
+use crate::serve::Check;
 use crate::standing::Standing;
 use queue::{Place, Queue, Turn};
 pub use upkeep::Upkeep;
@@ -186,6 +187,19 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         journal.into_iter().chain(self.clock_problem()).chain(self.halts.all()).collect()
     }
 
+    /// What must be well for payments to be signed. A gate that is there has a valid bundle, and its keys were loaded.
+    pub(crate) fn checks(&self) -> Vec<Check> {
+        let halts = self.halts.all();
+        let halted = (!halts.is_empty()).then(|| halts.join("; "));
+        vec![
+            Check { name: "bundle", problem: None },
+            Check { name: "keys", problem: None },
+            Check { name: "journal", problem: self.problem().map(|problem| problem.message) },
+            Check { name: "clock", problem: self.clock_problem() },
+            Check { name: "sinks", problem: halted },
+        ]
+    }
+
     /// What is wrong with the clock, if anything is.
     #[must_use]
     pub fn clock_problem(&self) -> Option<String> {
@@ -345,7 +359,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     fn pass_batch(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
         let (balances, keys) = (self.balances.load(), self.keys.load());
         let (at, boot_us) = self.clock.read();
-        let around = Surroundings { at, boot_us, balances: &balances, keys: &keys };
+        let around = Surroundings { at, boot_us, balances: &balances, keys: &keys, witness: &() };
         let passed = gate.pass(policy, around, asks);
         // A stop that was recorded in the room kept for stops leaves none for anything else.
         let room = gate.journal().room();
@@ -420,6 +434,7 @@ fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
         | Ask::Void(_)
         | Ask::Signatures(_)
         | Ask::Unauthenticated(_)
+        | Ask::Reload(_)
         | Ask::Repeats(_) => None,
     }
 }

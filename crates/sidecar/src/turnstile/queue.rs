@@ -46,7 +46,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let (turn, mine) = oneshot::channel();
         match &ask {
             Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Transition | Ask::Void(_) => queue.acts.push_back(Waiting { ask, turn }),
+            Ask::Transition | Ask::Void(_) | Ask::Reload(_) => queue.acts.push_back(Waiting { ask, turn }),
             Ask::Payment(_)
             | Ask::Report(_)
             | Ask::Evidence(_)

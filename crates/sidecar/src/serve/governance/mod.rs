@@ -28,6 +28,7 @@ use tonic::{Request, Response, Status};
 use super::chains::Chains;
 use super::holds::Ledger;
 use super::payees::Wanted;
+use super::reload::Reloads;
 use super::signer::{mixed_up, peer_uid};
 use super::storage::Storage;
 use super::strangers::Strangers;
@@ -39,7 +40,7 @@ use crate::{budget, prepaid};
 pub(super) use ending::Endings;
 pub(super) use keeper::Keeper;
 pub use reload::BundleRefused;
-pub(super) use reload::{expected, remembers};
+pub(super) use reload::{NotInForce, expected, remembers};
 
 /// Serves operators.
 pub(super) struct GovernanceService {
@@ -57,6 +58,7 @@ pub(super) struct GovernanceService {
     /// One change of keys or bundle at a time.
     changes: tokio::sync::Mutex<()>,
     strangers: Strangers,
+    reloads: Reloads,
 }
 
 /// Who acts, as authenticated.
@@ -88,6 +90,7 @@ impl GovernanceService {
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
             strangers: Strangers::new("Governance", sidecar),
+            reloads: sidecar.reloads.clone(),
         }
     }
 
@@ -389,7 +392,8 @@ impl Governance for GovernanceService {
     ) -> Result<Response<v1::StatusResponse>, Status> {
         self.operator(&request).await?;
         let problems: Vec<String> = self.gatehouse.problems();
-        let (storage, warnings) = self.storage.status();
+        let (storage, mut warnings) = self.storage.status();
+        warnings.extend(self.reloads.warnings());
         let policy = self.gatehouse.policy();
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
         Ok(Response::new(v1::StatusResponse {
