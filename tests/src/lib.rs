@@ -8,6 +8,7 @@ pub mod overspend;
 mod payment;
 pub mod probe;
 mod purse;
+pub mod reloads;
 mod seller;
 
 pub use configmap::ConfigMap;

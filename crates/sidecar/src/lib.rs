@@ -19,4 +19,5 @@ mod record;
 pub mod serve;
 pub mod sinks;
 pub mod standing;
+mod traces;
 pub mod turnstile;

@@ -12,7 +12,8 @@ use opentelemetry_otlp::{RetryPolicy, SpanExporter, WithExportConfig as _, WithT
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use tonic::transport::{ClientTlsConfig, Endpoint};
+use pursekeeper_core::gate::Answer;
+use tonic::transport::Endpoint;
 use tracing::{Level, Span, Subscriber, enabled, trace_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
@@ -49,10 +50,7 @@ impl Traces {
     /// Why there is no such receiver.
     pub(crate) fn new(config: &TracesConfig) -> anyhow::Result<Self> {
         let timeout = Duration::from_secs(EXPORT_SECS_MAX);
-        let mut endpoint = Endpoint::from_shared(config.endpoint.clone())?;
-        if config.endpoint.starts_with("https://") {
-            endpoint = endpoint.tls_config(ClientTlsConfig::new().with_enabled_roots())?;
-        }
+        let endpoint = Endpoint::from_shared(config.endpoint.clone())?;
         let channel = endpoint.connect_timeout(timeout).timeout(timeout).connect_lazy();
         let exporter = SpanExporter::builder()
             .with_tonic()
@@ -114,9 +112,23 @@ pub(crate) fn decision() -> Span {
 }
 
 /// Notes in the span of a decision what was decided.
-pub(crate) fn decided(span: &Span, decision_id: &dyn std::fmt::Display, code: &str) {
+pub(crate) fn decided(span: &Span, answer: &Answer) {
+    if span.is_disabled() {
+        return;
+    }
+    let (decision_id, code) = match answer {
+        Answer::Authorized(right) => (right.decision_id(), None),
+        Answer::Denied { decision_id, denial, .. } => (*decision_id, Some(denial.code.as_str())),
+        Answer::WouldSign { decision_id, .. }
+        | Answer::Acted { decision_id, .. }
+        | Answer::Changed { decision_id, .. }
+        | Answer::Reported { decision_id }
+        | Answer::Resolved { decision_id, .. }
+        | Answer::Noted { decision_id } => (*decision_id, None),
+        Answer::Voids(_) | Answer::Nothing(_) => return,
+    };
     span.record("pursekeeper.decision_id", tracing::field::display(decision_id));
-    if !code.is_empty() {
+    if let Some(code) = code {
         span.record("pursekeeper.code", code);
     }
 }

@@ -10,6 +10,7 @@ use super::{ConfigArg, Exit};
 use crate::config::{Config, LogConfig, LogFormat};
 use crate::output;
 use crate::serve::{SetLevel, Sidecar};
+use crate::traces::Traces;
 
 /// Fewest runtime workers: while one is inside the gate, another goes on reading.
 const WORKERS_MIN: usize = 2;
@@ -27,12 +28,16 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let config = Config::load(&args.config.config)?;
-    let set_level = log_to_stderr(&config.log)?;
     let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(WORKERS_MIN))
         .enable_all()
         .build()?;
+    // What sends traces finds its runtime here.
+    let inside = runtime.enter();
+    let traces = config.traces.as_ref().map(Traces::new).transpose()?;
+    let set_level = log_to_stderr(&config.log, traces.as_ref())?;
+    drop(inside);
     let sidecar = Sidecar::open(config)?.following(args.config.config.clone(), set_level);
     let served = runtime.block_on(async {
         let (mut terminate, mut interrupt) =
@@ -43,13 +48,16 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         sidecar.run(stop).await?;
         Ok(Exit::Done)
     });
+    if let Some(traces) = traces {
+        traces.end();
+    }
     // A sink that hangs in a write keeps nobody from ending.
     runtime.shutdown_timeout(HANGING_WAIT);
     served
 }
 
 /// Logs from here on; what is returned changes how much.
-fn log_to_stderr(log: &LogConfig) -> anyhow::Result<SetLevel> {
+fn log_to_stderr(log: &LogConfig, traces: Option<&Traces>) -> anyhow::Result<SetLevel> {
     let first = filter(&log.level).map_err(|error| anyhow::anyhow!(error))?;
     let (filter_layer, handle) = reload::Layer::new(first);
     let lines = tracing_subscriber::fmt::layer()
@@ -59,7 +67,10 @@ fn log_to_stderr(log: &LogConfig) -> anyhow::Result<SetLevel> {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter_layer)).init();
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter_layer))
+        .with(traces.map(Traces::layer))
+        .init();
     Ok(Box::new(move |level| handle.reload(filter(level)?).map_err(|error| error.to_string())))
 }
 

@@ -39,9 +39,8 @@ impl ReloadConfig {
 impl TracesConfig {
     pub(super) fn problems(&self) -> Vec<String> {
         let url = url::Url::parse(&self.endpoint).ok();
-        let fits = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        let wrong =
-            || "`traces.endpoint` is no URL of an OTLP receiver: write one such as `http://127.0.0.1:4317`";
+        let fits = url.is_some_and(|url| url.scheme() == "http" && url.has_host());
+        let wrong = || "`traces.endpoint` is no URL of an OTLP receiver: write one such as `http://127.0.0.1:4317`; over a network, of a collector beside the sidecar";
         (!fits).then(|| wrong().to_owned()).into_iter().collect()
     }
 }
@@ -94,7 +93,7 @@ mod tests {
     fn traces_go_to_a_url_and_nowhere_else() {
         let table = [
             ("http://127.0.0.1:4317", true),
-            ("https://otel.example", true),
+            ("https://otel.example", false),
             ("127.0.0.1:4317", false),
             ("unix:///run/otel.sock", false),
             ("", false),

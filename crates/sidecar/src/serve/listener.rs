@@ -14,27 +14,35 @@ use tokio_stream::Stream;
 use tonic::transport::server::{Connected, UdsConnectInfo};
 use tracing::warn;
 
-use super::ServeError;
+use super::{Gatehouse, ServeError};
 use crate::config::Listener;
+use crate::metrics::OpenConnection;
 
 /// Connections as they come in. One beyond the limit is closed at once.
 pub(super) struct Incoming {
     listener: UnixListener,
     room: Arc<Semaphore>,
+    /// What it is called in metrics, and who counts.
+    counted: (&'static str, Arc<Gatehouse>),
 }
 
 /// A connection, counted until it closes.
 pub(super) struct Connection {
     stream: UnixStream,
     _room: OwnedSemaphorePermit,
+    _counted: OpenConnection,
 }
 
 /// Opens a socket. One left behind by a process that is gone is replaced; one that answers is not.
-pub(super) fn bind(config: &Listener, connections_max: usize) -> Result<Incoming, ServeError> {
+pub(super) fn bind(
+    config: &Listener,
+    connections_max: usize,
+    counted: (&'static str, Arc<Gatehouse>),
+) -> Result<Incoming, ServeError> {
     let path = &config.path;
     let failed = |source| ServeError::Listen { path: path.clone(), source };
     let listener = open(path, config.mode_bits().unwrap_or(0o600)).map_err(failed)?;
-    Ok(Incoming { listener, room: Arc::new(Semaphore::new(connections_max)) })
+    Ok(Incoming { listener, room: Arc::new(Semaphore::new(connections_max)), counted })
 }
 
 fn open(path: &Path, mode: u32) -> io::Result<UnixListener> {
@@ -72,7 +80,11 @@ impl Stream for Incoming {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(Ok((stream, _))) => match self.room.clone().try_acquire_owned() {
-                    Ok(room) => return Poll::Ready(Some(Ok(Connection { stream, _room: room }))),
+                    Ok(room) => {
+                        let (name, gatehouse) = &self.counted;
+                        let counted = gatehouse.metrics().connected(name);
+                        return Poll::Ready(Some(Ok(Connection { stream, _room: room, _counted: counted })));
+                    }
                     Err(_) => warn!("a connection beyond `connections_max` was closed"),
                 },
             }

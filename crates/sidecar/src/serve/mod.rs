@@ -1,6 +1,7 @@
 //! The running sidecar: everything wired together, from sockets to the journal.
 
 mod audit;
+mod calls;
 mod chains;
 mod checkpoints;
 mod convert;
@@ -249,15 +250,20 @@ impl Sidecar {
         if self.gatehouse.problems().is_empty() {
             reporter.set_serving::<SignerServer<signer::SignerService>>().await;
         }
-        let agents = listener::bind(&self.config.listeners.agents, limits.connections_max)?;
-        let operators = listener::bind(&self.config.listeners.operators, limits.connections_max)?;
+        let bind =
+            |config, name| listener::bind(config, limits.connections_max, (name, self.gatehouse.clone()));
+        let agents = bind(&self.config.listeners.agents, "agents")?;
+        let operators = bind(&self.config.listeners.operators, "operators")?;
 
+        let calls = calls::Calls(self.gatehouse.clone());
         let for_agents = server(limits)
+            .layer(calls.clone())
             .add_service(health.clone())
             .add_service(reflection())
             .add_service(SignerServer::new(signer).max_decoding_message_size(MESSAGE_BYTES_MAX))
             .serve_with_incoming_shutdown(agents, done(stopped.clone()));
         let for_operators = server(limits)
+            .layer(calls)
             .add_service(health)
             .add_service(reflection())
             .add_service(
@@ -340,6 +346,7 @@ impl Sidecar {
             chains: self.chains.clone(),
             storage: self.storage.clone(),
             sinks: self.sink_states.clone(),
+            journal: self.config.journal.clone(),
         };
         let opened = HealthPort::open(address, self.outlook.clone(), scraped, grpc);
         opened.map(Some).map_err(|source| ServeError::Listen { path: address.to_string().into(), source })

@@ -1,5 +1,8 @@
 //! What Prometheus reads.
 
+mod spending;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,6 +10,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::Gatehouse;
@@ -24,6 +28,8 @@ pub(super) struct Scraped {
     pub(super) chains: Chains,
     pub(super) storage: Storage,
     pub(super) sinks: Vec<Arc<SinkState>>,
+    /// The journal's file, which is read beside the gate.
+    pub(super) journal: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,11 +52,16 @@ impl Scraped {
     fn registry(&self, ready: bool) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
         self.gatehouse.metrics().register(&mut registry);
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which release this is", version);
+        let queue_len = u64::try_from(self.gatehouse.queue_len()).unwrap_or(u64::MAX);
+        spending::register(&mut registry, &self.gatehouse, &self.journal);
         let gauge = |value: u64| {
             let gauge = Gauge::<i64>::default();
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
             gauge
         };
+        registry.register("queue_len", "Requests that wait for the gate", gauge(queue_len));
         let serving = u64::from(self.gatehouse.problems().is_empty());
         registry.register("serving", "1 while payments can be signed", gauge(serving));
         let help = "1 while the sidecar is started, can sign and does not stop: what /readyz says";

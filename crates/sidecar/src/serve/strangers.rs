@@ -32,6 +32,8 @@ impl Strangers {
         let ask = UnauthenticatedAsk { source, call, message: error.to_string() };
         // A journal that cannot be written is told of elsewhere.
         let _ = self.gatehouse.pass(Ask::Unauthenticated(ask)).await;
-        convert::unauthenticated(error)
+        let status = convert::unauthenticated(error);
+        self.gatehouse.metrics().unauthenticated(&convert::reason_of(&status));
+        status
     }
 }

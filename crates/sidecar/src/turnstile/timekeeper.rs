@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use pursekeeper_core::gate::{Ask, Witness};
 use pursekeeper_core::Wait;
+use pursekeeper_core::gate::{Ask, Witness};
 use tracing::Span;
 
 use crate::metrics::{Stage, Timing};
@@ -16,6 +16,8 @@ pub(super) struct Timekeeper<'a> {
     timing: &'a Timing,
     /// The span of each request.
     spans: &'a [Span],
+    /// How many asks that are no requests come before them.
+    noted_len: usize,
     begun: Instant,
     now: RefCell<Now>,
 }
@@ -31,16 +33,22 @@ struct Now {
 
 impl<'a> Timekeeper<'a> {
     /// Begins with a batch, which is handed to the gate now.
-    pub(super) fn begin(timing: &'a Timing, spans: &'a [Span]) -> Self {
+    pub(super) fn begin(timing: &'a Timing, spans: &'a [Span], asks_len: usize) -> Self {
         let now = Now { judging: None, judged: Duration::ZERO, policy: Span::none(), commits: Vec::new() };
-        Self { timing, spans, begun: Instant::now(), now: RefCell::new(now) }
+        let noted_len = asks_len.saturating_sub(spans.len());
+        Self { timing, spans, noted_len, begun: Instant::now(), now: RefCell::new(now) }
     }
 
     /// Ends with a batch that is on disk: all that was not judging was writing it down.
     pub(super) fn end(self) {
-        let Self { timing, spans, begun, now } = self;
+        let Self { timing, spans, noted_len: _, begun, now } = self;
         let took = begun.elapsed().saturating_sub(now.into_inner().judged);
         timing.batch(spans.len(), took);
+    }
+
+    /// Which of the requests an ask is.
+    fn request(&self, ask: Option<usize>) -> Option<usize> {
+        ask.and_then(|ask| ask.checked_sub(self.noted_len))
     }
 }
 
@@ -48,7 +56,7 @@ impl Witness for Timekeeper<'_> {
     fn begins(&self, ask: Option<usize>) {
         let mut now = self.now.borrow_mut();
         now.judging = Some(Instant::now());
-        if let Some(span) = ask.and_then(|ask| self.spans.get(ask)) {
+        if let Some(span) = self.request(ask).and_then(|request| self.spans.get(request)) {
             now.policy = traces::child(span, traces::Part::Policy);
         }
     }
@@ -58,9 +66,9 @@ impl Witness for Timekeeper<'_> {
         now.policy = Span::none();
         let took = now.judging.take().map(|begun| begun.elapsed()).unwrap_or_default();
         now.judged = now.judged.saturating_add(took);
-        let Some(ask) = ask else { return };
+        let Some(request) = self.request(ask) else { return };
         self.timing.stage(Stage::Decide, took);
-        if ask.saturating_add(1) == self.spans.len() {
+        if request.saturating_add(1) == self.spans.len() {
             // All are judged: from here on the disk is waited for, for everybody.
             now.commits = self.spans.iter().map(|span| traces::child(span, traces::Part::Commit)).collect();
         }
