@@ -43,13 +43,25 @@ struct Listing {
 /// Reads all files through one resolved path, and again when they changed meanwhile: what is handed out stood there as a
 /// whole.
 pub(crate) fn read(dir: &Path) -> Result<Files, BundleErrors> {
+    let mut gone = None;
     for _ in 0..READ_TRIES_MAX {
-        let before = stamp(dir)?;
+        let before = match stamp(dir) {
+            Ok(before) => before,
+            Err(errors) => {
+                // It may have been replaced between finding and looking into it.
+                gone = Some(errors);
+                continue;
+            }
+        };
+        gone = None;
         let files = read_once(&before.dir);
         // What was replaced while it was read may not even be there any more.
         if stamp(dir).is_ok_and(|after| after == before) {
             return files;
         }
+    }
+    if let Some(errors) = gone {
+        return Err(errors);
     }
     let what = "it keeps changing while it is read: put whole directories in place by renaming".to_owned();
     Err(BundleError::Refused { path: dir.display().to_string(), what }.into())
