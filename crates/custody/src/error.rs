@@ -276,6 +276,12 @@ pub enum CustodyError {
 }
 
 impl CustodyError {
+    /// Whether it failed because nothing can be written where it should be, such as in a Secret that is mounted.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     /// For `map_err`: the file system refused to `attempt` something on `path`.
     pub(crate) fn io(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -2,12 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::CustodyError;
+use crate::{CustodyError, projected};
 
 /// Permission bits that a file with a plain secret must not have.
 pub(crate) const GROUP_AND_OTHERS: u32 = 0o077;
@@ -18,26 +18,38 @@ pub(crate) const OTHERS: u32 = 0o007;
 /// Extension of a file that is being written. After a crash one may remain; nothing ever reads it.
 pub(crate) const TEMPORARY: &str = "tmp";
 
-/// Reads a regular file of at most `len_max` bytes that has none of the permission bits `refused`.
+/// Reads a regular file of at most `len_max` bytes that has none of the permission bits `refused`. The only links that
+/// are followed are those that Kubernetes makes of a Secret.
 ///
 /// Everything is checked on the open file, so that nothing can be swapped between the check and the reading.
 pub(crate) fn read(path: &Path, len_max: usize, refused: u32) -> Result<Zeroizing<Vec<u8>>, CustodyError> {
-    // Without O_NONBLOCK, opening a named pipe would wait for its writer.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|source| {
-        if source.raw_os_error() == Some(libc::ELOOP) {
-            CustodyError::NotRegularFile { path: path.to_owned() }
-        } else {
-            CustodyError::io("open", path)(source)
-        }
+    let not_regular = || CustodyError::NotRegularFile { path: path.to_owned() };
+    let opened = open(path).or_else(|error| {
+        let Some(real) = projected::real_path(path).filter(|_| error.raw_os_error() == Some(libc::ELOOP))
+        else {
+            return Err(error);
+        };
+        let file = open(&real)?;
+        let is_ours = projected::is_ours(&file.metadata()?);
+        if is_ours { Ok(file) } else { Err(error) }
+    });
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => not_regular(),
+        Some(_) | None => CustodyError::io("open", path)(error),
     })?;
     let metadata = file.metadata().map_err(CustodyError::io("inspect", path))?;
     if !metadata.is_file() {
-        return Err(CustodyError::NotRegularFile { path: path.to_owned() });
+        return Err(not_regular());
     }
-    refuse_mode(path, metadata.permissions().mode(), refused)?;
+    refuse_mode(path, projected::mode_that_counts(path, &metadata), refused)?;
 
     read_all(file, path, len_max)
+}
+
+/// Opens what is there itself and not what it leads to. Without `O_NONBLOCK`, opening a named pipe would wait for its
+/// writer.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 /// Reads at most `len_max` bytes to the end. `path` is what errors call it.

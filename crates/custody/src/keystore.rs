@@ -15,7 +15,7 @@ use std::time::Duration;
 use pursekeeper_core::{Address, JournalId, WalletName};
 use serde::{Deserialize, Serialize};
 
-use crate::{CustodyError, LocalCustody, Passphrase, file};
+use crate::{CustodyError, LocalCustody, Passphrase, file, projected};
 pub use removal::Removal;
 
 /// How often a locked keystore is tried, and how long between two tries: writing a key takes a tenth of a second, and a
@@ -79,7 +79,9 @@ impl Keystore {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, CustodyError> {
         let dir = dir.as_ref();
         let metadata = fs::metadata(dir).map_err(CustodyError::io("open", dir))?;
-        file::refuse_mode(dir, metadata.permissions().mode(), file::OTHERS)?;
+        if !projected::is_sealed(dir, &metadata) {
+            file::refuse_mode(dir, metadata.permissions().mode(), file::OTHERS)?;
+        }
         let mut keystore = Self { dir: dir.to_owned(), journal: None };
         keystore.journal = keystore.read_metadata()?;
         Ok(keystore)
@@ -95,7 +97,8 @@ impl Keystore {
     ///
     /// # Errors
     ///
-    /// [`CustodyError::JournalBound`] when it belongs to another journal.
+    /// [`CustodyError::JournalBound`] when it belongs to another journal; one for which [`CustodyError::is_read_only`] says
+    /// so when somebody else has to write [`Keystore::metadata_text`] into it.
     pub fn bind_journal(&mut self, journal: JournalId) -> Result<(), CustodyError> {
         let _lock = self.lock()?;
         self.journal = self.read_metadata()?;
@@ -117,6 +120,13 @@ impl Keystore {
         self.write_metadata(Some(journal))?;
         self.journal = Some(journal);
         Ok(())
+    }
+
+    /// What `keystore.json` says of a keystore that is bound to `journal`: for one that is written elsewhere.
+    #[must_use]
+    pub fn metadata_text(journal: JournalId) -> String {
+        let metadata = Metadata { version: METADATA_VERSION, journal_id: Some(journal.to_string()) };
+        serde_json::json!(metadata).to_string()
     }
 
     /// Every wallet and the address of each of its keys, in order. Nothing is decrypted, so an address is what a file

@@ -20,7 +20,7 @@
 //!
 //! `private_key` is what every wallet program imports: `0x` and 64 hexadecimal digits.
 //!
-//! Reading order: `passphrase`, `key`, `recovery`, `local`, `v3` (the file format), `keystore` (the directory),
+//! Reading order: `passphrase`, `projected` (Kubernetes Secrets), `key`, `recovery`, `local`, `v3` (the file format), `keystore` (the directory),
 //! `wallet_key` (the line above), `recipient`, `sealed` (age), `source`, `delivery`, `audit_key`.
 
 mod audit_key;
@@ -31,6 +31,7 @@ mod key;
 mod keystore;
 mod local;
 mod passphrase;
+mod projected;
 mod recipient;
 mod recovery;
 mod sealed;

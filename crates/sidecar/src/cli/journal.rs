@@ -30,7 +30,7 @@ pub(super) fn run(command: &JournalCommand, output: Output) -> anyhow::Result<Ex
     keystore.create_audit_key(&Passphrase::from_file(&config.keystore.passphrase_file)?)?;
     let id = fresh_id()?;
     let now = Clock::new().now();
-    let how = match command {
+    let (how, bound) = match command {
         JournalCommand::Init(_) => {
             if let Some(bound) = keystore.journal_id() {
                 anyhow::bail!(
@@ -39,8 +39,7 @@ pub(super) fn run(command: &JournalCommand, output: Output) -> anyhow::Result<Ex
             }
             create_dir(&config)?;
             SqliteJournal::create(&config.journal, now, id)?;
-            keystore.bind_journal(id)?;
-            "created"
+            ("created", keystore.bind_journal(id))
         }
         JournalCommand::Adopt(_) => {
             create_dir(&config)?;
@@ -49,14 +48,25 @@ pub(super) fn run(command: &JournalCommand, output: Output) -> anyhow::Result<Ex
                 now.unix_seconds().plus(config.limits.validity_secs_max).plus(config.limits.skew_secs);
             SqliteJournal::create_adopting(&config.journal, now, id, held_until)?;
             set_checkpoint_aside(&config, keystore.journal_id())?;
-            keystore.rebind_journal(id)?;
-            "adopted, every window counts as spent"
+            ("adopted, every window counts as spent", keystore.rebind_journal(id))
         }
     };
+    // A keystore in a mounted Secret is written by whoever writes the Secret; until then nothing is served.
+    let elsewhere = match bound {
+        Ok(()) => None,
+        Err(error) if error.is_read_only() => Some(Keystore::metadata_text(id)),
+        Err(error) => return Err(error.into()),
+    };
     if output.is_json() {
-        output.json(&json!({ "journal_id": id.to_string(), "path": config.journal, "state": how }))?;
-    } else {
-        output.line(&format!("journal {id} {how}: {}", config.journal.display()))?;
+        output.json(&json!({
+            "journal_id": id.to_string(), "path": config.journal, "state": how, "keystore_json": elsewhere,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    output.line(&format!("journal {id} {how}: {}", config.journal.display()))?;
+    if let Some(text) = elsewhere {
+        output.line("the keystore cannot be written from here; put this into its `keystore.json`, until then nothing is signed:")?;
+        output.line(&text)?;
     }
     Ok(Exit::Done)
 }

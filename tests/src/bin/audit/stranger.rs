@@ -49,7 +49,8 @@ pub(crate) fn send(socket: &Path, asks: u64, clients: u64) -> Child {
 pub(crate) fn open(socket: &Path) {
     permit(socket, 0o666);
     for dir in socket.ancestors().skip(1).take_while(|dir| dir.starts_with(std::env::temp_dir())) {
-        permit(dir, 0o711);
+        // Others may pass through, and nothing else changes: it may be the directory of everybody.
+        permit(dir, std::fs::metadata(dir).unwrap().permissions().mode() | 0o011);
     }
 }
 
