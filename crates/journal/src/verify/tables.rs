@@ -283,15 +283,7 @@ impl<'c> Tables<'c> {
                 return Err(wrong(table, self.orphan(table)?, what));
             }
         }
-        // A connection that only reads does not check constraints, also not when it is asked whether the file is whole.
-        for (table, rows) in [("meta", 1), ("clock", i64::from(self.clock.anchor.is_some()))] {
-            let sql = format!("SELECT count(*), coalesce(sum(one), 0) FROM {table}");
-            let found: (i64, i64) =
-                self.connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            if found != (rows, rows) {
-                return Err(wrong(table, None, format!("it must have {rows} row(s), numbered 1")));
-            }
-        }
+        self.constraints()?;
         if find_clock(self.connection)? != self.clock.anchor {
             return Err(wrong("clock", None, "it is not what the records say about the clocks"));
         }
@@ -304,6 +296,38 @@ impl<'c> Tables<'c> {
         self.past.nothing_needed_is_gone()?;
         std::mem::replace(&mut self.past, PastPermits::new(self.connection)?).compare()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
+    }
+
+    /// What the schema says about rows. A connection that only reads does not check it, also not when it is asked whether
+    /// the file is whole.
+    fn constraints(&self) -> Result<(), VerifyError> {
+        for (table, rows) in [("meta", 1), ("clock", i64::from(self.clock.anchor.is_some()))] {
+            let sql = format!("SELECT count(*), coalesce(sum(one), 0) FROM {table}");
+            let found: (i64, i64) =
+                self.connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            if found != (rows, rows) {
+                return Err(wrong(table, None, format!("it must have {rows} row(s), numbered 1")));
+            }
+        }
+        let half = [
+            (
+                "hold",
+                "SELECT min(seq) FROM hold WHERE (state = 'held') != (resolved_seq IS NULL)
+                 OR (state = 'settled') != (settled_usd IS NOT NULL) OR (state = 'settled') != (settled_amount IS NOT NULL)",
+            ),
+            (
+                "credit",
+                "SELECT min(last_sign_in) FROM credit
+                 WHERE (claimed IS NULL) != (claimed_at IS NULL) OR (claimed IS NULL) != (claimed_seq IS NULL)",
+            ),
+        ];
+        for (table, sql) in half {
+            let seq: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
+            if seq.is_some() {
+                return Err(wrong(table, None, "a row says half of what it must say"));
+            }
+        }
+        Ok(())
     }
 
     /// The first row of a table that names a record which is not there.

@@ -255,6 +255,12 @@ fn a_row_that_the_schema_forbids_is_found() {
         "UPDATE clock SET one = 7",
         "INSERT INTO clock SELECT 2, unix_ms, boot_ms, boot_id FROM clock",
         "INSERT INTO meta SELECT 2, journal, created_unix_ms, adopted_held_until FROM meta",
+        "UPDATE hold SET settled_amount = '7'",
+        "UPDATE hold SET settled_usd = zeroblob(16)",
+        "UPDATE hold SET resolved_seq = 3",
+        "UPDATE credit SET claimed_at = 7",
+        "UPDATE credit SET claimed_seq = 7",
+        "UPDATE credit SET claimed = zeroblob(16)",
     ] {
         let home = lived();
         home.tamper(&format!("PRAGMA ignore_check_constraints = ON; {sql}"));
