@@ -157,7 +157,8 @@ impl View<'_> {
             | Entry::Transition(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_) => None,
+            | Entry::Repeated(_)
+            | Entry::Reload(_) => None,
         })
     }
 
@@ -173,7 +174,8 @@ impl View<'_> {
             | Entry::Transition(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_) => None,
+            | Entry::Repeated(_)
+            | Entry::Reload(_) => None,
         })
     }
 
@@ -188,7 +190,8 @@ impl View<'_> {
             | Entry::SignIn(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_) => None,
+            | Entry::Repeated(_)
+            | Entry::Reload(_) => None,
         })
     }
 

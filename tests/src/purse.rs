@@ -48,6 +48,8 @@ impl Purse {
         let made = command().arg("init").arg(&dir).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         purse.replace("policies/registry.yaml", STARTER_PAYEE, PAYEE);
+        // A test says itself when a change is taken up; those of the following do not.
+        purse.replace("pursekeeper.yaml", "\nlog:\n", "\nreload: { watch: false }\n\nlog:\n");
         purse
     }
 
@@ -248,7 +250,11 @@ pub(crate) fn copy_all(from: &Path, to: &Path) {
     assert!(copied.success(), "cannot copy {} to {}", from.display(), to.display());
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) {
+/// Looks again and again until it is so.
+///
+/// # Panics
+/// When it takes too long.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {
         assert!(begun.elapsed() < PATIENCE, "gave up waiting until {what}");

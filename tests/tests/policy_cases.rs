@@ -185,7 +185,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     };
     batch.push(asked);
     let keys = bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-    let around = Surroundings { boot_us: 0, at, balances: &balances, keys: &keys };
+    let around = Surroundings { boot_us: 0, at, balances: &balances, keys: &keys, witness: &() };
     let answered = gate.pass(bundle, around, batch).unwrap().answers.pop().unwrap();
     let recorded = gate.journal().entries.last().unwrap();
     match answered {
@@ -204,7 +204,8 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
                 | Entry::Transition(_)
                 | Entry::Signatures(_)
                 | Entry::Unauthenticated(_)
-                | Entry::Repeated(_) => {
+                | Entry::Repeated(_)
+                | Entry::Reload(_) => {
                     panic!("`{}` is no new request", case.name)
                 }
             };

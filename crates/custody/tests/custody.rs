@@ -106,7 +106,13 @@ fn authorize(intent: Intent) -> Authorized {
         bundle: Digest::default(),
     };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
-    let around = Surroundings { at: AT, boot_us: 0, balances: &Balances::default(), keys: &BTreeSet::new() };
+    let around = Surroundings {
+        at: AT,
+        boot_us: 0,
+        balances: &Balances::default(),
+        keys: &BTreeSet::new(),
+        witness: &(),
+    };
     let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().before.remove(0);
     let Answer::Authorized(right) = answer else { unreachable!("{answer:?}") };
     *right

@@ -56,6 +56,15 @@ impl Reader {
         find_void(self.connection(), seq)
     }
 
+    /// How many signatures are held: nobody knows yet what became of them.
+    ///
+    /// # Errors
+    /// Whatever the disk does.
+    pub fn held_len(&self) -> Result<u64, JournalError> {
+        let sql = "SELECT count(*) FROM hold WHERE state = 'held'";
+        unsigned(self.connection().prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
     /// The sum over [`Reader::exposed`].
     ///
     /// # Errors

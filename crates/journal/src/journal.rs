@@ -254,7 +254,8 @@ impl SqliteJournal {
             | Entry::Transition(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_) => {}
+            | Entry::Repeated(_)
+            | Entry::Reload(_) => {}
         }
         Ok(seq)
     }

@@ -195,7 +195,8 @@ fn permit(body: &[u8], seq: u64) -> Result<Option<(UnixSeconds, Permit)>, Journa
             | Entry::Transition(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_),
+            | Entry::Repeated(_)
+            | Entry::Reload(_),
         )
         | Content::Genesis(_) => None,
     })

@@ -104,7 +104,8 @@ impl Lives {
             | Entry::SignIn(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_) => false,
+            | Entry::Repeated(_)
+            | Entry::Reload(_) => false,
         }
     }
 
@@ -132,7 +133,8 @@ impl Lives {
             | Entry::SignIn(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_) => {}
+            | Entry::Repeated(_)
+            | Entry::Reload(_) => {}
         }
         for (subject, status) in entry.statuses() {
             let Subject::Wallet(wallet) = subject else { continue };

@@ -286,7 +286,8 @@ fn fate(
             | Entry::Transition(_)
             | Entry::Signatures(_)
             | Entry::Unauthenticated(_)
-            | Entry::Repeated(_),
+            | Entry::Repeated(_)
+            | Entry::Reload(_),
         ) => Ok(Some(None)),
     }
 }

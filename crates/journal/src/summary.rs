@@ -12,7 +12,7 @@ use pursekeeper_core::{
 use crate::record::{Content, DecodedRecord, Genesis};
 
 /// Every word for a kind of record.
-pub const KINDS: [&str; 12] = [
+pub const KINDS: [&str; 13] = [
     "genesis",
     "payment",
     "preview",
@@ -25,6 +25,7 @@ pub const KINDS: [&str; 12] = [
     "signature",
     "unauthenticated",
     "repeat",
+    "reload",
 ];
 
 /// A record with everything in words; what a record does not have is empty.
@@ -37,7 +38,7 @@ pub struct Summary {
     /// Wall clock, milliseconds since the Unix epoch.
     pub time_unix_ms: u64,
     /// `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in`, `transition`, `signature`,
-    /// `unauthenticated` or `repeat`.
+    /// `unauthenticated`, `repeat` or `reload`.
     pub kind: &'static str,
     /// `permit` or `deny`; empty for records that are not judged.
     pub verdict: &'static str,
@@ -104,6 +105,7 @@ impl Summary {
             Content::Entry(Entry::Signatures(made)) => base.signatures(made),
             Content::Entry(Entry::Unauthenticated(call)) => base.unauthenticated(call),
             Content::Entry(Entry::Repeated(repeated)) => base.repeated(repeated),
+            Content::Entry(Entry::Reload(reload)) => base.reload(reload),
         }
     }
 

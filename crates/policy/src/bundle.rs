@@ -8,6 +8,7 @@ use pursekeeper_core::{Act, Digest, Facts, Intent, SignInIntent, UnixSeconds};
 use sha2::{Digest as _, Sha256};
 
 use crate::acts::Acts;
+use crate::draft::Draft;
 use crate::embedded::{GUARDRAILS, Guardrails, SCHEMA};
 use crate::error::{BundleError, BundleErrors, BundleWarning};
 use crate::index::Index;
@@ -69,11 +70,16 @@ impl Bundle {
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn load(dir: &Path, options: BundleOptions) -> Result<Self, BundleErrors> {
-        let files::Files { registry, policies, warnings } = files::read(dir)?;
-        let policies: Vec<(&str, &str)> =
-            policies.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-        let mut bundle = Self::from_parts(&registry, &policies, options)?;
-        bundle.warnings.extend(warnings);
+        Self::from_draft(&Draft::read(dir)?, options)
+    }
+
+    /// The same from files that were read already.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn from_draft(draft: &Draft, options: BundleOptions) -> Result<Self, BundleErrors> {
+        let mut bundle = Self::from_parts(draft.registry(), &draft.policies(), options)?;
+        bundle.warnings.extend(draft.warnings().iter().cloned());
         Ok(bundle)
     }
 
@@ -225,7 +231,7 @@ fn summary(registry: &Registry, policies: usize, guardrails: &Guardrails) -> Bun
 
 /// SHA-256 over everything that judges: version, then name and bytes of each file, each with its length, so that no
 /// two bundles have one encoding. The guardrails are part of it: an upgrade that changes them changes the digest.
-fn digest(registry_yaml: &str, policies: &[(&str, &str)]) -> Digest {
+pub(crate) fn digest(registry_yaml: &str, policies: &[(&str, &str)]) -> Digest {
     let mut hash = Sha256::new();
     hash.update(b"pursekeeper-bundle-v1\n");
     let embedded = [("schema.cedarschema", SCHEMA)].into_iter().chain(GUARDRAILS);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::REGISTRY_FILE;
@@ -13,6 +14,8 @@ pub const BUNDLE_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const BUNDLE_FILES_MAX: usize = 1_000;
 /// Largest bundle, in bytes.
 pub const BUNDLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// How often a bundle is read again that changed while it was read.
+const READ_TRIES_MAX: usize = 8;
 /// What Kubernetes renames when a mounted ConfigMap changes.
 const KUBERNETES_DATA: &str = "..data";
 
@@ -23,6 +26,13 @@ pub(crate) struct Files {
     pub(crate) warnings: Vec<BundleWarning>,
 }
 
+/// Where a bundle's files are and when each was changed last: equal stamps mean equal files, as far as the file system tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    dir: PathBuf,
+    files: Vec<(String, Option<[u64; 4]>)>,
+}
+
 /// What is in the directory.
 struct Listing {
     /// `registry.yaml` and the policy files, sorted by name.
@@ -30,12 +40,72 @@ struct Listing {
     warnings: Vec<BundleWarning>,
 }
 
-/// Reads all files through one resolved path.
+/// Reads all files through one resolved path, and again when they changed meanwhile: what is handed out stood there as a
+/// whole.
 pub(crate) fn read(dir: &Path) -> Result<Files, BundleErrors> {
+    let mut gone = None;
+    for _ in 0..READ_TRIES_MAX {
+        let before = match stamp(dir) {
+            Ok(before) => before,
+            Err(errors) => {
+                // It may have been replaced between finding and looking into it.
+                gone = Some(errors);
+                continue;
+            }
+        };
+        gone = None;
+        let files = read_once(&before.dir);
+        // What was replaced while it was read may not even be there any more.
+        if stamp(dir).is_ok_and(|after| after == before) {
+            return files;
+        }
+    }
+    if let Some(errors) = gone {
+        return Err(errors);
+    }
+    let what = "it keeps changing while it is read: put whole directories in place by renaming".to_owned();
+    Err(BundleError::Refused { path: dir.display().to_string(), what }.into())
+}
+
+/// The directory that is meant: where `..data` leads, if Kubernetes mounted it.
+fn resolve(dir: &Path) -> Result<PathBuf, BundleErrors> {
     let data = dir.join(KUBERNETES_DATA);
     let dir = if data.is_dir() { data } else { dir.to_owned() };
-    let dir = fs::canonicalize(&dir).map_err(|source| unreadable(&dir, source))?;
-    let Listing { paths, warnings } = list(&dir)?;
+    fs::canonicalize(&dir).map_err(|source| unreadable(&dir, source).into())
+}
+
+/// Whether Kubernetes mounted it, and so replaces all of it by one rename.
+pub(crate) fn is_swapped_whole(dir: &Path) -> bool {
+    dir.join(KUBERNETES_DATA).is_dir()
+}
+
+/// What a bundle's directory looks like from outside.
+pub(crate) fn stamp(dir: &Path) -> Result<Stamp, BundleErrors> {
+    let dir = resolve(dir)?;
+    let mut files = Vec::new();
+    for (name, path) in list(&dir)?.paths {
+        // What cannot be looked at is told when it is read.
+        let meta = fs::symlink_metadata(&path).ok();
+        let inode = meta.map(|meta| {
+            [
+                meta.ino(),
+                meta.size(),
+                changed(meta.mtime(), meta.mtime_nsec()),
+                changed(meta.ctime(), meta.ctime_nsec()),
+            ]
+        });
+        files.push((name, inode));
+    }
+    Ok(Stamp { dir, files })
+}
+
+/// Nanoseconds of a time a file system tells, made one number; only equality counts.
+fn changed(secs: i64, nanos: i64) -> u64 {
+    secs.wrapping_mul(1_000_000_000).wrapping_add(nanos).cast_unsigned()
+}
+
+fn read_once(dir: &Path) -> Result<Files, BundleErrors> {
+    let Listing { paths, warnings } = list(dir)?;
     let mut errors = Vec::new();
     let mut left = BUNDLE_BYTES_MAX;
     let mut registry = String::new();

@@ -16,6 +16,7 @@ mod acts;
 mod bundle;
 mod complexity;
 mod context;
+mod draft;
 mod embedded;
 mod entities;
 mod error;
@@ -38,6 +39,7 @@ mod yaml;
 mod tests;
 
 pub use bundle::{Bundle, BundleOptions, BundleSummary};
+pub use draft::{Draft, DraftStamp};
 pub use embedded::{EXAMPLES, GUARDRAILS, SCHEMA, STARTER_REGISTRY};
 pub use error::{BundleError, BundleErrors, BundleWarning, Place};
 pub use files::{BUNDLE_BYTES_MAX, BUNDLE_FILE_BYTES_MAX, BUNDLE_FILES_MAX};

@@ -1,5 +1,7 @@
 //! Every ceiling of the registry, next to what the journal counted.
 
+use std::collections::BTreeMap;
+
 use pursekeeper_api::v1;
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::registry::{Ceilings, Registry};
@@ -21,6 +23,46 @@ pub(crate) fn of_agent(gatehouse: &Gatehouse, agent: &AgentName) -> Vec<v1::Budg
     let workflows = workflows
         .map(|(name, workflow)| (Scope::Workflow(name.clone()), name.to_string(), &workflow.ceilings));
     rows(gatehouse, registry, std::iter::once(own).chain(workflows).collect())
+}
+
+/// How full one ceiling is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// Of what kind the subject is.
+    pub(crate) scope: String,
+    /// What people call it.
+    pub(crate) name: String,
+    /// Over which time.
+    pub(crate) window: String,
+    /// How much of it is used, in millionths.
+    pub(crate) millionths: u64,
+}
+
+/// How full every ceiling on a sum is; of one subject and window the fullest.
+pub(crate) fn used(gatehouse: &Gatehouse) -> Vec<Used> {
+    let mut fullest: BTreeMap<(String, String, String), u64> = BTreeMap::new();
+    for budget in all(gatehouse) {
+        let Some(millionths) = millionths(&budget) else { continue };
+        let v1::Budget { scope, name, window, .. } = budget;
+        let known = fullest.entry((scope, name, window)).or_default();
+        *known = millionths.max(*known);
+    }
+    let used = fullest.into_iter();
+    used.map(|((scope, name, window), millionths)| Used { scope, name, window, millionths }).collect()
+}
+
+/// How much of a budget is used. Of a limit on one payment nothing ever is; of a limit of nothing, all.
+fn millionths(budget: &v1::Budget) -> Option<u64> {
+    if budget.window == Window::Payment.as_str() {
+        return None;
+    }
+    let read = |text: &str| match budget.unit.as_str() {
+        "usd" => Usd::parse(text).ok().map(Usd::units),
+        _ => text.parse().ok(),
+    };
+    let (limit, free) = (read(&budget.limit)?, read(&budget.free)?);
+    let used = limit.saturating_sub(free).saturating_mul(1_000_000).checked_div(limit).unwrap_or(1_000_000);
+    u64::try_from(used).ok()
 }
 
 /// Every ceiling there is.

@@ -5,6 +5,7 @@ mod chains;
 mod identity;
 mod limits;
 mod listeners;
+mod operations;
 mod reach;
 
 pub(crate) use audit::field_problem;
@@ -15,6 +16,7 @@ pub use chains::ChainConfig;
 pub use identity::{IdentityConfig, IssuerConfig, ReviewConfig, SpiffeConfig};
 pub use limits::Limits;
 pub use listeners::{Listener, Place, Serves, TlsConfig};
+pub use operations::{ReloadConfig, TracesConfig};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,11 +43,18 @@ pub struct Config {
     pub keystore: KeystoreConfig,
     /// Where it is reached.
     pub listeners: Vec<Listener>,
-    /// Where Prometheus scrapes, such as `127.0.0.1:9465`. Nothing else is served there.
+    /// The TCP address for probes and scrapes, such as `0.0.0.0:9465`. Nothing else is served there.
+    #[serde(default)]
     pub health: Option<SocketAddr>,
     /// Which certificates and tokens prove who calls.
     #[serde(default)]
     pub identity: IdentityConfig,
+    /// How changes on disk are taken up.
+    #[serde(default)]
+    pub reload: ReloadConfig,
+    /// Where traces go; nowhere without.
+    #[serde(default)]
+    pub traces: Option<TracesConfig>,
     /// What bounds signatures and load.
     #[serde(default)]
     pub limits: Limits,
@@ -164,6 +173,8 @@ impl Config {
         ));
         problems.extend(identity.problems());
         problems.extend(self.audit.problems());
+        problems.extend(self.reload.problems());
+        problems.extend(self.traces.iter().flat_map(TracesConfig::problems));
         problems.extend(self.chains.iter().flat_map(|(network, chain)| chain.problems(network)));
         problems.extend(self.limits.problems());
         problems
@@ -179,6 +190,8 @@ impl Config {
             identity,
             version: _,
             health: _,
+            reload: _,
+            traces: _,
             dev: _,
             limits: _,
             chains: _,

@@ -20,4 +20,5 @@ mod record;
 pub mod serve;
 pub mod sinks;
 pub mod standing;
+mod traces;
 pub mod turnstile;

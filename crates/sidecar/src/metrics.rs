@@ -1,6 +1,8 @@
 //! What is counted for dashboards and alerts. The journal is the record; these are hints that are gone after a restart.
 
-use std::time::Duration;
+mod timing;
+
+pub(crate) use timing::{Stage, Timing};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -8,17 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pursekeeper_core::gate::Answer;
-use pursekeeper_core::{NearLimit, UnixSeconds, Warning};
-
-/// By what stops are counted: one waits for a write to the disk, and for what is being signed.
-const STOP_BOUNDS: [(Duration, &str); 6] = [
-    (Duration::from_millis(1), "1ms"),
-    (Duration::from_millis(5), "5ms"),
-    (Duration::from_millis(20), "20ms"),
-    (Duration::from_millis(100), "100ms"),
-    (Duration::from_millis(500), "500ms"),
-    (Duration::from_secs(2), "2s"),
-];
+use pursekeeper_core::{NearLimit, ReloadKind, UnixSeconds, Warning};
 
 /// Counters since start.
 #[derive(Debug, Default)]
@@ -29,11 +21,26 @@ pub struct Metrics {
     reports: Counter,
     voided: Counter,
     batches: Counter,
-    stops: Family<Stop, Counter>,
-    stop_micros_max: Gauge,
+    timing: Timing,
+    unauthenticated: Family<Refused, Counter>,
+    connections: Family<Connected, Gauge>,
+    sandbox: Gauge,
     checkpoint_size: Gauge,
     checkpoint_at: Gauge,
     checkpoints_failed: Family<Destination, Counter>,
+    reloads: Family<Reloaded, Counter>,
+    reloaded_at: Family<Loaded, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reloaded {
+    what: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Loaded {
+    what: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,8 +49,23 @@ struct Destination {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Stop {
-    within: &'static str,
+struct Refused {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Connected {
+    listener: String,
+}
+
+/// A connection that is open, counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,13 +119,26 @@ impl Metrics {
         self.batches.inc();
     }
 
-    /// Takes note of how long a stop took to be in force.
-    pub(crate) fn stopped_within(&self, took: Duration) {
-        let bound = STOP_BOUNDS.iter().find(|(bound, _)| took <= *bound);
-        let within = bound.map_or("longer", |(_, name)| *name);
-        self.stops.get_or_create(&Stop { within }).inc();
-        let micros = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
-        self.stop_micros_max.set(self.stop_micros_max.get().max(micros));
+    /// How long things take.
+    pub(crate) fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// Counts a call of nobody, by the code it was refused with.
+    pub(crate) fn unauthenticated(&self, reason: &str) {
+        self.unauthenticated.get_or_create(&Refused { reason: reason.to_owned() }).inc();
+    }
+
+    /// Counts a connection of a listener until what is returned is dropped.
+    pub(crate) fn connected(&self, listener: &str) -> OpenConnection {
+        let gauge = self.connections.get_or_create_owned(&Connected { listener: listener.to_owned() });
+        gauge.inc();
+        OpenConnection(gauge)
+    }
+
+    /// Takes note of whether the process has given up what it does not need (`sandbox` in the configuration).
+    pub fn sandboxed(&self, active: bool) {
+        self.sandbox.set(i64::from(active));
     }
 
     /// Takes note of a checkpoint that everybody has who is to have it.
@@ -115,6 +150,17 @@ impl Metrics {
     /// Counts a checkpoint that somebody did not get.
     pub(crate) fn checkpoint_failed(&self, destination: &'static str) {
         self.checkpoints_failed.get_or_create(&Destination { destination }).inc();
+    }
+
+    /// Counts something that was read again: `applied`, `unchanged` or `refused`.
+    pub(crate) fn reloaded(&self, kind: ReloadKind, result: &'static str) {
+        self.reloads.get_or_create(&Reloaded { what: kind.as_str(), result }).inc();
+    }
+
+    /// Takes note that what is on disk is in force.
+    pub(crate) fn loaded(&self, kind: ReloadKind, at: UnixSeconds) {
+        let at = i64::try_from(at.0).unwrap_or(i64::MAX);
+        self.reloaded_at.get_or_create(&Loaded { what: kind.as_str() }).set(at);
     }
 
     /// Durable transactions.
@@ -133,18 +179,25 @@ impl Metrics {
 
     /// Puts every counter under its name.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let Self { decisions, warnings, resolved, reports, voided, batches, stops, stop_micros_max, .. } =
-            self;
-        let Self { checkpoint_size, checkpoint_at, checkpoints_failed, .. } = self;
+        let Self { decisions, warnings, resolved, reports, voided, batches, timing, .. } = self;
+        let Self { unauthenticated, connections, sandbox, .. } = self;
+        timing.register(registry);
+        let help = "Calls of somebody whom the registry does not know, by the code they were refused with";
+        registry.register("unauthenticated", help, unauthenticated.clone());
+        registry.register("connections", "Open connections", connections.clone());
+        let help = "1 while the process cannot do what it does not need (`sandbox`)";
+        registry.register("sandbox_active", help, sandbox.clone());
+        let Self { checkpoint_size, checkpoint_at, checkpoints_failed, reloads, reloaded_at, .. } = self;
+        let help = "What was read again because it changed on disk, or an operator wanted it";
+        registry.register("reloads", help, reloads.clone());
+        let help = "When what is on disk was last found to be in force, in Unix seconds";
+        registry.register("reload_last_success_timestamp_seconds", help, reloaded_at.clone());
         registry.register("checkpoint_seq", "The last record under a checkpoint", checkpoint_size.clone());
         let help = "When the last checkpoint was handed out; its age is the time since then";
         registry.register("checkpoint_timestamp_seconds", help, checkpoint_at.clone());
         let help = "Checkpoints that a destination did not take";
         registry.register("checkpoints_failed", help, checkpoints_failed.clone());
         registry.register("voids_signed", "Signatures made that void a payment", voided.clone());
-        let help = "Operators' stops, by the time from their arrival until nothing left any more";
-        registry.register("stops", help, stops.clone());
-        registry.register("stop_micros_max", "The slowest stop, in microseconds", stop_micros_max.clone());
         registry.register("decisions", "What the gate answered", decisions.clone());
         registry.register("limit_warnings", "Permits that left a limit near", warnings.clone());
         registry.register("holds_resolved", "Holds that a chain resolved", resolved.clone());

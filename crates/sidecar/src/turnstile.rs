@@ -5,6 +5,7 @@
 //! thread hop, and many share one fsync.
 
 mod queue;
+mod timekeeper;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -16,12 +17,16 @@ use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Digest, Moment};
 use tokio::sync::{Notify, watch};
 use tokio::task::block_in_place;
+use tracing::Span;
 
 use crate::clock::Clock;
 use crate::halts::Halts;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Stage};
+use crate::serve::Check;
 use crate::standing::Standing;
+use crate::traces;
 use queue::{Place, Queue, Turn};
+use timekeeper::Timekeeper;
 pub use upkeep::Upkeep;
 
 /// Why there is no answer. Nothing was signed.
@@ -186,6 +191,19 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         journal.into_iter().chain(self.clock_problem()).chain(self.halts.all()).collect()
     }
 
+    /// What must be well for payments to be signed. A gate that is there has a valid bundle, and its keys were loaded.
+    pub(crate) fn checks(&self) -> Vec<Check> {
+        let halts = self.halts.all();
+        let halted = (!halts.is_empty()).then(|| halts.join("; "));
+        vec![
+            Check { name: "bundle", problem: None },
+            Check { name: "keys", problem: None },
+            Check { name: "journal", problem: self.problem().map(|problem| problem.message) },
+            Check { name: "clock", problem: self.clock_problem() },
+            Check { name: "sinks", problem: halted },
+        ]
+    }
+
     /// What is wrong with the clock, if anything is.
     #[must_use]
     pub fn clock_problem(&self) -> Option<String> {
@@ -220,6 +238,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         lock(&self.problem).clone()
     }
 
+    /// How many wait for the gate.
+    #[must_use]
+    pub fn queue_len(&self) -> usize {
+        lock(&self.queue).len()
+    }
+
     /// What was counted since start.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
@@ -247,14 +271,19 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         if let Some(reason) = self.halts.first().filter(|_| signs) {
             return Err(Fault::Halted(reason));
         }
-        match self.take_place(ask)? {
-            Place::First(leadership, ask) => block_in_place(|| leadership.work(ask)),
+        let span = traces::decision();
+        let answered = match self.take_place(ask, &span)? {
+            Place::First(leadership, ask) => block_in_place(|| leadership.work(ask, span.clone())),
             Place::Waits(turn) => match turn.await {
                 Ok(Turn::Answer(answer)) => answer,
-                Ok(Turn::Lead(leadership, ask)) => block_in_place(|| leadership.work(ask)),
+                Ok(Turn::Lead(leadership, ask)) => block_in_place(|| leadership.work(ask, span.clone())),
                 Err(_) => Err(Fault::Unavailable("the request was lost in the queue".to_owned())),
             },
+        };
+        if let Ok(answer) = &answered {
+            traces::decided(&span, answer);
         }
+        answered
     }
 
     /// Tries whether the journal takes records again, and writes what waits to become durable.
@@ -265,7 +294,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
         let probed = match gate.journal_mut().probe() {
             Ok(()) if gate.undurable_len() > 0 => {
-                self.pass_batch(&mut gate, &*self.policy(), Vec::new()).map(|_| ())
+                self.pass_batch(&mut gate, &*self.policy(), Vec::new(), &[]).map(|_| ())
             }
             probed => probed,
         };
@@ -285,15 +314,15 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
     }
 
-    /// Judges and records a batch.
-    fn judge(&self, asks: Vec<Ask>) -> Vec<Result<Answer, Fault>> {
+    /// Judges and records a batch, whose requests have these spans.
+    fn judge(&self, asks: Vec<Ask>, spans: &[Span]) -> Vec<Result<Answer, Fault>> {
         let acts: Vec<Option<LifecycleAsk>> = asks.iter().map(lifecycle).collect();
         let mut gate = lock(&self.gate);
         if let Some(problem) = self.problem().filter(|problem| problem.fatal) {
             return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
         }
         let policy = self.policy();
-        let error = match self.pass_noting(&mut gate, &*policy, asks) {
+        let error = match self.pass_noting(&mut gate, &*policy, asks, spans) {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
@@ -303,7 +332,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             .map(|act| {
                 let stop = act.filter(|act| act.act.verb.is_stop());
                 let Some(stop) = stop else { return Err(Fault::Unavailable(message.clone())) };
-                match self.pass_batch(&mut gate, &*policy, vec![Ask::Lifecycle(stop.clone())]) {
+                match self.pass_batch(&mut gate, &*policy, vec![Ask::Lifecycle(stop.clone())], &[]) {
                     Ok(answers) => answers.into_iter().next().ok_or(Fault::NotDurable),
                     Err(_) => {
                         let stopped = self.stop_in_memory(&mut gate, &*policy, stop);
@@ -315,14 +344,20 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     }
 
     /// Passes a batch, and with it what waits to be noted; stops go alone.
-    fn pass_noting(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
+    fn pass_noting(
+        &self,
+        gate: &mut Gate<J>,
+        policy: &P,
+        asks: Vec<Ask>,
+        spans: &[Span],
+    ) -> Result<Vec<Answer>, J::Error> {
         let stops = !asks.is_empty() && acts_only(&asks);
         let waiting = if stops { Vec::new() } else { std::mem::take(&mut *lock(&self.signatures)) };
         if waiting.is_empty() {
-            return self.pass_batch(gate, policy, asks);
+            return self.pass_batch(gate, policy, asks, spans);
         }
         let batch = std::iter::once(Ask::Signatures(waiting.clone())).chain(asks).collect();
-        match self.pass_batch(gate, policy, batch) {
+        match self.pass_batch(gate, policy, batch, spans) {
             Ok(answers) => Ok(answers.into_iter().skip(1).collect()),
             Err(error) => {
                 lock(&self.signatures).splice(0..0, waiting);
@@ -337,15 +372,27 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let waits = !lock(&self.signatures).is_empty() || !gate.journal().due(self.clock.now()).is_empty();
         if waits && self.problem().is_none() {
             // What cannot be written now is written with what comes next; `note` has taken note of why.
-            let _ = self.pass_noting(&mut gate, &*self.policy(), Vec::new());
+            let _ = self.pass_noting(&mut gate, &*self.policy(), Vec::new(), &[]);
         }
     }
 
-    /// Has the gate judge and record a batch, and puts what it decided in force.
-    fn pass_batch(&self, gate: &mut Gate<J>, policy: &P, asks: Vec<Ask>) -> Result<Vec<Answer>, J::Error> {
+    /// Has the gate judge and record a batch, and puts what it decided in force. The last of its asks are requests, which
+    /// have these spans.
+    fn pass_batch(
+        &self,
+        gate: &mut Gate<J>,
+        policy: &P,
+        asks: Vec<Ask>,
+        spans: &[Span],
+    ) -> Result<Vec<Answer>, J::Error> {
         let (balances, keys) = (self.balances.load(), self.keys.load());
         let (at, boot_us) = self.clock.read();
-        let around = Surroundings { at, boot_us, balances: &balances, keys: &keys };
+        let timing = self.metrics.timing();
+        for waited in asks.iter().filter_map(|ask| timekeeper::waited(ask, boot_us)) {
+            timing.stage(Stage::Wait, waited);
+        }
+        let witness = Timekeeper::begin(timing, spans, asks.len());
+        let around = Surroundings { at, boot_us, balances: &balances, keys: &keys, witness: &witness };
         let passed = gate.pass(policy, around, asks);
         // A stop that was recorded in the room kept for stops leaves none for anything else.
         let room = gate.journal().room();
@@ -354,6 +401,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let Passed { before, answers } = passed?;
         if before.iter().chain(&answers).any(|answer| !matches!(answer, Answer::Nothing(_))) {
             self.metrics.batch();
+            witness.end();
         }
         before.iter().for_each(|answer| self.in_force(answer));
         answers.iter().for_each(|answer| self.in_force(answer));
@@ -420,6 +468,7 @@ fn lifecycle(ask: &Ask) -> Option<LifecycleAsk> {
         | Ask::Void(_)
         | Ask::Signatures(_)
         | Ask::Unauthenticated(_)
+        | Ask::Reload(_)
         | Ask::Repeats(_) => None,
     }
 }

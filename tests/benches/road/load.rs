@@ -157,7 +157,8 @@ impl Judge {
         // The journal in memory looks at everything it holds: it is not what is measured here.
         self.gate.journal_mut().entries.clear();
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-        let around = Surroundings { at, boot_us: 0, balances: &Balances::default(), keys: &keys };
+        let around =
+            Surroundings { at, boot_us: 0, balances: &Balances::default(), keys: &keys, witness: &() };
         let answers = self.gate.pass(&self.bundle, around, vec![Ask::Payment(Arc::new(ask))]).unwrap();
         std::hint::black_box(answers);
     }

@@ -265,7 +265,8 @@ impl Fixture {
 
     pub(crate) fn try_pass(&mut self, asks: Vec<Ask>) -> Result<Vec<Answer>, MemoryError> {
         let at = Moment { unix_ms: self.now_ms, boot_ms: self.boot_ms, boot_id: [self.boot; 16] };
-        let around = Surroundings { boot_us: 0, at, balances: &self.balances, keys: &self.keys };
+        let around =
+            Surroundings { boot_us: 0, at, balances: &self.balances, keys: &self.keys, witness: &() };
         Ok(self.gate.pass(&self.policy, around, asks)?.answers)
     }
 

@@ -24,7 +24,8 @@ fn repeats(fixture: &Fixture) -> Vec<Repeats> {
         | Entry::SignIn(_)
         | Entry::Transition(_)
         | Entry::Signatures(_)
-        | Entry::Unauthenticated(_) => None,
+        | Entry::Unauthenticated(_)
+        | Entry::Reload(_) => None,
     });
     counted.collect()
 }
@@ -139,7 +140,8 @@ fn a_record_says_which_ceilings_were_met_and_how_long_the_request_waited() {
         | Entry::Transition(_)
         | Entry::Signatures(_)
         | Entry::Unauthenticated(_)
-        | Entry::Repeated(_)) => panic!("{other:?}"),
+        | Entry::Repeated(_)
+        | Entry::Reload(_)) => panic!("{other:?}"),
     };
     let text = |at: usize| {
         let uses = met(at).ceilings;

@@ -62,7 +62,8 @@ fn declare(fixture: &mut Fixture, top_up: &str) {
 fn told(fixture: &mut Fixture, ask: Ask) -> Option<PrepaidFacts> {
     let watching = Watching { inner: &fixture.policy, seen: RefCell::default() };
     let at = Moment { unix_ms: fixture.now_ms, boot_ms: fixture.boot_ms, boot_id: [fixture.boot; 16] };
-    let around = Surroundings { boot_us: 0, at, balances: &fixture.balances, keys: &fixture.keys };
+    let around =
+        Surroundings { boot_us: 0, at, balances: &fixture.balances, keys: &fixture.keys, witness: &() };
     let answers = fixture.gate.pass(&watching, around, vec![ask]).unwrap().answers;
     assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), ["OK"]);
     let seen = watching.seen.into_inner();

@@ -92,7 +92,13 @@ impl System {
     pub(crate) fn pass(&mut self, deeds: &[Deed]) -> Checked {
         let asks: Vec<Ask> = deeds.iter().map(Deed::ask).collect();
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-        let around = Surroundings { boot_us: 0, at: moment(self.now), balances: &self.balances, keys: &keys };
+        let around = Surroundings {
+            boot_us: 0,
+            at: moment(self.now),
+            balances: &self.balances,
+            keys: &keys,
+            witness: &(),
+        };
         let gate = self.gate.as_mut().expect("it is open");
         let answers = gate.pass(&self.bundle, around, asks);
         let Passed { before, answers } =
@@ -124,7 +130,13 @@ impl System {
     pub(crate) fn pass_in_vain(&mut self, deeds: &[Deed]) -> Checked {
         let asks: Vec<Ask> = deeds.iter().map(Deed::ask).collect();
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
-        let around = Surroundings { boot_us: 0, at: moment(self.now), balances: &self.balances, keys: &keys };
+        let around = Surroundings {
+            boot_us: 0,
+            at: moment(self.now),
+            balances: &self.balances,
+            keys: &keys,
+            witness: &(),
+        };
         let gate = self.gate.as_mut().expect("it is open");
         let failed = gate.pass(&Poisoned(&self.bundle), around, asks);
         same("a batch beyond all sums fails", &failed.is_err(), &true)?;

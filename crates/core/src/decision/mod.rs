@@ -7,6 +7,7 @@ mod ceiling_use;
 mod code;
 mod evidence;
 mod payee;
+mod reload;
 mod repeat;
 mod sign_in;
 mod transition;
@@ -22,6 +23,7 @@ pub use evidence::{
     Observation, Report, Said,
 };
 pub use payee::{PENDING_PAYEES_MAX, PayeeState, PendingPayee};
+pub use reload::{Reload, ReloadKind, ReloadResult};
 pub use repeat::{RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, SignaturesMade, Unauthenticated};
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use transition::{Aim, Cause, PendingAct, REVIEWED_IDENTITY, Reviewed, StatusChange, Transition};
@@ -234,6 +236,8 @@ pub enum Entry {
     Unauthenticated(Box<Unauthenticated>),
     /// What was counted instead of being recorded.
     Repeated(Box<Repeated>),
+    /// What was read again because it changed on disk.
+    Reload(Box<Reload>),
 }
 
 impl Decision {
@@ -262,6 +266,7 @@ impl Entry {
             Self::Signatures(made) => made.at,
             Self::Unauthenticated(call) => call.at,
             Self::Repeated(repeated) => repeated.at,
+            Self::Reload(reload) => reload.at,
         }
     }
 
@@ -281,7 +286,8 @@ impl Entry {
             | Self::Transition(_)
             | Self::Signatures(_)
             | Self::Unauthenticated(_)
-            | Self::Repeated(_) => None,
+            | Self::Repeated(_)
+            | Self::Reload(_) => None,
         }
     }
 
@@ -301,7 +307,8 @@ impl Entry {
             | Self::Transition(_)
             | Self::Signatures(_)
             | Self::Unauthenticated(_)
-            | Self::Repeated(_) => None,
+            | Self::Repeated(_)
+            | Self::Reload(_) => None,
         }
     }
 
@@ -321,7 +328,8 @@ impl Entry {
             | Self::SignIn(_)
             | Self::Signatures(_)
             | Self::Unauthenticated(_)
-            | Self::Repeated(_) => Vec::new(),
+            | Self::Repeated(_)
+            | Self::Reload(_) => Vec::new(),
         }
     }
 
@@ -338,7 +346,8 @@ impl Entry {
             | Self::Transition(_)
             | Self::Signatures(_)
             | Self::Unauthenticated(_)
-            | Self::Repeated(_) => None,
+            | Self::Repeated(_)
+            | Self::Reload(_) => None,
         }
     }
 
@@ -378,7 +387,8 @@ impl Entry {
             | Self::Evidence(_)
             | Self::Transition(_)
             | Self::Signatures(_)
-            | Self::Repeated(_) => return None,
+            | Self::Repeated(_)
+            | Self::Reload(_) => return None,
         };
         Some(RepeatKey { caller, kind, code })
     }
@@ -410,7 +420,8 @@ impl Entry {
             | Self::Transition(_)
             | Self::Signatures(_)
             | Self::Unauthenticated(_)
-            | Self::Repeated(_) => false,
+            | Self::Repeated(_)
+            | Self::Reload(_) => false,
         }
     }
 }

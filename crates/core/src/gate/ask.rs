@@ -8,7 +8,7 @@ use crate::typed_data::TypedData;
 use crate::x402::{Challenge, OfferRefusal, Terms};
 use crate::{
     Act, Amount, Asked, AssetId, Caller, DecisionId, Digest, Fate, IdentitySource, Mode, Observation,
-    Repeats, Said,
+    ReloadKind, ReloadResult, Repeats, Said,
 };
 
 /// Most labels on one request.
@@ -45,6 +45,19 @@ pub enum Ask {
     Unauthenticated(UnauthenticatedAsk),
     /// Record what was counted in a minute that is over.
     Repeats(Repeats),
+    /// Take note of what was read again because it changed on disk.
+    Reload(ReloadAsk),
+}
+
+/// Something that changed on disk, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadAsk {
+    /// What was read.
+    pub kind: ReloadKind,
+    /// What became of it.
+    pub result: ReloadResult,
+    /// Why, or what is in force now, in words.
+    pub message: String,
 }
 
 /// A call of somebody whom the registry does not know.

@@ -96,6 +96,12 @@ impl Authorized {
         &self.warnings
     }
 
+    /// The record of the permit.
+    #[must_use]
+    pub fn decision_id(&self) -> DecisionId {
+        self.decision_id
+    }
+
     /// Spends the right: has `sign` make each signature that belongs to it, with the key of the address it is given.
     ///
     /// # Errors

@@ -16,12 +16,14 @@ mod sign_in;
 mod transition;
 mod typed_data;
 mod warnings;
+mod witness;
 
 pub use ask::{
     AllowanceAsk, Ask, EvidenceAsk, LABEL_LEN_MAX, LABELS_MAX, LifecycleAsk, PaymentAsk, REASON_LEN_MAX,
-    ReportAsk, SignInAsk, TypedDataAsk, UnauthenticatedAsk, VOIDS_PER_PAGE_MAX, VoidAsk,
+    ReloadAsk, ReportAsk, SignInAsk, TypedDataAsk, UnauthenticatedAsk, VOIDS_PER_PAGE_MAX, VoidAsk,
 };
 pub use authorized::{Authorized, Signed};
+pub use witness::Witness;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -103,6 +105,8 @@ pub struct Surroundings<'a> {
     pub balances: &'a Balances,
     /// The addresses whose keys are here. A wallet without its key is as good as suspended: it could only bind money.
     pub keys: &'a BTreeSet<Address>,
+    /// Whoever takes the time of each judgement; `&()` where nobody does.
+    pub witness: &'a dyn Witness,
 }
 
 /// The gate. Whoever holds it decides; there is one.
@@ -251,7 +255,15 @@ impl<J: Journal> Gate<J> {
         let mut voids = VecDeque::new();
         let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Void(_)));
         let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
+        let mut judged_len = 0_usize;
         let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
+            // Asked again from the first on, it counts from the first again.
+            if batch.first().is_some_and(|first| std::ptr::eq(first, ask)) {
+                judged_len = 0;
+            }
+            let own = judged_len.checked_sub(before);
+            judged_len = judged_len.saturating_add(1);
+            around.witness.begins(own);
             let court = judge::Court { policy, ledger, settings, at, trust, around };
             let judged = match ask {
                 Ask::Payment(ask) => court.payment(ask).map(Judged::Entry),
@@ -264,6 +276,7 @@ impl<J: Journal> Gate<J> {
                 Ask::Signatures(hashes) => Ok(Judged::Entry(court.signatures(hashes))),
                 Ask::Unauthenticated(ask) => Ok(Judged::Entry(court.unauthenticated(ask))),
                 Ask::Repeats(repeats) => Ok(Judged::Entry(court.repeated(repeats))),
+                Ask::Reload(ask) => Ok(Judged::Entry(court.reload(ask))),
                 Ask::Void(ask) => {
                     // Asked again from the first on, it is one page again.
                     voids.retain(|page: &transition::Page| (page.act, page.after) != (ask.act, ask.after));
@@ -271,7 +284,9 @@ impl<J: Journal> Gate<J> {
                     Ok(Judged::Nothing(Nothing::Voids))
                 }
             };
-            judged.map(|judged| court.tamed(judged))
+            let judged = judged.map(|judged| court.tamed(judged));
+            around.witness.ends(own);
+            judged
         })?;
         self.undurable.clear();
         self.bundle = Some(policy.digest());
@@ -310,6 +325,7 @@ fn stop(ask: &Ask) -> bool {
         | Ask::TypedData(_)
         | Ask::Signatures(_)
         | Ask::Unauthenticated(_)
+        | Ask::Reload(_)
         | Ask::Repeats(_) => false,
     }
 }
@@ -363,7 +379,7 @@ fn answer(recorded: Recorded, voids: &mut VecDeque<transition::Page>) -> Answer 
         Entry::Report(_) => Answer::Reported { decision_id },
         Entry::Evidence(evidence) => Answer::Resolved { decision_id, state: evidence.state },
         Entry::Transition(transition) => Answer::Changed { decision_id, transition },
-        Entry::Signatures(_) | Entry::Unauthenticated(_) | Entry::Repeated(_) => {
+        Entry::Signatures(_) | Entry::Unauthenticated(_) | Entry::Repeated(_) | Entry::Reload(_) => {
             Answer::Noted { decision_id }
         }
     }

@@ -1,10 +1,10 @@
 //! What is recorded without being judged, and what is counted instead of being recorded.
 
 use crate::ports::{Judged, Policy};
-use crate::{Digest, Entry, Repeated, Repeats, SignaturesMade, Unauthenticated};
+use crate::{Digest, Entry, Reload, Repeated, Repeats, SignaturesMade, Unauthenticated};
 
-use super::UnauthenticatedAsk;
 use super::judge::Court;
+use super::{ReloadAsk, UnauthenticatedAsk};
 
 impl<P: Policy> Court<'_, P> {
     pub(super) fn signatures(&self, hashes: &[(u64, Digest)]) -> Entry {
@@ -15,6 +15,12 @@ impl<P: Policy> Court<'_, P> {
         let UnauthenticatedAsk { source, call, message } = ask.clone();
         let bundle = self.policy.digest();
         Entry::Unauthenticated(Box::new(Unauthenticated { at: self.at, source, call, message, bundle }))
+    }
+
+    pub(super) fn reload(&self, ask: &ReloadAsk) -> Entry {
+        let ReloadAsk { kind, result, message } = ask.clone();
+        let bundle = self.policy.digest();
+        Entry::Reload(Box::new(Reload { at: self.at, kind, result, message, bundle }))
     }
 
     pub(super) fn repeated(&self, repeats: &Repeats) -> Entry {

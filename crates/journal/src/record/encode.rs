@@ -33,6 +33,7 @@ impl<'a> Record<'a> {
             core::Entry::Signatures(made) => Self::of_signatures(seq, made),
             core::Entry::Unauthenticated(call) => Self::of_stranger(seq, call),
             core::Entry::Repeated(repeated) => Self::of_repeated(seq, repeated),
+            core::Entry::Reload(reload) => Self::of_reload(seq, reload),
         }
     }
 
@@ -70,6 +71,7 @@ impl<'a> Record<'a> {
             original_seq: None,
             pending: None,
             policies: None,
+            reload: None,
             repeat: None,
             report: None,
             resolution: None,

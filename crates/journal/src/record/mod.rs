@@ -26,11 +26,12 @@
 //! | `held_until` | permits | the signature cannot be settled after this |
 //! | `intent` | payments made out | all that is judged and signed |
 //! | `journal` | genesis | the id of the journal |
-//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in`, `transition`, `signature`, `unauthenticated` or `repeat` |
+//! | `kind` | all | `genesis`, `payment`, `preview`, `reissue`, `lifecycle`, `report`, `evidence`, `sign-in`, `transition`, `signature`, `unauthenticated`, `repeat` or `reload` |
 //! | `offers` | payment, preview | each offer's index and its denial, if any |
 //! | `original_seq` | reissue, report, evidence | the record of the permit |
 //! | `pending` | payments refused | the payee that this leaves to the operators, and the service |
 //! | `policies` | permits, lifecycle | the policies that permit |
+//! | `reload` | reload | what was read again because it changed on disk, and what became of it |
 //! | `repeat` | repeat | what was counted within a minute instead of being recorded each time, and a record like it |
 //! | `report` | report | what an agent claims it saw, what it says is left of prepaid credit (`remaining`), or both |
 //! | `resolution` | evidence | what became of the hold, and for how much |
@@ -67,7 +68,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use notes::{Repeat, SignatureHash, Stranger};
+use notes::{Reload, Repeat, SignatureHash, Stranger};
 use scalar::{Hex, Int, Labels};
 use sign_in::{Message, SignIn};
 use who::{Caller, Source};
@@ -121,6 +122,8 @@ pub(crate) struct Record<'a> {
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     policies: Option<Vec<Policy<'a>>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    reload: Option<Reload<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     repeat: Option<Repeat<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     report: Option<Report<'a>>,
@@ -160,6 +163,7 @@ enum Kind {
     Signature,
     Unauthenticated,
     Repeat,
+    Reload,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! The members of records that are not judged: hashes of signatures, calls of nobody, and what was counted.
+//! The members of records that are not judged: hashes of signatures, calls of nobody, what was counted, and what was read again.
 
 use std::borrow::Cow;
 
@@ -45,4 +45,16 @@ pub(super) struct Repeat<'a> {
     pub(super) like: Int,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<Source<'a>>,
+}
+
+/// What was read again because it changed on disk.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reload<'a> {
+    #[serde(borrow)]
+    pub(super) kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) message: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) result: Cow<'a, str>,
 }

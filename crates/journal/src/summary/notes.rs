@@ -1,6 +1,6 @@
 //! What is not judged, in words.
 
-use pursekeeper_core::{RepeatCaller, RepeatKey, Repeated, Repeats, SignaturesMade, Unauthenticated};
+use pursekeeper_core::{Reload, RepeatCaller, RepeatKey, Repeated, Repeats, SignaturesMade, Unauthenticated};
 
 use super::Summary;
 
@@ -43,6 +43,16 @@ impl Summary {
             },
             original_seq: Some(*like_seq),
             repeats: *count,
+            ..self
+        }
+    }
+
+    pub(super) fn reload(self, reload: &Reload) -> Self {
+        let Reload { at: _, kind, result, message, bundle } = reload;
+        Self {
+            kind: "reload",
+            message: format!("{} read again, {}: {message}", kind.as_str(), result.as_str()),
+            bundle_digest: bundle.to_string(),
             ..self
         }
     }

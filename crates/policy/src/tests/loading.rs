@@ -7,7 +7,7 @@ use pursekeeper_core::ports::Policy;
 use pursekeeper_core::registry::{FirstUse, Payees};
 
 use super::fixture::{REGISTRY, bundle, evm};
-use crate::{BUNDLE_FILE_BYTES_MAX, Bundle, BundleOptions};
+use crate::{BUNDLE_FILE_BYTES_MAX, Bundle, BundleOptions, Draft};
 
 const RULE: &str = "@id(\"a.b\") permit (principal, action, resource);";
 
@@ -39,6 +39,47 @@ fn a_mounted_configmap_is_read_through_one_path() {
     symlink("..data/registry.yaml", dir.path().join("registry.yaml")).unwrap();
     symlink("..data/rule.cedar", dir.path().join("rule.cedar")).unwrap();
     assert_eq!(load(dir.path()).unwrap().digest(), bundle(&[("rule.cedar", RULE)]).digest());
+}
+
+#[test]
+fn a_configmap_that_is_swapped_while_it_is_read_is_one_revision_or_the_other() {
+    const SWAPS: usize = 200;
+    let rule = |at: usize| format!("@id(\"n.r{at}\") forbid (principal, action, resource);");
+    let registry = |at: usize| format!("{REGISTRY}\n# revision {at}\n");
+    let dir = tempfile::tempdir().unwrap();
+    let mount = |at: usize| {
+        let name = format!("..revision-{at}");
+        fs::create_dir(dir.path().join(&name)).unwrap();
+        fs::write(dir.path().join(&name).join("registry.yaml"), registry(at)).unwrap();
+        fs::write(dir.path().join(&name).join("rule.cedar"), rule(at)).unwrap();
+        symlink(&name, dir.path().join("..data_tmp")).unwrap();
+        fs::rename(dir.path().join("..data_tmp"), dir.path().join("..data")).unwrap();
+    };
+    mount(0);
+    let whole: BTreeSet<String> = (0..=SWAPS)
+        .map(|at| crate::bundle::digest(&registry(at), &[("rule.cedar", &rule(at))]).to_string())
+        .collect();
+    std::thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            for at in 1..=SWAPS {
+                mount(at);
+                fs::remove_dir_all(dir.path().join(format!("..revision-{}", at - 1))).unwrap();
+            }
+        });
+        while !swapping.is_finished() {
+            match Draft::read(dir.path()) {
+                Ok(draft) => assert!(whole.contains(&draft.digest().to_string())),
+                Err(errors) => {
+                    let text = errors.to_string();
+                    assert!(
+                        ["keeps changing", "cannot be read"].iter().any(|part| text.contains(part)),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    });
+    assert!(whole.contains(&Draft::read(dir.path()).unwrap().digest().to_string()));
 }
 
 #[test]

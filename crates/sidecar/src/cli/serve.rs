@@ -2,13 +2,16 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, reload};
 
 use super::{ConfigArg, Exit};
 use crate::config::{Config, LogConfig, LogFormat};
-use crate::hardening;
+use crate::hardening::{self, Sandbox};
 use crate::output;
-use crate::serve::Sidecar;
+use crate::serve::{SetLevel, Sidecar};
+use crate::traces::Traces;
 
 /// Fewest runtime workers: while one is inside the gate, another goes on reading.
 const WORKERS_MIN: usize = 2;
@@ -27,15 +30,22 @@ pub(super) struct ServeArgs {
 pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     let missing = hardening::seal_memory();
     let config = Config::load(&args.config.config)?;
-    log_to_stderr(&config.log)?;
     // Before the first thread.
-    hardening::confine(&args.config.config, &config, missing)?;
+    let missing = hardening::confine(&args.config.config, &config, missing)?;
     let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.max(WORKERS_MIN))
         .enable_all()
         .build()?;
-    let sidecar = Sidecar::open(config)?;
+    // What sends traces finds its runtime here.
+    let inside = runtime.enter();
+    let traces = config.traces.as_ref().map(Traces::new).transpose()?;
+    let set_level = log_to_stderr(&config.log, traces.as_ref())?;
+    drop(inside);
+    hardening::tell(&missing);
+    let is_sandboxed = missing.is_empty() && config.sandbox != Sandbox::Off;
+    let sidecar = Sidecar::open(config)?.following(args.config.config.clone(), set_level);
+    sidecar.gatehouse().metrics().sandboxed(is_sandboxed);
     let served = runtime.block_on(async {
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -45,22 +55,33 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
         sidecar.run(stop).await?;
         Ok(Exit::Done)
     });
+    if let Some(traces) = traces {
+        traces.end();
+    }
     // A sink that hangs in a write keeps nobody from ending.
     runtime.shutdown_timeout(HANGING_WAIT);
     served
 }
 
-fn log_to_stderr(log: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|error| {
-        anyhow::anyhow!("`log.level` is `{}`: {error}; write a level such as `info`", log.level)
-    })?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// Logs from here on; what is returned changes how much.
+fn log_to_stderr(log: &LogConfig, traces: Option<&Traces>) -> anyhow::Result<SetLevel> {
+    let first = filter(&log.level).map_err(|error| anyhow::anyhow!(error))?;
+    let (filter_layer, handle) = reload::Layer::new(first);
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(output::colours(&std::io::stderr()))
         .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
-    }
-    Ok(())
+    let lines = match log.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter_layer))
+        .with(traces.map(Traces::layer))
+        .init();
+    Ok(Box::new(move |level| handle.reload(filter(level)?).map_err(|error| error.to_string())))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let wrong = |error| format!("`log.level` is `{level}`: {error}; write a level such as `info`");
+    EnvFilter::try_new(level).map_err(wrong)
 }

@@ -68,25 +68,28 @@ pub(crate) fn seal_memory() -> Vec<Missing> {
     steps.into_iter().filter_map(missing).collect()
 }
 
-/// Confines this thread and every thread that it starts from now on, as configured. What is missing is in the log.
+/// Confines this thread and every thread that it starts from now on, as configured, and returns what is missing. Nothing
+/// is logged yet: the log may have threads.
 ///
 /// # Errors
 /// [`HardeningError`] when something is missing and the configuration does not do without.
-pub(crate) fn confine(path: &Path, config: &Config, mut missing: Vec<Missing>) -> Result<(), HardeningError> {
+pub(crate) fn confine(path: &Path, config: &Config, mut missing: Vec<Missing>) -> Result<Vec<Missing>, HardeningError> {
     if config.sandbox == Sandbox::Off {
-        warn!("sandbox: off, so a mistake in this process reaches whatever its user may");
-        return Ok(());
+        let why = "`sandbox: off`, so a mistake in this process reaches whatever its user may".to_owned();
+        missing.push(Missing { what: "confined", why });
+        return Ok(missing);
     }
     missing.extend(restrict(&Reach::of(path, config)));
-    match (config.sandbox, missing.as_slice()) {
-        (_, []) => Ok(()),
-        (Sandbox::Enforce, _) => Err(HardeningError(missing)),
-        (Sandbox::Warn | Sandbox::Off, _) => {
-            for Missing { what, why } in missing {
-                warn!(what, why, "not in force");
-            }
-            Ok(())
-        }
+    match config.sandbox {
+        Sandbox::Enforce if !missing.is_empty() => Err(HardeningError(missing)),
+        Sandbox::Enforce | Sandbox::Warn | Sandbox::Off => Ok(missing),
+    }
+}
+
+/// Logs what is missing.
+pub(crate) fn tell(missing: &[Missing]) {
+    for Missing { what, why } in missing {
+        warn!(what, why, "not in force");
     }
 }
 

@@ -108,6 +108,7 @@ impl Entrance {
         let ask = UnauthenticatedAsk { source, call, message: error.to_string() };
         // A journal that cannot be written is told of elsewhere.
         let _ = self.gatehouse.pass(Ask::Unauthenticated(ask)).await;
+        self.gatehouse.metrics().unauthenticated(error.reason());
         convert::unauthenticated(&error)
     }
 }

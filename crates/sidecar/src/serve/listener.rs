@@ -19,10 +19,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
-use super::ServeError;
+use super::{Gatehouse, ServeError};
 use crate::clock::Clock;
 use crate::config::{Limits, Listener, Place, Serves};
 use crate::identity::{Demand, Identities, Svid, Tls};
+use crate::metrics::OpenConnection;
 
 /// Connections that are made and not taken over yet.
 const MADE_LEN_MAX: usize = 16;
@@ -58,6 +59,7 @@ pub(super) struct Connection {
     stream: Pin<Box<dyn Stream>>,
     arrival: Arrival,
     _room: OwnedSemaphorePermit,
+    _counted: OpenConnection,
 }
 
 /// What bytes go over.
@@ -72,6 +74,7 @@ pub(super) struct Bound {
     accepting: Accepting,
     room: Arc<Semaphore>,
     handshake_max: Duration,
+    gatehouse: Arc<Gatehouse>,
 }
 
 enum Accepting {
@@ -96,7 +99,7 @@ impl Door {
 pub(super) async fn bind(
     config: &Listener,
     limits: &Limits,
-    identities: &Identities,
+    (identities, gatehouse): (&Identities, &Arc<Gatehouse>),
 ) -> Result<Bound, ServeError> {
     let place = config.place().map_err(ServeError::Listener)?;
     let door = Arc::new(Door::new(config, &place));
@@ -117,7 +120,8 @@ pub(super) async fn bind(
         }
     };
     let room = Arc::new(Semaphore::new(limits.connections_max));
-    Ok(Bound { door, tls, accepting, room, handshake_max: Duration::from_millis(limits.handshake_ms_max) })
+    let handshake_max = Duration::from_millis(limits.handshake_ms_max);
+    Ok(Bound { door, tls, accepting, room, handshake_max, gatehouse: gatehouse.clone() })
 }
 
 fn open(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> {
@@ -191,9 +195,11 @@ impl Bound {
         };
         let (door, tls, made) = (self.door.clone(), self.tls.clone(), made.clone());
         let handshake_max = self.handshake_max;
+        // What it is called in metrics is bounded, whatever is configured.
+        let counted = self.gatehouse.metrics().connected(door.serves.as_str());
         tokio::spawn(async move {
             let name = door.name.clone();
-            let connecting = connect(accepted, door, tls, room);
+            let connecting = connect(accepted, door, tls, (room, counted));
             match tokio::time::timeout(handshake_max, connecting).await {
                 // When nobody takes it over, the sidecar stops.
                 Ok(Ok(connection)) => drop(made.send(Ok(connection)).await),
@@ -213,7 +219,7 @@ async fn connect(
     accepted: Accepted,
     door: Arc<Door>,
     tls: Option<Arc<Tls>>,
-    room: OwnedSemaphorePermit,
+    (room, counted): (OwnedSemaphorePermit, OpenConnection),
 ) -> Result<Connection, String> {
     let (stream, peer, svid): (Pin<Box<dyn Stream>>, _, _) = match (accepted, tls) {
         (Accepted::Unix(stream), _) => {

@@ -1,15 +1,18 @@
 //! The running sidecar: everything wired together, from sockets to the journal.
 
 mod audit;
+mod calls;
 mod chains;
 mod checkpoints;
 mod convert;
 mod entrance;
 mod governance;
+mod health;
 mod holds;
 mod listener;
 mod payees;
 mod renewal;
+mod reload;
 mod retention;
 mod scrape;
 mod services;
@@ -31,6 +34,7 @@ use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tonic::transport::Server;
+use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
@@ -43,6 +47,10 @@ pub(crate) use checkpoints::{NOTE_LEN_MAX, uphold};
 pub use governance::BundleRefused;
 
 use checkpoints::Checkpoints;
+pub(crate) use health::Check;
+use health::{HealthPort, Outlook};
+pub use reload::SetLevel;
+use reload::{FollowedBundle, FollowedConfig, Follower, Reloads};
 
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
@@ -152,6 +160,10 @@ pub struct Sidecar {
     checkpoints: Checkpoints,
     sinks: Option<Sinks>,
     sink_states: Vec<Arc<SinkState>>,
+    outlook: Outlook,
+    reloads: Reloads,
+    /// The configuration file and what puts another log level in force, where somebody told.
+    followed: Option<(PathBuf, SetLevel)>,
 }
 
 impl Sidecar {
@@ -210,7 +222,17 @@ impl Sidecar {
             checkpoints,
             sink_states: sinks.states(),
             sinks: Some(sinks),
+            outlook: Outlook::default(),
+            reloads: Reloads::default(),
+            followed: None,
         })
+    }
+
+    /// Follows the configuration file as well, to put another log level in force.
+    #[must_use]
+    pub fn following(mut self, file: PathBuf, set_level: SetLevel) -> Self {
+        self.followed = Some((file, set_level));
+        self
     }
 
     /// The gate, to look at from the same process.
@@ -227,11 +249,12 @@ impl Sidecar {
         let sinks = self.sinks.take();
         let (stopping, stopped) = watch::channel(false);
         let (reporter, health) = tonic_health::server::health_reporter();
-        reporter.set_serving::<SignerServer<signer::SignerService>>().await;
+        reporter.set_not_serving::<SignerServer<signer::SignerService>>().await;
+        let health_port = self.open_health(health.clone())?;
         let limits = &self.config.limits;
         let signer = signer::SignerService::new(&self);
         let endings = governance::Endings::new(&self);
-        let governance = governance::GovernanceService::new(&self, endings.clone());
+        let governance = Arc::new(governance::GovernanceService::new(&self, endings.clone()));
         let audit = audit::AuditService::new(&self, stopped.clone());
         // Before anybody is listened to: what was interrupted, and what a bundle that is new to the journal entails.
         let keeper = governance::Keeper { gatehouse: self.gatehouse.clone(), endings: endings.clone() };
@@ -239,15 +262,20 @@ impl Sidecar {
         keeper.round().await;
         let mut bound = Vec::new();
         for listener in &self.config.listeners {
-            bound.push(listener::bind(listener, limits, &self.identities).await?);
+            bound.push(listener::bind(listener, limits, (&self.identities, &self.gatehouse)).await?);
         }
         let tls = bound.iter().filter_map(|bound| bound.tls.clone()).collect();
 
+        self.outlook.note(self.gatehouse.checks());
+        if self.gatehouse.problems().is_empty() {
+            reporter.set_serving::<SignerServer<signer::SignerService>>().await;
+        }
         let services = services::Services {
             signer: Arc::new(signer),
-            governance: Arc::new(governance),
+            governance: governance.clone(),
             audit: Arc::new(audit),
             health,
+            calls: calls::Calls(self.gatehouse.clone()),
         };
         let mut serving = JoinSet::new();
         for bound in bound {
@@ -257,20 +285,30 @@ impl Sidecar {
         info!(listeners = self.config.listeners.len(), bundle = %self.gatehouse.policy().digest(), "serving");
         let sinks = sinks.map(|sinks| sinks.feed(&self.gatehouse));
         self.watch_chains(&stopped)?;
-        self.serve_metrics(&stopped).await?;
         self.retain(&stopped)?;
         let checkpoints = tokio::spawn(self.checkpoints.clone().run(stopped.clone()));
-        let broken = tokio::spawn(watch_health(self.gatehouse.clone(), keeper, reporter, stopped.clone()));
+        let broken = tokio::spawn(watch_health(
+            self.gatehouse.clone(),
+            self.outlook.clone(),
+            keeper,
+            reporter.clone(),
+            stopped.clone(),
+        ));
         let renewal = renewal::Renewal { identities: self.identities.clone(), tls };
         tokio::spawn(renewal.run(stopped.clone()));
 
-        let drain_secs_max = limits.drain_secs_max;
+        self.follow(governance, &stopped);
+        self.outlook.serving();
+        let drain_secs_max = self.config.limits.drain_secs_max;
         let mut broken = broken;
         let problem = tokio::select! {
             () = stop => None,
             problem = &mut broken => problem.ok().flatten(),
         };
         info!("stopping");
+        // Whoever sends payments is told before anything is closed.
+        self.outlook.stopping();
+        reporter.set_not_serving::<SignerServer<signer::SignerService>>().await;
         stopping.send_replace(true);
         match tokio::time::timeout(Duration::from_secs(drain_secs_max), services::drained(&mut serving)).await
         {
@@ -288,23 +326,37 @@ impl Sidecar {
             // The socket of a process that is gone only confuses; failing to remove it harms nobody.
             let _ = std::fs::remove_file(socket);
         }
+        drop(health_port);
         problem.map_or(Ok(()), |problem| Err(ServeError::Fatal(problem.message)))
     }
 
-    /// Lets Prometheus scrape, if there is a port for it.
-    async fn serve_metrics(&self, stopped: &watch::Receiver<bool>) -> Result<(), ServeError> {
-        let Some(address) = self.config.health else { return Ok(()) };
-        let listener = scrape::bind(address).await;
-        let listener =
-            listener.map_err(|source| ServeError::Listen { path: address.to_string().into(), source })?;
+    /// Takes up what changes on disk, until the sidecar stops.
+    fn follow(&mut self, governance: Arc<governance::GovernanceService>, stopped: &watch::Receiver<bool>) {
+        let follower = Follower {
+            gatehouse: self.gatehouse.clone(),
+            reloads: self.reloads.clone(),
+            config: self.config.reload,
+            stopped: stopped.clone(),
+        };
+        follower.follow(FollowedBundle::new(governance, self.config.policies.clone()));
+        if let Some((file, set_level)) = self.followed.take() {
+            let config = self.config.clone();
+            follower.follow(FollowedConfig::new(file, config, set_level, self.reloads.clone()));
+        }
+    }
+
+    /// Answers probes and scrapes, if there is a port for them.
+    fn open_health<H: Health>(&self, grpc: HealthServer<H>) -> Result<Option<HealthPort>, ServeError> {
+        let Some(address) = self.config.health else { return Ok(None) };
         let scraped = scrape::Scraped {
             gatehouse: self.gatehouse.clone(),
             chains: self.chains.clone(),
             storage: self.storage.clone(),
             sinks: self.sink_states.clone(),
+            journal: self.config.journal.clone(),
         };
-        tokio::spawn(scrape::serve(listener, scraped, stopped.clone()));
-        Ok(())
+        let opened = HealthPort::open(address, self.outlook.clone(), scraped, grpc);
+        opened.map(Some).map_err(|source| ServeError::Listen { path: address.to_string().into(), source })
     }
 
     /// Archives, deletes and watches the disk, until the sidecar stops.
@@ -350,6 +402,7 @@ impl Sidecar {
 /// help.
 async fn watch_health(
     gatehouse: Arc<Gatehouse>,
+    outlook: Outlook,
     keeper: governance::Keeper,
     reporter: HealthReporter,
     mut stopped: watch::Receiver<bool>,
@@ -357,6 +410,7 @@ async fn watch_health(
     let mut told: Option<Vec<String>> = None;
     loop {
         let problem = gatehouse.problem();
+        outlook.note(gatehouse.checks());
         let problems = gatehouse.problems();
         if told.as_ref() != Some(&problems) {
             if problems.is_empty() {

@@ -1,25 +1,21 @@
-//! Metrics for Prometheus, on a port that serves nothing else.
+//! What Prometheus reads.
 
-use std::net::SocketAddr;
+mod spending;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
 
+use super::Gatehouse;
 use super::chains::Chains;
 use super::storage::{Measured, Storage};
-use super::{Gatehouse, done};
 use crate::sinks::SinkState;
 
 /// What begins every metric's name.
@@ -32,6 +28,8 @@ pub(super) struct Scraped {
     pub(super) chains: Chains,
     pub(super) storage: Storage,
     pub(super) sinks: Vec<Arc<SinkState>>,
+    /// The journal's file, which is read beside the gate.
+    pub(super) journal: PathBuf,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,40 +42,30 @@ struct Network {
     network: String,
 }
 
-/// Opens the port. It is not served yet.
-pub(super) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(address).await
-}
-
-/// Answers scrapes until the sidecar stops.
-pub(super) async fn serve(listener: TcpListener, scraped: Scraped, stopped: watch::Receiver<bool>) {
-    let router = Router::new().route("/metrics", get(metrics)).with_state(scraped);
-    // It ends when it is told to; a connection that fails concerns nobody else.
-    let _ = axum::serve(listener, router).with_graceful_shutdown(done(stopped)).await;
-}
-
-async fn metrics(State(scraped): State<Scraped>) -> Response {
-    let mut text = String::new();
-    match encode(&mut text, &scraped.registry()) {
-        Ok(()) => {
-            let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, form)], text).into_response()
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
 impl Scraped {
-    fn registry(&self) -> Registry {
+    /// Everything, in OpenMetrics text. It looks at the gate, which may wait for whoever is in it.
+    pub(super) fn text(&self, ready: bool) -> Option<String> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry(ready)).ok().map(|()| text)
+    }
+
+    fn registry(&self, ready: bool) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
         self.gatehouse.metrics().register(&mut registry);
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which release this is", version);
+        let queue_len = u64::try_from(self.gatehouse.queue_len()).unwrap_or(u64::MAX);
+        spending::register(&mut registry, &self.gatehouse, &self.journal);
         let gauge = |value: u64| {
             let gauge = Gauge::<i64>::default();
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
             gauge
         };
+        registry.register("queue_len", "Requests that wait for the gate", gauge(queue_len));
         let serving = u64::from(self.gatehouse.problems().is_empty());
         registry.register("serving", "1 while payments can be signed", gauge(serving));
+        let help = "1 while the sidecar is started, can sign and does not stop: what /readyz says";
+        registry.register("ready", help, gauge(u64::from(ready)));
         let clock_off = u64::from(self.gatehouse.clock_problem().is_some());
         registry.register("clock_unbelieved", "1 while the clock jumped or went back", gauge(clock_off));
         let seq = *self.gatehouse.durable_seq().borrow();

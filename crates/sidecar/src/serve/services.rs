@@ -9,8 +9,10 @@ use pursekeeper_core::registry::Registry;
 use tokio::task::JoinSet;
 use tonic::transport::server::Router;
 use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::layer::util::{Identity, Stack};
 use tracing::{error, warn};
 
+use super::calls::Calls;
 use super::{MESSAGE_BYTES_MAX, audit, governance, reflection, server, signer};
 use crate::config::{Config, Limits, Serves};
 
@@ -20,12 +22,13 @@ pub(super) struct Services<H> {
     pub(super) governance: Arc<governance::GovernanceService>,
     pub(super) audit: Arc<audit::AuditService>,
     pub(super) health: H,
+    pub(super) calls: Calls,
 }
 
 impl<H: Health> Services<HealthServer<H>> {
     /// What a listener serves. Agents reach nothing that governs.
-    pub(super) fn router(&self, limits: &Limits, serves: Serves) -> Router {
-        let common = server(limits).add_service(self.health.clone()).add_service(reflection());
+    pub(super) fn router(&self, limits: &Limits, serves: Serves) -> Router<Stack<Calls, Identity>> {
+        let common = server(limits).layer(self.calls.clone()).add_service(self.health.clone()).add_service(reflection());
         match serves {
             Serves::Agents => {
                 let signer = SignerServer::from_arc(self.signer.clone());

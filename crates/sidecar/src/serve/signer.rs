@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Instant;
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use prost::Name;
@@ -15,12 +16,13 @@ use pursekeeper_core::{
 use pursekeeper_custody::LocalCustody;
 use pursekeeper_journal::SqliteJournal;
 use tonic::{Code, Request, Response, Status};
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 use super::convert::{self, fault};
 use super::entrance::Entrance;
 use super::{Gatehouse, Sidecar, audit};
-use crate::{budget, prepaid};
+use crate::metrics::Stage;
+use crate::{budget, prepaid, traces};
 
 /// How often a payment whose wallet is being stopped and resumed is tried before giving up.
 const HAND_OFF_TRIES_MAX: usize = 3;
@@ -73,7 +75,11 @@ impl SignerService {
         pack: impl FnOnce(&Signed) -> Result<T, Status>,
     ) -> Result<Option<T>, Status> {
         let Some(_clearance) = self.gatehouse.standing().clear(right.what()) else { return Ok(None) };
-        let signed = self.custody.sign(right).map_err(|error| convert::unsigned(&error))?;
+        let begun = Instant::now();
+        let span = traces::child(&Span::current(), traces::Part::Sign);
+        let signed = span.in_scope(|| self.custody.sign(right)).map_err(|error| convert::unsigned(&error))?;
+        drop(span);
+        self.gatehouse.metrics().timing().stage(Stage::Sign, begun.elapsed());
         self.gatehouse.note_signed(&signed);
         pack(&signed).map(Some)
     }

@@ -33,7 +33,7 @@ impl Activity {
         match record.kind() {
             "genesis" | "payment" | "sign-in" | "signature" => Self::Create,
             "preview" | "reissue" => Self::Read,
-            "evidence" | "report" | "transition" => Self::Update,
+            "evidence" | "report" | "transition" | "reload" => Self::Update,
             "lifecycle" => match record.text(&["/act/verb"]).unwrap_or_default() {
                 "create" | "import" | "recover" => Self::Create,
                 "backup" => Self::Read,
@@ -304,6 +304,8 @@ mod tests {
             (verb("revoke"), 4, 1),
             (verb("backup"), 2, 1),
             (json!({"kind": "signature"}), 1, 1),
+            (json!({"kind": "reload", "reload": {"kind": "bundle", "result": "applied"}}), 3, 1),
+            (json!({"kind": "reload", "reload": {"kind": "bundle", "result": "refused"}}), 3, 2),
             (json!({"kind": "unauthenticated"}), 99, 2),
             (json!({"kind": "repeat", "repeat": {"agent": "a", "kind": "preview", "count": 9}}), 99, 1),
             (json!({"kind": "repeat", "repeat": {"agent": "a", "code": "PAYEE", "kind": "payment"}}), 99, 2),

@@ -68,6 +68,7 @@ impl Outgoing {
         let repeats = self.text(&["/repeat/kind"]);
         self.verdict() == Some("deny")
             || self.kind() == unknown
+            || self.text(&["/reload/result"]) == Some("refused")
             || repeats == Some(unknown)
             || (repeats.is_some() && self.code().is_some())
     }
@@ -79,7 +80,7 @@ impl Outgoing {
 
     /// Why it was refused, in words.
     pub(super) fn refusal(&self) -> Option<&str> {
-        self.text(&["/denial/message", "/stranger/message"])
+        self.text(&["/denial/message", "/stranger/message", "/reload/message"])
     }
 
     /// When it was decided, in Unix milliseconds.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pursekeeper_core::gate::{Answer, Ask};
 use pursekeeper_core::ports::Policy;
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::{Fault, Turnstile, Upkeep, lock};
 
@@ -18,6 +19,8 @@ pub(super) struct Queue<J: Upkeep, P: Policy> {
 
 pub(super) struct Waiting<J: Upkeep, P: Policy> {
     ask: Ask,
+    /// In the trace of its call.
+    span: Span,
     turn: oneshot::Sender<Turn<J, P>>,
 }
 
@@ -37,16 +40,19 @@ pub(super) enum Place<J: Upkeep, P: Policy> {
 }
 
 impl<J: Upkeep, P: Policy> Turnstile<J, P> {
-    pub(super) fn take_place(self: &Arc<Self>, ask: Ask) -> Result<Place<J, P>, Fault> {
+    pub(super) fn take_place(self: &Arc<Self>, ask: Ask, span: &Span) -> Result<Place<J, P>, Fault> {
         let mut queue = lock(&self.queue);
         if !queue.led {
             queue.led = true;
             return Ok(Place::First(Leadership(Some(self.clone())), ask));
         }
         let (turn, mine) = oneshot::channel();
+        let span = span.clone();
         match &ask {
-            Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, turn }),
-            Ask::Transition | Ask::Void(_) => queue.acts.push_back(Waiting { ask, turn }),
+            Ask::Lifecycle(_) => queue.acts.push_back(Waiting { ask, span, turn }),
+            Ask::Transition | Ask::Void(_) | Ask::Reload(_) => {
+                queue.acts.push_back(Waiting { ask, span, turn });
+            }
             Ask::Payment(_)
             | Ask::Report(_)
             | Ask::Evidence(_)
@@ -58,7 +64,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
                 if queue.payments.len() >= self.capacity.queue_len_max {
                     return Err(Fault::Exhausted);
                 }
-                queue.payments.push_back(Waiting { ask, turn });
+                queue.payments.push_back(Waiting { ask, span, turn });
             }
         }
         Ok(Place::Waits(mine))
@@ -67,15 +73,16 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
 
 impl<J: Upkeep, P: Policy> Leadership<J, P> {
     /// Judges one's own ask together with whatever waits.
-    pub(super) fn work(self, own: Ask) -> Result<Answer, Fault> {
+    pub(super) fn work(self, own: Ask, span: Span) -> Result<Answer, Fault> {
         let Some(turnstile) = &self.0 else { return Err(Fault::Unavailable("the gate is gone".to_owned())) };
-        let (mut asks, mut turns) = (vec![own], vec![None]);
-        for Waiting { ask, turn } in turnstile.drain() {
+        let (mut asks, mut spans, mut turns) = (vec![own], vec![span], vec![None]);
+        for Waiting { ask, span, turn } in turnstile.drain() {
             asks.push(ask);
+            spans.push(span);
             turns.push(Some(turn));
         }
         let mut mine = Err(Fault::Unavailable("the gate gave no answer".to_owned()));
-        for (turn, answer) in turns.into_iter().zip(turnstile.judge(asks)) {
+        for (turn, answer) in turns.into_iter().zip(turnstile.judge(asks, &spans)) {
             match turn {
                 None => mine = answer,
                 // A caller that gave up finds its payment again under the same request id.
@@ -113,6 +120,11 @@ impl<J: Upkeep, P: Policy> Queue<J, P> {
         self.led
     }
 
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.acts.len().saturating_add(self.payments.len())
+    }
+
     fn next(&mut self) -> Option<Waiting<J, P>> {
         self.acts.pop_front().or_else(|| self.payments.pop_front())
     }
@@ -122,7 +134,7 @@ impl<J: Upkeep, P: Policy> Drop for Leadership<J, P> {
     fn drop(&mut self) {
         let Some(turnstile) = self.0.take() else { return };
         let mut queue = lock(&turnstile.queue);
-        while let Some(Waiting { ask, turn }) = queue.next() {
+        while let Some(Waiting { ask, span: _, turn }) = queue.next() {
             match turn.send(Turn::Lead(Self(Some(turnstile.clone())), ask)) {
                 Ok(()) => return,
                 Err(Turn::Lead(mut refused, _)) => drop(refused.0.take()),

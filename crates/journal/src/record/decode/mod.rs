@@ -176,6 +176,7 @@ impl Record<'_> {
             original_seq,
             pending,
             policies,
+            reload,
             repeat,
             report,
             resolution,
@@ -283,6 +284,9 @@ impl Record<'_> {
                 at,
                 repeats: present("repeat", repeat)?.decode()?,
             })),
+            Kind::Reload => core::Entry::Reload(Box::new(
+                present("reload", reload)?.decode(at, digest(present("bundle", bundle)?))?,
+            )),
             Kind::Report => {
                 let (caller, said) = present("report", report)?.decode()?;
                 let original_seq = present("original_seq", original_seq)?.0;

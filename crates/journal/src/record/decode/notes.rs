@@ -2,7 +2,7 @@
 
 use pursekeeper_core as core;
 
-use super::super::notes::{Repeat, SignatureHash, Stranger};
+use super::super::notes::{Reload, Repeat, SignatureHash, Stranger};
 use super::super::{CeilingUse, Hex, Int, Source};
 use super::{Flaw, Found, known, read};
 
@@ -60,6 +60,19 @@ impl Repeat<'_> {
             count: count.0,
             first_ms: first_ms.0,
             last_ms: last_ms.0,
+        })
+    }
+}
+
+impl Reload<'_> {
+    pub(super) fn decode(self, at: core::Moment, bundle: core::Digest) -> Found<core::Reload> {
+        let Self { kind, message, result } = self;
+        Ok(core::Reload {
+            at,
+            kind: known("kind", &kind, core::ReloadKind::parse(&kind))?,
+            result: known("result", &result, core::ReloadResult::parse(&result))?,
+            message: message.into_owned(),
+            bundle,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use pursekeeper_core as core;
 
-use super::super::notes::{Repeat, SignatureHash, Stranger};
+use super::super::notes::{Reload, Repeat, SignatureHash, Stranger};
 use super::super::{Hex, Int, Kind, Record, Source};
 
 impl<'a> Record<'a> {
@@ -47,6 +47,19 @@ impl<'a> Record<'a> {
                 source,
             }),
             ..Self::empty(seq, Kind::Repeat, *at)
+        }
+    }
+
+    pub(super) fn of_reload(seq: u64, reload: &'a core::Reload) -> Self {
+        let core::Reload { at, kind, result, message, bundle } = reload;
+        Self {
+            bundle: Some(Hex(bundle.0)),
+            reload: Some(Reload {
+                kind: kind.as_str().into(),
+                message: message.as_str().into(),
+                result: result.as_str().into(),
+            }),
+            ..Self::empty(seq, Kind::Reload, *at)
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use pursekeeper_core::{
-    AgentName, CeilingUse, DenyCode, Digest, Entry, IdentitySource, Measure, Outcome, RepeatCaller,
-    RepeatKey, RepeatKind, Repeated, Repeats, ScopeKind, SignaturesMade, TraceId, Unauthenticated, Wait,
-    Window,
+    AgentName, CeilingUse, DenyCode, Digest, Entry, IdentitySource, Measure, Outcome, Reload, ReloadKind,
+    ReloadResult, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, ScopeKind, SignaturesMade, TraceId,
+    Unauthenticated, Wait, Window,
 };
 
 use super::who::source;
@@ -61,7 +61,13 @@ pub(super) fn notes() -> impl Strategy<Value = Entry> {
             Entry::Repeated(Box::new(Repeated { at, repeats }))
         },
     );
-    prop_oneof![signatures, stranger, repeated]
+    let words = (prop::sample::select(&ReloadKind::ALL[..]), prop::sample::select(&ReloadResult::ALL[..]));
+    let reload = (at(), words, any::<String>(), any::<[u8; 32]>()).prop_map(
+        |(at, (kind, result), message, bundle)| {
+            Entry::Reload(Box::new(Reload { at, kind, result, message, bundle: Digest(bundle) }))
+        },
+    );
+    prop_oneof![signatures, stranger, repeated, reload]
 }
 
 /// A call of somebody whom the registry does not know.
@@ -114,5 +120,12 @@ pub(super) fn pinned() -> Vec<Entry> {
         repeated(RepeatCaller::Stranger(uid), RepeatKind::Unauthenticated, None),
         repeated(RepeatCaller::Strangers, RepeatKind::Unauthenticated, None),
         Pay::new(1, NOW).signed_in(),
+        Entry::Reload(Box::new(Reload {
+            at: moment(NOW),
+            kind: ReloadKind::Bundle,
+            result: ReloadResult::Refused,
+            message: "team.cedar:1:9: no such attribute".to_owned(),
+            bundle: Digest([0xbb; 32]),
+        })),
     ]
 }

@@ -70,7 +70,7 @@ impl GovernanceService {
             ) => return Err(mixed_up()),
         };
         if verb.stop().is_some() {
-            self.gatehouse.metrics().stopped_within(took);
+            self.gatehouse.metrics().timing().stop(took);
         }
         Ok(v1::LifecycleResponse { result: Some(Outcome::Done(done)) })
     }

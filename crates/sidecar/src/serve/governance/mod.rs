@@ -29,6 +29,7 @@ use super::chains::Chains;
 use super::entrance::Entrance;
 use super::holds::Ledger;
 use super::payees::Wanted;
+use super::reload::Reloads;
 use super::signer::mixed_up;
 use super::storage::Storage;
 use super::{Gatehouse, Sidecar, convert};
@@ -38,7 +39,7 @@ use crate::{budget, prepaid};
 pub(super) use ending::Endings;
 pub(super) use keeper::Keeper;
 pub use reload::BundleRefused;
-pub(super) use reload::{expected, remembers};
+pub(super) use reload::{NotInForce, expected, remembers};
 
 /// Serves operators.
 pub(super) struct GovernanceService {
@@ -55,6 +56,7 @@ pub(super) struct GovernanceService {
     /// One change of keys or bundle at a time.
     changes: tokio::sync::Mutex<()>,
     entrance: Entrance,
+    reloads: Reloads,
 }
 
 /// Who acts, as authenticated.
@@ -85,6 +87,7 @@ impl GovernanceService {
             transport: Transport::generate(),
             changes: tokio::sync::Mutex::default(),
             entrance: Entrance::new("Governance", sidecar),
+            reloads: sidecar.reloads.clone(),
         }
     }
 
@@ -382,7 +385,8 @@ impl Governance for GovernanceService {
     ) -> Result<Response<v1::StatusResponse>, Status> {
         self.operator(&request).await?;
         let problems: Vec<String> = self.gatehouse.problems();
-        let (storage, warnings) = self.storage.status();
+        let (storage, mut warnings) = self.storage.status();
+        warnings.extend(self.reloads.warnings());
         let policy = self.gatehouse.policy();
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
         Ok(Response::new(v1::StatusResponse {

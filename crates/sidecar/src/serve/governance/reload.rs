@@ -9,18 +9,19 @@ use pursekeeper_core::gate::{Answer, Ask};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::{
-    ActVerb, Address, AssetId, Detail, Status as Standing, Subject, Transition, WalletName,
+    ActVerb, Address, AssetId, Detail, Digest, ReloadKind, ReloadResult, Status as Standing, Subject,
+    Transition, WalletName,
 };
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{Holds, JournalError, Reader, SqliteJournal};
-use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
+use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions, Draft};
 use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::super::convert::{self, fault};
 use super::super::signer::mixed_up;
 use super::{GovernanceService, Operator};
-use crate::config::{Config, KeystoreConfig};
+use crate::config::KeystoreConfig;
 
 /// Why a bundle is not put in force.
 #[derive(Debug, thiserror::Error)]
@@ -121,8 +122,9 @@ struct Ready {
     expected: BTreeMap<Address, WalletName>,
 }
 
-fn prepare(config: &Config, before: &Bundle, service: &GovernanceService) -> Result<Ready, BundleRefused> {
-    let bundle = Bundle::load(&config.policies, BundleOptions { dev: config.dev })?;
+fn prepare(draft: &Draft, before: &Bundle, service: &GovernanceService) -> Result<Ready, BundleRefused> {
+    let config = &service.config;
+    let bundle = Bundle::from_draft(draft, BundleOptions { dev: config.dev })?;
     for (asset, symbol) in changed_decimals(before.registry(), bundle.registry()) {
         if is_held(&config.journal, &asset)? {
             return Err(BundleRefused::Decimals { symbol });
@@ -137,8 +139,48 @@ fn prepare(config: &Config, before: &Bundle, service: &GovernanceService) -> Res
     Ok(Ready { bundle, keys, expected })
 }
 
+/// A bundle that is in force, and what followed from it.
+pub(in super::super) struct InForce {
+    digest: Digest,
+    /// Whether it was in force before.
+    unchanged: bool,
+    completed: Vec<v1::PendingAct>,
+    notes: Vec<String>,
+}
+
+/// Why a bundle is not in force, or not all that follows from it.
+pub(in super::super) enum NotInForce {
+    /// It is not to be; the one before is.
+    Refused(BundleRefused),
+    /// Something of this sidecar does not work now.
+    Fault(Status),
+}
+
+impl InForce {
+    /// What is in force and what followed from it.
+    pub(in super::super) fn in_words(&self) -> String {
+        let Self { digest, unchanged: _, completed, notes } = self;
+        let completed =
+            completed.iter().map(|act| format!("{} of wallet `{}` is complete", act.verb, act.wallet));
+        let all = std::iter::once(format!("bundle {digest} is in force"));
+        all.chain(completed).chain(notes.iter().cloned()).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl From<BundleRefused> for NotInForce {
+    fn from(refused: BundleRefused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Status> for NotInForce {
+    fn from(status: Status) -> Self {
+        Self::Fault(status)
+    }
+}
+
 impl GovernanceService {
-    /// Reads the bundle again, and puts it in force if it is valid.
+    /// Reads the bundle again as an operator wants it, and puts it in force if it is valid.
     pub(super) async fn reload(
         &self,
         operator: Operator,
@@ -152,12 +194,45 @@ impl GovernanceService {
             Ok((decision_id, _)) => decision_id,
             Err(denied) => return Ok(v1::ReloadResponse { result: Some(Outcome::Denied(denied)) }),
         };
+        let draft = tokio::task::block_in_place(|| Draft::read(&self.config.policies));
+        let put = match draft {
+            Ok(draft) => self.put_in_force(&draft).await,
+            Err(errors) => Err(NotInForce::Refused(errors.into())),
+        };
+        let (kind, metrics) = (ReloadKind::Bundle, self.gatehouse.metrics());
+        let InForce { digest, unchanged, completed, notes } = match put {
+            Ok(in_force) => in_force,
+            Err(NotInForce::Fault(status)) => return Err(status),
+            Err(NotInForce::Refused(refused)) => {
+                warn!(%refused, "the bundle in force stays");
+                metrics.reloaded(kind, ReloadResult::Refused.as_str());
+                self.reloads.note(kind, Some(refused.to_string()));
+                return Err(fault(Code::FailedPrecondition, "BUNDLE_REFUSED", refused));
+            }
+        };
+        metrics.reloaded(kind, if unchanged { "unchanged" } else { ReloadResult::Applied.as_str() });
+        metrics.loaded(kind, self.gatehouse.now().unix_seconds());
+        self.reloads.note(kind, None);
+        let bundle_digest = digest.to_string();
+        let done = v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes };
+        Ok(v1::ReloadResponse { result: Some(Outcome::Done(done)) })
+    }
+
+    /// Puts a bundle in force that changed on disk, without anybody asking.
+    pub(in super::super) async fn follow(&self, draft: &Draft) -> Result<InForce, NotInForce> {
+        let _turn = self.changes.lock().await;
+        self.put_in_force(draft).await
+    }
+
+    /// The digest of the bundle in force.
+    pub(in super::super) fn bundle(&self) -> Digest {
+        self.gatehouse.policy().digest()
+    }
+
+    /// Puts a bundle in force with all that follows from it. Nobody else changes keys or bundle meanwhile.
+    async fn put_in_force(&self, draft: &Draft) -> Result<InForce, NotInForce> {
         let before = self.gatehouse.policy();
-        let prepared = tokio::task::block_in_place(|| prepare(&self.config, &before, self));
-        let Ready { bundle, keys, expected } = prepared.map_err(|refused| {
-            warn!(%refused, "the bundle in force stays");
-            fault(Code::FailedPrecondition, "BUNDLE_REFUSED", refused)
-        })?;
+        let Ready { bundle, keys, expected } = tokio::task::block_in_place(|| prepare(draft, &before, self))?;
         let unchanged = bundle.digest() == before.digest();
         let waiting = self.pending_acts().await?;
         let missing =
@@ -185,17 +260,9 @@ impl GovernanceService {
             | Answer::Acted { .. }
             | Answer::Voids(_)
             | Answer::Reported { .. }
-            | Answer::Resolved { .. } => return Err(mixed_up()),
+            | Answer::Resolved { .. } => return Err(mixed_up().into()),
         }
-        for address in self.custody.addresses().into_iter().filter(|address| !expected.contains_key(address))
-        {
-            // What the registry does not name is under no ceiling. A revoked wallet's key still has to void what it signed,
-            // and ends with that.
-            if self.decided(&Subject::Wallet(address)) != Standing::Revoked {
-                self.custody.destroy(address);
-            }
-        }
-        self.endings.note_keys();
+        self.forget_unnamed(&expected);
         let still = self.gatehouse.with_journal(|journal| journal.pending_acts());
         let completed: Vec<v1::PendingAct> = waiting
             .into_iter()
@@ -204,9 +271,19 @@ impl GovernanceService {
             })
             .collect();
         info!(bundle = %digest, unchanged, completed = completed.len(), "bundle in force");
-        let bundle_digest = digest.to_string();
-        let done = v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes };
-        Ok(v1::ReloadResponse { result: Some(Outcome::Done(done)) })
+        Ok(InForce { digest, unchanged, completed, notes })
+    }
+
+    /// Wipes keys that the registry does not name: they are under no ceiling. A revoked wallet's key still has to void what
+    /// it signed, and ends with that.
+    fn forget_unnamed(&self, expected: &BTreeMap<Address, WalletName>) {
+        for address in self.custody.addresses().into_iter().filter(|address| !expected.contains_key(address))
+        {
+            if self.decided(&Subject::Wallet(address)) != Standing::Revoked {
+                self.custody.destroy(address);
+            }
+        }
+        self.endings.note_keys();
     }
 }
 

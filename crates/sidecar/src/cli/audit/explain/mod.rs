@@ -121,6 +121,7 @@ fn headline(decision: &v1::Decision) -> String {
         "signature" => "signatures that were made".to_owned(),
         "unauthenticated" => "a call of somebody who is nobody here".to_owned(),
         "repeat" => format!("the same again{by}"),
+        "reload" => "what changed on disk was read again".to_owned(),
         other => format!("a record of kind `{other}`"),
     };
     let times = if *repeats > 0 { format!(", {repeats} times") } else { String::new() };
