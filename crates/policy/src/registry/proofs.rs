@@ -47,6 +47,17 @@ impl Known {
     }
 }
 
+/// What a list is for that is empty.
+fn why(key: &str) -> String {
+    let (what, example) = match key {
+        "uids" => ("user id(s) it connects as", "1001"),
+        "gids" => ("group id(s) it connects as", "2000"),
+        "spiffe" => ("SPIFFE ID(s) of its certificates", "\"spiffe://prod.example/crawler\""),
+        _ => ("issuer(s) and `sub` of its tokens", "\"cluster:system:serviceaccount:agents:crawler\""),
+    };
+    format!("name the {what}, `{key}: [{example}]`, or leave the key out")
+}
+
 /// A user or group id.
 fn id(field: &Field<'_>, findings: &mut Findings) -> Option<u32> {
     field.whole(u64::from(u32::MAX), findings).and_then(|number| u32::try_from(number).ok())
@@ -69,8 +80,7 @@ impl Who {
     ) -> BTreeSet<T> {
         let mut found = BTreeSet::new();
         let Some(field) = fields.get(key) else { return found };
-        let why = "name at least one, or leave the key out";
-        for node in field.some_items(why, findings).unwrap_or_default() {
+        for node in field.some_items(&why(key), findings).unwrap_or_default() {
             let item = field.item(node);
             let Some(proof) = parse(&item, findings) else { continue };
             if !found.insert(proof.clone()) {

@@ -101,7 +101,8 @@ fn policies_see_which_proofs_there_were_and_how_many() {
 #[test]
 fn the_shipped_example_demands_a_token_above_a_dollar() {
     let example = EXAMPLES.iter().find(|(name, _)| *name == "token-above.cedar").unwrap();
-    let bundle = bundle(&[*example]);
+    let registry = REGISTRY.replace("payment: \"0.05\"", "payment: \"5\"");
+    let bundle = Bundle::from_parts(&registry, &[*example], BundleOptions::default()).unwrap();
     let table = [
         ("1", source(Some(1001), false, false), None),
         ("1.0001", source(Some(1001), false, false), Some(DenyCode::PolicyDenied)),
