@@ -27,7 +27,7 @@
 {{- if has (int .Values.agent.uid) (list 65532 65533) }}
 {{- fail (printf "agent.uid is %d, which is the sidecar's or the operator's: whoever spends must not govern. Use another one" (int .Values.agent.uid)) }}
 {{- end }}
-{{- if has .Values.agent.name (list "pursekeeper" "operator") }}
+{{- if has .Values.agent.name (list "pursekeeper" "pursekeeper-operator") }}
 {{- fail (printf "agent.name is `%s`, which is a container of the chart: use another one" .Values.agent.name) }}
 {{- end }}
 {{- $own := list }}

@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
       "policies" ($wallet.policies | default dict)
       "policiesName" ($wallet.existingPoliciesConfigMap | default (printf "%s-policies" $pod))
       "existing" ($wallet.existingPoliciesConfigMap | default "")
-      "claim" (printf "journal-%s" $pod)) }}
+      "claim" (printf "pursekeeper-journal-%s" $pod)) }}
 {{- end }}
 {{- else }}
 {{- $wallets = append $wallets (dict

@@ -74,18 +74,18 @@ spec:
       securityContext:
         {{- include "pursekeeper.security" (dict "uid" 65532 "gid" 65532) | nindent 8 }}
       volumeMounts:
-        - { name: config, mountPath: /etc/pursekeeper, readOnly: true }
+        - { name: pursekeeper-config, mountPath: /etc/pursekeeper, readOnly: true }
         {{- range $wallets }}
-        - { name: policies{{ .suffix }}, mountPath: /etc/pursekeeper/policies{{ .below }}, readOnly: true }
-        - { name: keystore{{ .suffix }}, mountPath: /var/run/secrets/pursekeeper/keystore{{ .below }}, readOnly: true }
-        - { name: passphrase{{ .suffix }}, mountPath: /var/run/secrets/pursekeeper-passphrase{{ .below }}, readOnly: true }
+        - { name: pursekeeper-policies{{ .suffix }}, mountPath: /etc/pursekeeper/policies{{ .below }}, readOnly: true }
+        - { name: pursekeeper-keystore{{ .suffix }}, mountPath: /var/run/secrets/pursekeeper/keystore{{ .below }}, readOnly: true }
+        - { name: pursekeeper-passphrase{{ .suffix }}, mountPath: /var/run/secrets/pursekeeper-passphrase{{ .below }}, readOnly: true }
         {{- end }}
-        - { name: issuer, mountPath: /var/run/secrets/pursekeeper-issuer, readOnly: true }
-        - { name: journal, mountPath: /var/lib/pursekeeper }
-        - { name: agent-socket, mountPath: /var/run/pursekeeper/agent }
-        - { name: operator-socket, mountPath: /var/run/pursekeeper/operator }
+        - { name: pursekeeper-issuer, mountPath: /var/run/secrets/pursekeeper-issuer, readOnly: true }
+        - { name: pursekeeper-journal, mountPath: /var/lib/pursekeeper }
+        - { name: pursekeeper-agent, mountPath: /var/run/pursekeeper/agent }
+        - { name: pursekeeper-operator, mountPath: /var/run/pursekeeper/operator }
     {{- if .Values.operator.enabled }}
-    - name: operator
+    - name: pursekeeper-operator
       image: {{ include "pursekeeper.image" . }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       restartPolicy: Always
@@ -102,8 +102,8 @@ spec:
       securityContext:
         {{- include "pursekeeper.security" (dict "uid" 65533 "gid" 65533) | nindent 8 }}
       volumeMounts:
-        - { name: config, mountPath: /etc/pursekeeper, readOnly: true }
-        - { name: operator-socket, mountPath: /var/run/pursekeeper/operator, readOnly: true }
+        - { name: pursekeeper-config, mountPath: /etc/pursekeeper, readOnly: true }
+        - { name: pursekeeper-operator, mountPath: /var/run/pursekeeper/operator, readOnly: true }
     {{- end }}
   containers:
     - name: {{ .Values.agent.name }}
@@ -132,38 +132,38 @@ spec:
       securityContext:
         {{- include "pursekeeper.security" .Values.agent | nindent 8 }}
       volumeMounts:
-        - { name: agent-socket, mountPath: /var/run/pursekeeper/agent, readOnly: true }
-        - { name: agent-token, mountPath: /var/run/secrets/pursekeeper-agent, readOnly: true }
+        - { name: pursekeeper-agent, mountPath: /var/run/pursekeeper/agent, readOnly: true }
+        - { name: pursekeeper-token, mountPath: /var/run/secrets/pursekeeper-agent, readOnly: true }
         {{- with .Values.agent.volumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
   volumes:
-    - name: config
+    - name: pursekeeper-config
       configMap: { name: {{ include "pursekeeper.name" . }}-pursekeeper }
     {{- range $wallets }}
-    - name: policies{{ .suffix }}
+    - name: pursekeeper-policies{{ .suffix }}
       configMap: { name: {{ .policiesName }} }
-    - name: keystore{{ .suffix }}
+    - name: pursekeeper-keystore{{ .suffix }}
       secret: { secretName: {{ .keystore }}, defaultMode: 0400 }
-    - name: passphrase{{ .suffix }}
+    - name: pursekeeper-passphrase{{ .suffix }}
       secret: { secretName: {{ .passphrase }}, defaultMode: 0400 }
     {{- if not $.Values.ordinals }}
-    - name: journal
+    - name: pursekeeper-journal
       persistentVolumeClaim: { claimName: {{ .claim }} }
     {{- end }}
     {{- end }}
-    - name: agent-socket
+    - name: pursekeeper-agent
       emptyDir: { medium: Memory, sizeLimit: 1Mi }
-    - name: operator-socket
+    - name: pursekeeper-operator
       emptyDir: { medium: Memory, sizeLimit: 1Mi }
-    - name: agent-token
+    - name: pursekeeper-token
       projected:
         sources:
           - serviceAccountToken:
               path: token
               audience: {{ .Values.agent.token.audience }}
               expirationSeconds: {{ .Values.agent.token.expirationSeconds }}
-    - name: issuer
+    - name: pursekeeper-issuer
       projected:
         sources:
           - serviceAccountToken: { path: token, expirationSeconds: 3600 }
