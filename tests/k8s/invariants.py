@@ -117,7 +117,7 @@ def probed(objects):
 
 
 def keys_only_in_the_sidecar(objects):
-    for found, spec in pods(objects):
+    for _, spec in pods(objects):
         names = {name for at in keystores(spec) | passphrases(spec) for name in secret_names(volumes(spec)[at])}
         for volume in volumes(spec).values():
             if not names & set(secret_names(volume)):
@@ -142,13 +142,11 @@ def keys_are_there(objects):
 
 def passphrase_apart(objects):
     for _, spec in pods(objects):
-
-        def names(found_at):
-            return {name for at in found_at for name in secret_names(volumes(spec)[at])}
-
-        yield from (
-            f"{name} holds keystore and passphrase" for name in names(keystores(spec)) & names(passphrases(spec))
+        keys, phrases = (
+            {name for at in found_at for name in secret_names(volumes(spec)[at])}
+            for found_at in (keystores(spec), passphrases(spec))
         )
+        yield from (f"{name} holds keystore and passphrase" for name in keys & phrases)
 
 
 def secrets_for_their_owner(objects):
@@ -186,7 +184,7 @@ def one_pod_has_the_journal(objects):
 
 
 def journal_is_made_apart(objects):
-    for found, spec in workloads(objects):
+    for _, spec in workloads(objects):
         for container in containers(spec):
             words = [*container.get("command", []), *container.get("args", [])]
             if container["name"] in UIDS and "journal" in words:

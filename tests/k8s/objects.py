@@ -95,7 +95,7 @@ def changed(values, **changes):
 
 def everything():
     """Name -> objects, of all that deploy/ can become. Each is complete: what a workload needs is in it."""
-    once = {"journalInit": True}
+    once = {"journal": {"job": "init"}}
     return {
         "deployment": manifests("deployment", "journal"),
         "statefulset": [

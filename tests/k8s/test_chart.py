@@ -48,8 +48,8 @@ def by_name(objects):
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        (one_wallet() | {"journalInit": True}, manifests("deployment", "journal")),
-        (two_ordinals() | {"journalInit": True}, [*of_kind(manifests("deployment"), "NetworkPolicy"), *manifests("statefulset")]),
+        (one_wallet() | {"journal": {"job": "init"}}, manifests("deployment", "journal")),
+        (two_ordinals() | {"journal": {"job": "init"}}, [*of_kind(manifests("deployment"), "NetworkPolicy"), *manifests("statefulset")]),
     ],
     ids=["one-wallet", "two-ordinals"],
 )
@@ -71,6 +71,14 @@ def test_without_the_first_install_there_is_no_job_and_the_agent_runs():
         assert of_kind(rendered, "Job") == []
         (workload,) = of_kind(rendered, "Deployment", "StatefulSet")
         assert workload["spec"]["replicas"] == replicas
+
+
+def test_a_lost_journal_is_adopted_by_a_job_of_its_own():
+    rendered = charted(changed(one_wallet(), journal__job="adopt"))
+    (job,) = of_kind(rendered, "Job")
+    assert job["metadata"]["name"] == "crawler-journal-adopt"
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["journal", "adopt"]
+    assert named(rendered, "Deployment", "crawler")["spec"]["replicas"] == 0
 
 
 def test_the_component_adds_the_same_containers_and_leaves_the_rest():
@@ -142,6 +150,7 @@ REFUSED = [
     ({"config__dev": True}, "dev"),
     ({"config__journal": "/tmp/journal"}, "journal"),
     ({"config__listeners": []}, "listeners"),
+    ({"journal__job": "again"}, "job"),
     ({"image__digest": "sha256:12"}, "digest"),
     ({"terminationGracePeriodSeconds": 5}, "terminationGracePeriodSeconds"),
     ({"replica": 1}, "replica"),
@@ -243,6 +252,6 @@ def test_the_chart_is_sound():
 def test_notes_say_what_to_do_next():
     assert "exec deploy/crawler -c pursekeeper-operator -- pursekeeper status" in notes(one_wallet())
     assert "exec crawler-0 -c pursekeeper-operator -- pursekeeper status" in notes(two_ordinals())
-    first = notes(two_ordinals() | {"journalInit": True})
+    first = notes(two_ordinals() | {"journal": {"job": "init"}})
     for ordinal in ("crawler-0", "crawler-1"):
         assert f"job/{ordinal}-journal-init" in first and f"secret generic {ordinal}-keystore" in first

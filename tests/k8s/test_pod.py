@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 import objects
 from invariants import INIT, SIDECAR, jobs, keystores, passphrases, secret_names, workloads
@@ -40,12 +41,12 @@ class Cluster:
 
     def __init__(self, directory, rendered, purses):
         self.directory = directory
-        text = objects.yaml.safe_dump_all(rendered)
-        for placeholder, (_, _, address) in zip(PLACEHOLDERS, purses):
+        text = yaml.safe_dump_all(rendered)
+        for placeholder, (_, _, address) in zip(PLACEHOLDERS, purses, strict=True):
             text = text.replace(placeholder, address)
-        self.objects = list(objects.yaml.safe_load_all(text))
+        self.objects = list(yaml.safe_load_all(text))
         self.secrets = {}
-        for (_, spec), (keystore, passphrase, _) in zip(self.inits(), purses):
+        for (_, spec), (keystore, passphrase, _) in zip(self.inits(), purses, strict=False):
             (keys,), (phrase,) = keystores(spec), passphrases(spec)
             # As on the first day: the keystore has no journal yet.
             self.secrets[secret_names(volumes(spec)[keys])[0]] = keystore | {"keystore.json": UNBOUND}
@@ -83,11 +84,9 @@ def said(process):
 def test_the_bundle_is_valid(cluster):
     for found, spec in cluster.inits():
         # The Job has no policies: they are looked at where the sidecar has them.
-        config = objects.yaml.safe_load(
-            objects.named(cluster.objects, "ConfigMap", volumes(spec)["pursekeeper-config"]["configMap"]["name"])["data"][
-                Path(config_of(spec, INIT)).name
-            ]
-        )
+        name = volumes(spec)["pursekeeper-config"]["configMap"]["name"]
+        files = objects.named(cluster.objects, "ConfigMap", name)["data"]
+        config = yaml.safe_load(files[Path(config_of(spec, INIT)).name])
         workload, sidecar = cluster.workload()
         checked = cluster.pod(found["metadata"]["name"], with_claim(workload, sidecar)).run(
             SIDECAR, "policy", "check", config["policies"], binary=BINARY
@@ -139,6 +138,13 @@ def test_a_journal_is_made_once_and_never_again(cluster):
         served = running.run(SIDECAR, "serve", "--config", config, binary=BINARY, pod=name)
         assert served.returncode != 0, said(served)
         assert not [path for path in running_journal.iterdir() if path.suffix == ".db"]
+
+        # Somebody says that it is lost: then there is another journal, in which everything counts as spent.
+        adopted = lost.run(INIT, "journal", "adopt", *args[2:], binary=BINARY)
+        assert adopted.returncode == 0, said(adopted)
+        assert json.loads(adopted.stdout)["journal_id"] != journal_id
+        served = running.run(SIDECAR, "serve", "--config", config, binary=BINARY, pod=name)
+        assert served.returncode != 0, "it served before the keystore was told"
 
 
 def test_a_keystore_without_a_journal_does_not_serve(cluster):

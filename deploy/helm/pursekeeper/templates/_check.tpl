@@ -2,7 +2,7 @@
 {{- define "pursekeeper.check" -}}
 {{- $wallets := include "pursekeeper.wallets" . | fromJsonArray }}
 {{- if .Values.ordinals }}
-{{- if and (ne (int .Values.replicas) (len .Values.ordinals)) (not .Values.journalInit) }}
+{{- if and (ne (int .Values.replicas) (len .Values.ordinals)) (eq .Values.journal.job "none") }}
 {{- fail (printf "replicas is %d and there are %d ordinals: every replica needs a wallet and a journal of its own. Add to `ordinals`, or make them the same number" (int .Values.replicas) (len .Values.ordinals)) }}
 {{- end }}
 {{- if or .Values.keystore.secretName .Values.passphrase.secretName .Values.policies .Values.existingPoliciesConfigMap .Values.journal.existingClaim }}
