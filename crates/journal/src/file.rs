@@ -79,6 +79,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<(Connection, Meta), Jo
     let log_len = std::fs::metadata(beside(path, "-wal")).map_or(0, |metadata| metadata.len());
     recognise(path)?;
     let connection = connect(path, access)?;
+    same_schema(&connection)?;
     let meta = read_meta(&connection)?;
     // The writer never gives up its log, and has the first batch in the database before it takes a second one. So a journal
     // that was written to and has no log has lost it, and with it every record since the last checkpoint.
@@ -226,6 +227,32 @@ fn recognise(path: &Path) -> Result<(), JournalError> {
         Ordering::Equal => Ok(()),
         Ordering::Greater => Err(JournalError::Newer { found: schema, known }),
     }
+}
+
+/// What a database is made of: type, name, table and text of everything in it.
+type Schema = Vec<(String, String, String, Option<String>)>;
+
+/// Makes sure that the tables are ours and nothing was added: a trigger would change what we write behind our back, and an
+/// index that is gone makes every payment slower.
+fn same_schema(connection: &Connection) -> Result<(), JournalError> {
+    let expected = Connection::open_in_memory()?;
+    expected.execute_batch(include_str!("schema.sql"))?;
+    let (found, expected) = (schema(connection)?, schema(&expected)?);
+    let Some((kind, name, ..)) = found
+        .iter()
+        .find(|part| !expected.contains(part))
+        .or(expected.iter().find(|part| !found.contains(part)))
+    else {
+        return Ok(());
+    };
+    Err(JournalError::damaged(format!("its {kind} `{name}` is not what this version makes")))
+}
+
+fn schema(connection: &Connection) -> Result<Schema, JournalError> {
+    let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name";
+    let mut parts = connection.prepare(sql)?;
+    let parts = parts.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    Ok(parts.collect::<Result<_, _>>()?)
 }
 
 fn connect(path: &Path, access: Access) -> Result<Connection, JournalError> {

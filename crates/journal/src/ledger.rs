@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use crate::credit::{CreditKey, credit_of_sign_in};
 use crate::outstanding::endpoint_key;
 use crate::record::{Content, decode};
-use crate::retention::is_archived;
+use crate::retention::has_left;
 use crate::state::State;
 use crate::{JournalError, store};
 
@@ -215,7 +215,7 @@ fn prior(connection: &Connection, agent: &AgentName, id: &RequestId) -> Result<O
             .map(|intent| Used::SignIn(Box::new(intent))),
     };
     let used = match used {
-        None if store::find_record(connection, seq)?.is_none() && is_archived(connection, seq)? => {
+        None if store::find_record(connection, seq)?.is_none() && has_left(connection, seq)? => {
             Some(Used::Archived)
         }
         used => used,

@@ -292,7 +292,11 @@ fn fate(
 }
 
 /// The records that tables name and somebody reads.
-fn needed(connection: &Connection, after: u64, through: u64) -> Result<BTreeSet<u64>, JournalError> {
+pub(crate) fn needed(
+    connection: &Connection,
+    after: u64,
+    through: u64,
+) -> Result<BTreeSet<u64>, JournalError> {
     let sql = "SELECT seq FROM life WHERE seq > ?1 AND seq <= ?2
                UNION SELECT seq FROM status WHERE seq > ?1 AND seq <= ?2
                UNION SELECT pending_seq FROM payee WHERE pending_seq > ?1 AND pending_seq <= ?2
@@ -307,7 +311,9 @@ pub(crate) fn delete(connection: &Connection, records: &[Prunable]) -> Result<()
     run(connection, "BEGIN IMMEDIATE")?;
     for Prunable { seq, past } in records {
         let at = [integer(*seq)?];
-        if connection.prepare_cached("DELETE FROM record WHERE seq = ?1")?.execute(at)? == 0 {
+        let sql = "DELETE FROM record WHERE seq = ?1
+                   AND EXISTS (SELECT 1 FROM segment WHERE pruned AND ?1 BETWEEN first_seq AND last_seq)";
+        if connection.prepare_cached(sql)?.execute(at)? == 0 {
             continue;
         }
         let Some(past) = past else { continue };
@@ -355,7 +361,7 @@ pub(crate) fn insert_segment(connection: &Connection, segment: &Segment) -> Resu
     Ok(())
 }
 
-/// Writes down that the records of a segment are deleted, but for those that are needed.
+/// Writes down that the records of a segment leave, but for those that are needed.
 pub(crate) fn mark_pruned(connection: &Connection, first: u64) -> Result<(), JournalError> {
     let sql = "UPDATE segment SET pruned = 1 WHERE first_seq = ?1";
     connection.prepare_cached(sql)?.execute([integer(first)?])?;
@@ -373,9 +379,9 @@ pub(crate) fn segments(connection: &Connection) -> Result<Vec<Segment>, JournalE
     Ok(segments)
 }
 
-/// Whether a record is archived.
-pub(crate) fn is_archived(connection: &Connection, seq: u64) -> Result<bool, JournalError> {
-    let sql = "SELECT 1 FROM segment WHERE first_seq <= ?1 AND last_seq >= ?1";
+/// Whether a record that is not there left for the archive.
+pub(crate) fn has_left(connection: &Connection, seq: u64) -> Result<bool, JournalError> {
+    let sql = "SELECT 1 FROM segment WHERE pruned AND first_seq <= ?1 AND last_seq >= ?1";
     Ok(connection.prepare_cached(sql)?.exists([integer(seq)?])?)
 }
 

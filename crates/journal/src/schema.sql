@@ -186,7 +186,8 @@ CREATE TABLE sink (
 ) STRICT, WITHOUT ROWID;
 
 -- Archived records: which, the SHA-256 of the archive file, hash chain and tree (its complete subtrees, the largest first)
--- after the last of them, and whether they are deleted from `record`, but for those that are still needed.
+-- after the last of them, and whether they leave `record`, but for those that are still needed: no record of another
+-- segment may be missing.
 CREATE TABLE segment (
     first_seq INTEGER PRIMARY KEY,
     last_seq  INTEGER NOT NULL UNIQUE,

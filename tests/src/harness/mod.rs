@@ -64,9 +64,9 @@ struct Options {
     /// What the sample is chosen by.
     #[arg(long, default_value_t = 0, requires = "sample")]
     seed: u64,
-    /// Run one scenario.
-    #[arg(long)]
-    only: Option<String>,
+    /// Run only this scenario. May be given several times.
+    #[arg(long, value_name = "SCENARIO")]
+    only: Vec<String>,
     /// How to print: for people or for programs.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     output: Format,
@@ -105,7 +105,9 @@ impl<F: Finding> Harness<F> {
     pub fn run(&self) -> ExitCode {
         let options = self.options();
         let extent = if options.sample { Extent::Sample { seed: options.seed } } else { Extent::Everything };
-        let wanted = |scenario: &&Scenario<F>| options.only.as_ref().is_none_or(|only| only == scenario.name);
+        let only = &options.only;
+        let wanted =
+            |scenario: &&Scenario<F>| only.is_empty() || only.iter().any(|only| only == scenario.name);
         let rows: Vec<Row<F>> =
             self.scenarios.iter().filter(wanted).map(|scenario| attempt(scenario, extent)).collect();
         match options.output {

@@ -14,7 +14,8 @@ impl SqliteJournal {
         self.aside(|connection| retention::insert_segment(connection, segment))
     }
 
-    /// Deletes records that nothing needs any more, durably and all at once. Every answer stays what it is.
+    /// Deletes records that nothing needs any more, durably and all at once; those alone whose segment was given to
+    /// [`SqliteJournal::note_pruned`] before. Every answer stays what it is.
     ///
     /// # Errors
     /// Whatever the disk does; then all of them are there.
@@ -23,7 +24,7 @@ impl SqliteJournal {
         self.aside(|connection| retention::delete(connection, records))
     }
 
-    /// Takes note that [`SqliteJournal::prune`] is through with a segment.
+    /// Takes note that the records of a segment leave, before the first does: one that is missing elsewhere is a fault.
     ///
     /// # Errors
     /// Whatever the disk does; then it is not noted.

@@ -57,7 +57,7 @@ mod sign_in;
 mod tests;
 
 pub use decode::{Content, DecodedRecord, Genesis};
-pub(crate) use decode::{RecordFlaw, decode, examine, glance, parse_credit, parse_scope, parse_subject};
+pub(crate) use decode::{RecordFlaw, decode, examine, parse_credit, parse_scope, parse_subject};
 pub(crate) use encode::{address_text, scope_name, subject_name};
 
 use std::borrow::Cow;

@@ -43,7 +43,7 @@ pub struct Segment {
     pub chain: Digest,
     /// The tree after the last record.
     pub frontier: Frontier,
-    /// Whether the records are deleted from the journal, but for those it still needs.
+    /// Whether the records leave the journal, but for those it still needs.
     pub pruned: bool,
 }
 

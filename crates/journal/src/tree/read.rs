@@ -8,7 +8,7 @@ use super::rows::find_node;
 use super::{Frontier, STORED_LEVEL_MIN};
 use crate::JournalError;
 use crate::hash::leaf_hash;
-use crate::retention::is_archived;
+use crate::retention::has_left;
 use crate::store::{integer, unsigned};
 
 /// Where nodes and leaves are read. What was archived may stand beside the database.
@@ -44,7 +44,7 @@ impl Source for Connection {
             seq = seq.saturating_add(1);
             if unsigned(row.get(0)?)? != seq {
                 let damaged = || JournalError::damaged(format!("record {seq} is missing"));
-                return Err(if is_archived(self, seq)? { JournalError::Archived { seq } } else { damaged() });
+                return Err(if has_left(self, seq)? { JournalError::Archived { seq } } else { damaged() });
             }
             tell(leaf_hash(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?))?;
         }

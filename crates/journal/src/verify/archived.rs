@@ -1,6 +1,8 @@
 //! The records of a journal of which some are only in its archive.
 
+use std::iter::Peekable;
 use std::path::Path;
+use std::vec::IntoIter;
 
 use pursekeeper_core::{Digest, JournalId};
 use rusqlite::{Connection, Rows};
@@ -11,6 +13,7 @@ use super::{Fault, VerifyError};
 use crate::retention::segments;
 use crate::segment::{Segment, SegmentError, SegmentReader, digest_of, file_name};
 use crate::store::{integer, unsigned};
+use crate::tree::Frontier;
 
 /// A journal and the directory of its segments. What is in the journal is read there; what is in both must be the same.
 pub(super) struct WithArchive<'a> {
@@ -19,10 +22,10 @@ pub(super) struct WithArchive<'a> {
     pub(super) dir: &'a Path,
 }
 
-/// The last segment of which records are gone from the journal.
+/// The last segment whose records leave the journal, and of which some are gone.
 pub(super) fn last_gone(connection: &Connection) -> Result<Option<Segment>, VerifyError> {
     for segment in segments(connection)?.into_iter().rev() {
-        if !is_complete(connection, &segment)? {
+        if segment.pruned && !is_complete(connection, &segment)? {
             return Ok(Some(segment));
         }
     }
@@ -57,7 +60,7 @@ impl WithArchive<'_> {
         segment: &Segment,
         tell: &mut dyn FnMut(Stored<'_>) -> Result<(), VerifyError>,
     ) -> Result<(), VerifyError> {
-        let Segment { first, last, digest, chain, frontier, pruned: _ } = segment;
+        let Segment { first, last, digest, chain: _, frontier: _, pruned } = segment;
         let path = self.dir.join(file_name(self.journal, *first, *last));
         let lost = || SegmentError::Lost { dir: self.dir.to_owned(), first: *first, last: *last };
         match digest_of(&path) {
@@ -80,16 +83,59 @@ impl WithArchive<'_> {
                     Some(high_water_ms)
                 }
                 Some(_) => return Err(VerifyError::Record { seq, fault: Fault::Chain }),
-                None => None,
+                None if *pruned => None,
+                None => return Err(VerifyError::Record { seq, fault: Fault::Gap }),
             };
             tell(Stored { seq, body: &stored.body, chain: stored.chain, high_water_ms })?;
         }
-        let sealed = reader.segment(*digest);
-        if (sealed.chain, &sealed.frontier) != (*chain, frontier) {
-            let what = format!("the segment of records {first} to {last} is stored with another end");
-            return Err(wrong("segment", Some(*last), what));
-        }
         Ok(())
+    }
+}
+
+/// Where segments end, as far as the records have not been read that far.
+pub(super) struct Ends(Peekable<IntoIter<Segment>>);
+
+impl Ends {
+    /// Every segment begins where the one before it ends.
+    pub(super) fn read(connection: &Connection) -> Result<Self, VerifyError> {
+        let segments = segments(connection)?;
+        let mut next = 1;
+        for segment in &segments {
+            if segment.first != next || segment.last < segment.first {
+                let what = format!("no segment begins with record {next}");
+                return Err(wrong("segment", Some(next), what));
+            }
+            next = segment.last.saturating_add(1);
+        }
+        Ok(Self(segments.into_iter().peekable()))
+    }
+
+    /// Leaves out the segments up to record `seq`, of which nothing is read.
+    pub(super) fn begin_after(&mut self, seq: u64) {
+        while self.0.next_if(|segment| segment.last <= seq).is_some() {}
+    }
+
+    /// A segment that ends here was sealed with this chain and tree.
+    pub(super) fn agree(&mut self, chain: Digest, frontier: &Frontier) -> Result<(), VerifyError> {
+        let seq = frontier.size();
+        match self.0.next_if(|segment| segment.last == seq) {
+            Some(segment) if (segment.chain, &segment.frontier) != (chain, frontier) => {
+                let what = format!("the segment that ends with record {seq} is stored with another end");
+                Err(wrong("segment", Some(seq), what))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// No segment ends after the last record.
+    pub(super) fn finish(mut self) -> Result<(), VerifyError> {
+        match self.0.next() {
+            Some(Segment { first, last, .. }) => {
+                let what = format!("the segment of records {first} to {last} ends after the last record");
+                Err(wrong("segment", Some(last), what))
+            }
+            None => Ok(()),
+        }
     }
 }
 

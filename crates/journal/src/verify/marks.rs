@@ -93,6 +93,11 @@ impl<'c> Marks<'c> {
         self.agree()
     }
 
+    /// The tree as far as the records have been read.
+    pub(super) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
     /// Compares the root with every checkpoint of this size.
     fn agree(&mut self) -> Result<(), VerifyError> {
         let size = self.frontier.size();

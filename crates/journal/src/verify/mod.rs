@@ -16,11 +16,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::JournalError;
 use crate::file::read_meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::record::{Content, DecodedRecord, RecordFlaw, examine, glance};
+use crate::record::{Content, DecodedRecord, RecordFlaw, examine};
 use crate::segment::{Segment, SegmentError};
 use crate::store::{integer, run, unsigned};
 use crate::tree::{AuditVerifier, NoteFault};
-use archived::{WithArchive, last_gone};
+use archived::{Ends, WithArchive, last_gone};
 use marks::Marks;
 use source::{Records as _, Stored, records_from};
 use tables::{Found, Tables};
@@ -162,8 +162,8 @@ pub enum Depth {
     /// Everything: what each record says, every table that follows from the records, and the file itself.
     #[default]
     Everything,
-    /// That the records are those that were written: chain, tree and checkpoints. Nobody can change a record without
-    /// changing these; the tables are not looked at.
+    /// That the records are those that were written, in the same order and bytes: chain, tree and checkpoints. Nobody can
+    /// change a record without changing these. What the records say is not read, and the tables are not looked at.
     Records,
 }
 
@@ -231,10 +231,12 @@ pub(crate) fn verify(
 
 /// The records as far as they have been read, and what they must agree with.
 struct Walk<'c> {
+    depth: Depth,
     seq: u64,
     chain: Digest,
     high_water_ms: u64,
     marks: Marks<'c>,
+    ends: Ends,
     /// Nothing when they are not to be looked at, or cannot be.
     tables: Option<Tables<'c>>,
 }
@@ -248,13 +250,15 @@ fn walk(
         unsigned(connection.query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))?)?;
     let meta = read_meta(connection)?;
     let marks = Marks::read(connection, meta.id, scrutiny)?;
-    let mut walk = Walk { seq: 0, chain: chain_start(meta.id), high_water_ms: 0, marks, tables: None };
+    let (depth, chain) = (scrutiny.depth, chain_start(meta.id));
+    let mut walk =
+        Walk { depth, seq: 0, chain, high_water_ms: 0, marks, ends: Ends::read(connection)?, tables: None };
     let gone = last_gone(connection)?;
     let missing = gone.as_ref().filter(|_| scrutiny.archive.is_none());
     let unchecked = missing.map_or(0, |segment| segment.last);
     if let Some(segment) = missing {
         walk.begin_after(segment, connection)?;
-    } else if scrutiny.depth == Depth::Everything {
+    } else if depth == Depth::Everything {
         walk.tables = Some(Tables::read(connection, meta)?);
     }
     let mut tell = |stored: Stored<'_>| {
@@ -271,13 +275,14 @@ fn walk(
         Some(_) | None if unchecked == 0 => connection.each_record(&mut tell)?,
         Some(_) | None => records_from(connection, unchecked.saturating_add(1), &mut tell)?,
     }
-    let Walk { seq, chain, high_water_ms: _, marks, tables } = walk;
+    let Walk { depth: _, seq, chain, high_water_ms: _, marks, ends, tables } = walk;
     if seq == 0 {
         return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
     }
     let (root, checkpoints) = marks.finish()?;
+    ends.finish()?;
     let found = tables.map(Tables::finish).transpose()?;
-    if scrutiny.depth == Depth::Everything {
+    if depth == Depth::Everything {
         sound(connection)?;
     }
     let Found { holds, resolved, scopes } = found.unwrap_or_default();
@@ -289,6 +294,7 @@ impl Walk<'_> {
     fn begin_after(&mut self, segment: &Segment, connection: &Connection) -> Result<(), VerifyError> {
         (self.seq, self.chain) = (segment.last, segment.chain);
         self.marks.begin_at(segment.frontier.clone())?;
+        self.ends.begin_after(segment.last);
         let sql = "SELECT high_water_ms FROM record WHERE seq > ?1 ORDER BY seq LIMIT 1";
         let clock: Option<i64> =
             connection.query_row(sql, [integer(segment.last)?], |row| row.get(0)).optional()?;
@@ -308,26 +314,24 @@ impl Walk<'_> {
         if stored.chain != self.chain {
             return Err(wrong(Fault::Chain));
         }
-        let record = self.tables.is_some().then(|| examine(stored.body)).transpose();
-        let record = record.map_err(|flaw| match flaw {
-            RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
-            RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
-        })?;
-        let (said_seq, unix_ms) = match &record {
-            Some(record) => (record.seq, record.time.unix_ms),
-            None => glance(stored.body).map_err(|what| wrong(Fault::Undecodable(what)))?,
-        };
-        if said_seq != seq {
-            return Err(wrong(Fault::Misplaced(said_seq)));
+        if self.depth == Depth::Everything {
+            let record = examine(stored.body).map_err(|flaw| match flaw {
+                RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
+                RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
+            })?;
+            if record.seq != seq {
+                return Err(wrong(Fault::Misplaced(record.seq)));
+            }
+            self.high_water_ms = self.high_water_ms.max(record.time.unix_ms);
+            if stored.high_water_ms.is_some_and(|ms| ms != self.high_water_ms) {
+                return Err(wrong(Fault::HighWater));
+            }
+            if let Some(tables) = &mut self.tables {
+                follow(tables, &record)?;
+            }
         }
-        self.high_water_ms = self.high_water_ms.max(unix_ms);
-        if stored.high_water_ms.is_some_and(|ms| ms != self.high_water_ms) {
-            return Err(wrong(Fault::HighWater));
-        }
-        if let (Some(tables), Some(record)) = (&mut self.tables, &record) {
-            follow(tables, record)?;
-        }
-        self.marks.push(leaf)
+        self.marks.push(leaf)?;
+        self.ends.agree(self.chain, self.marks.frontier())
     }
 }
 

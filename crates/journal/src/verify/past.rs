@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use pursekeeper_core::{Moment, Permit, Scope, SignInPermit, UnixSeconds, Usd};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::VerifyError;
 use super::tables::wrong;
+use super::{Fault, VerifyError};
 use crate::JournalError;
 use crate::account::Sum;
 use crate::credit::{CreditKey, credit_of, credit_of_sign_in};
 use crate::outstanding::endpoint_key;
 use crate::record::{address_text, parse_credit};
+use crate::retention::needed;
 use crate::state::scopes_of;
 use crate::store::{integer, unsigned};
 
@@ -26,8 +27,8 @@ pub(super) struct PastPermits<'c> {
     resolved: u64,
     /// Whether there is the temporary table of credits.
     credits: bool,
-    /// Everything up to this record is archived.
-    archived: u64,
+    /// What nothing needs may be gone up to this record.
+    pruned: u64,
 }
 
 /// A permit without a row, until the record that resolves it.
@@ -51,7 +52,7 @@ struct Left {
 
 impl<'c> PastPermits<'c> {
     pub(super) fn new(connection: &'c Connection) -> Result<Self, VerifyError> {
-        let sql = "SELECT coalesce(max(last_seq), 0) FROM segment";
+        let sql = "SELECT coalesce(max(last_seq), 0) FROM segment WHERE pruned";
         Ok(Self {
             connection,
             open: HashMap::new(),
@@ -59,17 +60,39 @@ impl<'c> PastPermits<'c> {
             holds: 0,
             resolved: 0,
             credits: false,
-            archived: unsigned(connection.query_row(sql, [], |row| row.get(0))?)?,
+            pruned: unsigned(connection.query_row(sql, [], |row| row.get(0))?)?,
         })
     }
 
     /// Whether a record is in the archive only.
     pub(super) fn is_gone(&self, seq: u64) -> Result<bool, VerifyError> {
-        if seq > self.archived {
+        if seq > self.pruned {
             return Ok(false);
         }
         let mut record = self.connection.prepare_cached("SELECT 1 FROM record WHERE seq = ?1")?;
         Ok(!record.exists([integer(seq)?])?)
+    }
+
+    /// Nothing is gone that something still needs: the first record, what tables name, and claims about money that is bound.
+    pub(super) fn nothing_needed_is_gone(&self) -> Result<(), VerifyError> {
+        let claims = "SELECT claim.seq FROM claim JOIN hold ON hold.seq = claim.permit
+                      WHERE hold.state = 'held' AND claim.seq <= ?1";
+        let mut claims = self.connection.prepare(claims)?;
+        let claims = claims.query_map([integer(self.pruned)?], |row| row.get::<_, i64>(0))?;
+        let claims: Result<Vec<u64>, VerifyError> = claims.map(|seq| Ok(unsigned(seq?)?)).collect();
+        let needed = needed(self.connection, 0, self.pruned)?;
+        for seq in std::iter::once(1).chain(needed).chain(claims?) {
+            self.expect_record(seq)?;
+        }
+        Ok(())
+    }
+
+    /// A record that something still needs did not leave the journal.
+    pub(super) fn expect_record(&self, seq: u64) -> Result<(), VerifyError> {
+        match self.is_gone(seq)? {
+            true => Err(VerifyError::Record { seq, fault: Fault::Gap }),
+            false => Ok(()),
+        }
     }
 
     /// Takes note of a permit without a hold.

@@ -29,6 +29,8 @@ pub(super) struct Tables<'c> {
     meta: Meta,
     /// The first minute whose buckets are compared one by one: older ones may have been folded.
     horizon: u64,
+    /// The latest time in the records.
+    now: UnixSeconds,
     holds: u64,
     resolved: u64,
     sign_ins: u64,
@@ -68,10 +70,12 @@ impl<'c> Tables<'c> {
     pub(super) fn read(connection: &'c Connection, meta: Meta) -> Result<Self, VerifyError> {
         let sql = "SELECT coalesce(max(high_water_ms), 0) FROM record";
         let high_water_ms = unsigned(connection.query_row(sql, [], |row| row.get(0))?)?;
+        let now = UnixSeconds(high_water_ms.div_euclid(1000));
         Ok(Self {
             connection,
             meta,
-            horizon: horizon(UnixSeconds(high_water_ms.div_euclid(1000))),
+            horizon: horizon(now),
+            now,
             holds: 0,
             resolved: 0,
             sign_ins: 0,
@@ -117,7 +121,7 @@ impl<'c> Tables<'c> {
     ) -> Result<(), VerifyError> {
         let held = self.hold.query_row([integer(seq)?], |row| same_hold(row, permit)).optional()?;
         match held {
-            Some(true) => {}
+            Some(true) => self.past.expect_record(seq)?,
             Some(false) => return Err(wrong("hold", Some(seq), format!("the hold of record {seq} differs"))),
             None if self.past.is_gone(seq)? => self.past.permit(seq, decision.at, permit)?,
             None => return Err(wrong("hold", Some(seq), format!("record {seq} has no hold"))),
@@ -141,7 +145,9 @@ impl<'c> Tables<'c> {
         self.count(scopes_of_sign_in(permit), minute_of(permit.counted_until), Sum::sign_in())?;
         self.credit(credit_of_sign_in(&permit.intent), CreditEvent::SignedIn { seq })?;
         self.sign_ins = self.sign_ins.saturating_add(1);
-        if self.past.is_gone(seq)? {
+        if permit.counted_until >= self.now {
+            self.past.expect_record(seq)?;
+        } else if self.past.is_gone(seq)? {
             self.past.sign_in(seq, decision.at, permit)?;
         }
         Ok(())
@@ -277,6 +283,15 @@ impl<'c> Tables<'c> {
                 return Err(wrong(table, self.orphan(table)?, what));
             }
         }
+        // A connection that only reads does not check constraints, also not when it is asked whether the file is whole.
+        for (table, rows) in [("meta", 1), ("clock", i64::from(self.clock.anchor.is_some()))] {
+            let sql = format!("SELECT count(*), coalesce(sum(one), 0) FROM {table}");
+            let found: (i64, i64) =
+                self.connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            if found != (rows, rows) {
+                return Err(wrong(table, None, format!("it must have {rows} row(s), numbered 1")));
+            }
+        }
         if find_clock(self.connection)? != self.clock.anchor {
             return Err(wrong("clock", None, "it is not what the records say about the clocks"));
         }
@@ -286,6 +301,7 @@ impl<'c> Tables<'c> {
         self.compare_lives()?;
         let scopes = self.totals.len() as u64;
         self.compare_totals()?;
+        self.past.nothing_needed_is_gone()?;
         std::mem::replace(&mut self.past, PastPermits::new(self.connection)?).compare()?;
         Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
     }

@@ -96,14 +96,17 @@ impl Retention {
                     last: segment.last,
                 });
             }
+            // INVARIANT: the journal says that records leave before the first one does; one that is missing otherwise was
+            // taken by somebody else.
+            self.gatehouse.with_journal_mut(|journal| journal.note_pruned(&segment))?;
             let Some(deleted) = self.delete(reader, segment.first.saturating_sub(1), segment.last)? else {
                 return Ok(());
             };
-            self.gatehouse.with_journal_mut(|journal| journal.note_pruned(&segment))?;
             let Segment { first, last, .. } = segment;
             info!(first, last, deleted, "archived records deleted from the journal");
         }
-        // What was needed when its segment was deleted may be needed no more: that is little, and looked at each time.
+        // What was needed when its segment was deleted may be needed no more, and a stop may have come in between: that is
+        // little, and looked at each time.
         let (_, pruned) = reader.archived_and_pruned()?;
         self.delete(reader, 0, pruned)?;
         Ok(())

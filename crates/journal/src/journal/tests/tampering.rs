@@ -250,6 +250,39 @@ fn what_counts_for_lives_and_does_not_follow_from_the_records_is_named() {
 }
 
 #[test]
+fn a_row_that_the_schema_forbids_is_found() {
+    for sql in [
+        "UPDATE clock SET one = 7",
+        "INSERT INTO clock SELECT 2, unix_ms, boot_ms, boot_id FROM clock",
+        "INSERT INTO meta SELECT 2, journal, created_unix_ms, adopted_held_until FROM meta",
+    ] {
+        let home = lived();
+        home.tamper(&format!("PRAGMA ignore_check_constraints = ON; {sql}"));
+        assert!(matches!(verdict(&home), Err(VerifyError::Table { .. })), "{sql}");
+    }
+}
+
+#[test]
+fn a_journal_with_another_schema_is_not_opened() {
+    for (sql, what) in [
+        ("CREATE TRIGGER forget AFTER INSERT ON hold BEGIN DELETE FROM hold; END", "trigger `forget`"),
+        ("CREATE VIEW more AS SELECT * FROM hold", "view `more`"),
+        ("CREATE TABLE more (x)", "table `more`"),
+        ("ALTER TABLE hold ADD COLUMN more TEXT", "table `hold`"),
+        ("DROP TABLE probe", "table `probe`"),
+        ("DROP INDEX hold_nonce", "index `hold_nonce`"),
+    ] {
+        let home = lived();
+        home.tamper(sql);
+        for opened in [SqliteJournal::open(&home.path(), ID).map(drop), Reader::open(&home.path()).map(drop)]
+        {
+            let Err(JournalError::Damaged { what: told }) = opened else { panic!("{sql}: {opened:?}") };
+            assert!(told.contains(what), "{sql}: {told}");
+        }
+    }
+}
+
+#[test]
 fn a_journal_whose_lives_cannot_be_read_is_not_opened() {
     for sql in [
         "UPDATE life SET role = 'lost' WHERE seq = 5",

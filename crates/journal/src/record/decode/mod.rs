@@ -11,8 +11,6 @@ use std::fmt;
 use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds};
 
-use serde::Deserialize;
-
 use super::{
     Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, SignIn, StatusChange, Time,
     VERSION, Verdict, Warning,
@@ -81,18 +79,6 @@ pub(crate) fn examine(body: &[u8]) -> Result<DecodedRecord, RecordFlaw> {
         return Err(RecordFlaw::NotCanonical);
     }
     record.decode().map_err(|Flaw(what)| RecordFlaw::Unreadable(what))
-}
-
-/// Which record a body says it is, and the wall clock it says. Whether the rest of it is a record is not looked at.
-pub(crate) fn glance(body: &[u8]) -> Result<(u64, u64), String> {
-    #[derive(Deserialize)]
-    struct Glance {
-        seq: Int,
-        time: Time,
-    }
-    let found: Result<Glance, _> = serde_json::from_slice(body);
-    let Glance { seq: Int(seq), time } = found.map_err(|error| error.to_string())?;
-    Ok((seq, time.unix_ms.0))
 }
 
 fn read<T, E: fmt::Display>(member: &str, parsed: Result<T, E>) -> Found<T> {
