@@ -130,11 +130,65 @@ async fn what_is_old_is_archived_and_deleted_while_payments_go_on() {
     assert!(imported.contains("imported records 1 to 1400"), "{imported}");
     let shown = purse.exits(0, &["status"]);
     assert!(shown.contains("archived up to record 1400, deleted up to 450"), "{shown}");
+    nothing_is_passed_over_in_silence(&sidecar).await;
     assert_eq!(sidecar.stop().code(), Some(0));
 
     fs::remove_file(&files[&1]).unwrap();
     let lost = purse.exits(1, &["audit", "verify"]);
     assert!(lost.contains("put the file back"), "{lost}");
+}
+
+/// Whoever follows or asks learns that records up to 450 are not here.
+async fn nothing_is_passed_over_in_silence(sidecar: &Sidecar) {
+    let mut audit = sidecar.audit().await;
+    for (from_seq, expected) in [(1, Some(1)), (2, None), (450, None), (451, Some(451))] {
+        let request = v1::WatchRequest { from_seq, until_now: true, ..Default::default() };
+        let first = audit.watch(request).await.unwrap().into_inner().message().await;
+        match expected {
+            Some(seq) => assert_eq!(first.unwrap().unwrap().seen_seq, seq),
+            None => {
+                let status = first.unwrap_err();
+                assert_eq!((status.code(), reason(&status).as_str()), (Code::OutOfRange, "ARCHIVED"));
+                assert!(status.message().contains("up to 450"), "{status}");
+            }
+        }
+    }
+    let page = audit.query(v1::QueryRequest::default()).await.unwrap().into_inner();
+    assert_eq!(page.pruned_through, 450);
+}
+
+#[tokio::test]
+async fn records_that_a_required_sink_has_not_taken_stay_and_somebody_is_told() {
+    let purse = purse_with_a_past(1_500);
+    configure(
+        &purse,
+        "{dir: archive, segment_records: 200, keep_days: 9, interval_secs: 1}\n  sinks:\n    - { name: siem, format: json, file: \
+         { path: absent/audit.jsonl }, required: true, lag_secs_max: 3600 }",
+    );
+    checkpoint(&purse, 250);
+    let sidecar = purse.serve();
+    let status = status_when(&sidecar, |status| !status.warnings.is_empty()).await;
+    assert!(status.warnings.iter().any(|warning| warning.contains("siem")), "{status:?}");
+    assert_eq!((storage(&status).archived_through, storage(&status).pruned_through), (250, 0));
+}
+
+#[tokio::test]
+async fn a_checkpoint_file_older_than_what_left_keeps_nobody_from_starting() {
+    let purse = purse_with_a_past(1_500);
+    configure(
+        &purse,
+        "{dir: archive, segment_records: 200, keep_days: 9, interval_secs: 1}\n  checkpoint: { file: kept }",
+    );
+    checkpoint(&purse, 100);
+    checkpoint(&purse, 250);
+    let sidecar = purse.serve();
+    let _ = status_when(&sidecar, |status| storage(status).pruned_through == 250).await;
+    assert_eq!(sidecar.stop().code(), Some(0));
+    let old = Reader::open(&journal(&purse)).unwrap().checkpoint_at(100).unwrap().unwrap();
+    fs::write(purse.file("kept"), old).unwrap();
+    assert_eq!(purse.serve().stop().code(), Some(0));
+    let newest = fs::read_to_string(purse.file("kept")).unwrap();
+    assert!(newest.lines().nth(1).unwrap().parse::<u64>().unwrap() > 1_500, "{newest}");
 }
 
 #[tokio::test]

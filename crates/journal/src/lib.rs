@@ -56,7 +56,8 @@ pub use segment::{
 };
 pub use summary::{KINDS, Summary};
 pub use tree::{
-    AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, Frontier, InclusionProof, NoteFault,
+    AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, Frontier, InclusionProof,
+    NoteFault, checkpoint_in,
 };
 pub use usage::{Usage, WindowUsage};
 pub use verify::{CheckpointFault, Depth, Fault, GivenCheckpoint, Scrutiny, Verified, VerifyError};

@@ -68,7 +68,8 @@ async fn query(
     loop {
         let filter = Some(filter.clone());
         let asked = v1::QueryRequest { filter, page_size, page_token, newest_first };
-        let v1::QueryResponse { decisions, next_page_token } = audit.query(asked).await.unwrap().into_inner();
+        let v1::QueryResponse { decisions, next_page_token, pruned_through: _ } =
+            audit.query(asked).await.unwrap().into_inner();
         assert!(decisions.len() <= page_size as usize);
         all.extend(decisions);
         page_token = next_page_token;

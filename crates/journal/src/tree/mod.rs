@@ -14,8 +14,7 @@ mod tests;
 
 pub use frontier::Frontier;
 pub(crate) use frontier::Node;
-pub(crate) use note::checkpoint_in;
-pub use note::{AuditVerifier, AuditVerifierError, NoteFault};
+pub use note::{AuditVerifier, AuditVerifierError, NoteFault, checkpoint_in};
 pub use proof::{ConsistencyProof, InclusionProof};
 pub(crate) use proof::{prove_consistency, prove_inclusion};
 pub(crate) use read::{load_frontier, root_at};

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use pursekeeper_core::Checkpoint;
-use signed_note::{Note, StandardVerifier, Verifier as _, VerifierList};
+use signed_note::{Note, StandardVerifier, Verifier, VerifierList};
 
 /// Who signs the checkpoints of a journal: the public half of the audit key, under the name of that journal.
 pub struct AuditVerifier {
@@ -37,9 +37,25 @@ impl AuditVerifier {
     /// # Errors
     /// [`AuditVerifierError`] for anything else.
     pub fn parse(text: &str) -> Result<Self, AuditVerifierError> {
-        let verifier = StandardVerifier::new(text).map_err(|_| AuditVerifierError)?;
-        let name = verifier.name().to_owned();
-        Ok(Self { name, known: VerifierList::new(vec![Box::new(verifier)]) })
+        Self::any_of(&[text])
+    }
+
+    /// Reads several of one journal, of which any may have signed: an audit key that was lost had a successor.
+    ///
+    /// # Errors
+    /// [`AuditVerifierError`] for anything else, and for none at all.
+    pub fn any_of<T: AsRef<str>>(texts: &[T]) -> Result<Self, AuditVerifierError> {
+        let mut known: Vec<Box<dyn Verifier>> = Vec::with_capacity(texts.len());
+        let mut name = None;
+        for text in texts {
+            let verifier = StandardVerifier::new(text.as_ref().trim()).map_err(|_| AuditVerifierError)?;
+            let named = name.get_or_insert_with(|| verifier.name().to_owned());
+            if named != verifier.name() {
+                return Err(AuditVerifierError);
+            }
+            known.push(Box::new(verifier));
+        }
+        Ok(Self { name: name.ok_or(AuditVerifierError)?, known: VerifierList::new(known) })
     }
 
     /// Whose key it is, and the origin of what it signs.
@@ -69,7 +85,10 @@ impl fmt::Debug for AuditVerifier {
 }
 
 /// What a note says, whoever signed it.
-pub(crate) fn checkpoint_in(note: &str) -> Result<Checkpoint, NoteFault> {
+///
+/// # Errors
+/// [`NoteFault::Malformed`] when it is no signed note with a checkpoint in it.
+pub fn checkpoint_in(note: &str) -> Result<Checkpoint, NoteFault> {
     read(note).map(|(checkpoint, _)| checkpoint)
 }
 

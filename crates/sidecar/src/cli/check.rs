@@ -5,13 +5,14 @@ use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::registry::{Registry, Wallet};
 use pursekeeper_core::{Address, Status, WalletName};
 use pursekeeper_custody::{Keystore, Passphrase};
-use pursekeeper_journal::Reader;
+use pursekeeper_journal::{AuditVerifier, Reader};
 use pursekeeper_policy::{Bundle, BundleOptions};
 use serde_json::json;
 
 use super::{ConfigArg, Exit, policy};
 use crate::config::Config;
 use crate::output::{Output, Tone};
+use crate::serve::uphold;
 use crate::sinks;
 
 /// Checks everything `serve` needs, and lists every problem at once. Starts and changes nothing.
@@ -91,11 +92,20 @@ fn key_problems(
                 config.journal.display(),
                 reader.id(),
             )),
-            Ok(_) => problems.extend(
-                (config.audit.sinks.iter())
-                    .filter_map(|sink| sinks::check(sink, bound).err())
-                    .map(|error| format!("`audit.sinks`: {error}")),
-            ),
+            Ok(_) => {
+                problems.extend(
+                    (config.audit.sinks.iter())
+                        .filter_map(|sink| sinks::check(sink, bound).err())
+                        .map(|error| format!("`audit.sinks`: {error}")),
+                );
+                let key = keystore.audit_verifier_key().map(|text| AuditVerifier::parse(&text));
+                // That there is no key was said above.
+                if let Ok(Ok(key)) = key
+                    && let Err(error) = uphold(config, &key)
+                {
+                    problems.push(error.to_string());
+                }
+            }
         },
     }
 }

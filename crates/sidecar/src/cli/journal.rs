@@ -48,6 +48,7 @@ pub(super) fn run(command: &JournalCommand, output: Output) -> anyhow::Result<Ex
             let held_until =
                 now.unix_seconds().plus(config.limits.validity_secs_max).plus(config.limits.skew_secs);
             SqliteJournal::create_adopting(&config.journal, now, id, held_until)?;
+            set_checkpoint_aside(&config, keystore.journal_id())?;
             keystore.rebind_journal(id)?;
             "adopted, every window counts as spent"
         }
@@ -65,6 +66,17 @@ pub(super) fn fresh_id() -> anyhow::Result<JournalId> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     Ok(JournalId(bytes))
+}
+
+/// The checkpoint of the lost journal stays as evidence, under another name: the new journal cannot contain what it says.
+fn set_checkpoint_aside(config: &Config, lost: Option<JournalId>) -> std::io::Result<()> {
+    let Some(file) = &config.audit.checkpoint.file else { return Ok(()) };
+    let mut aside = file.as_os_str().to_owned();
+    aside.push(lost.map_or(".lost".to_owned(), |id| format!(".{id}")));
+    match std::fs::rename(file, aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn create_dir(config: &Config) -> std::io::Result<()> {

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use pursekeeper_core::JournalId;
 use pursekeeper_custody::AuditKey;
-use pursekeeper_journal::{AuditVerifier, CheckpointFault, JournalError, Reader};
+use pursekeeper_journal::{AuditVerifier, CheckpointFault, JournalError, NoteFault, Reader, checkpoint_in};
 use serde_json::json;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Gatehouse;
 use crate::config::{CheckpointConfig, Config};
@@ -29,7 +29,7 @@ const LAST_TRIES_MAX: usize = 8;
 pub enum CheckpointError {
     /// It is not what a checkpoint says.
     #[error(
-        "{name} {fault}; put the right journal back, or, if it is lost, move the checkpoint away and run \
+        "{name} {fault}; put the right journal back, or, if it is lost, move what is left of it away and run \
          `pursekeeper journal adopt`"
     )]
     Contradicted {
@@ -63,20 +63,38 @@ pub(super) struct Checkpoints {
 
 /// Whether the journal is what checkpoints say: the newest of its own, and the one in the configured file. It must be at
 /// least as long, and begin with the same records.
-pub(super) fn uphold(config: &Config, verifier: &AuditVerifier) -> Result<(), super::ServeError> {
+pub(crate) fn uphold(config: &Config, verifier: &AuditVerifier) -> Result<(), super::ServeError> {
     let reader = Reader::open(&config.journal)?;
-    let mut notes = Vec::new();
+    let (mut found, mut newest_size) = (Vec::new(), 0);
     if let Some((size, note)) = reader.newest_checkpoint()? {
-        notes.push((format!("the journal's checkpoint of {size} records"), note));
+        // An audit key that was lost has a successor, and whoever may write this row may as well delete it: only what it
+        // says counts here. `audit verify` asks for the signature.
+        match verifier.open(&note) {
+            Err(NoteFault::Unsigned) => {
+                warn!(size, "the journal's newest checkpoint was not signed by this audit key")
+            }
+            Ok(_) | Err(_) => newest_size = size,
+        }
+        found.push((format!("the journal's checkpoint of {size} records"), checkpoint_in(&note)));
     }
     if let Some(path) = &config.audit.checkpoint.file
         && let Some(note) = read_file(path)?
     {
-        notes.push((format!("the checkpoint in `{}`", path.display()), note));
+        found.push((format!("the checkpoint in `{}`", path.display()), verifier.open(&note)));
     }
-    for (name, note) in notes {
-        let upheld = match verifier.open(&note) {
-            Ok(checkpoint) => reader.extends(&checkpoint)?,
+    for (name, checkpoint) in found {
+        let upheld = match checkpoint {
+            Ok(checkpoint) => match reader.extends(&checkpoint) {
+                // What it is over has left for the archive since. The newest one was upheld before it, and is later.
+                Err(JournalError::Archived { seq }) if checkpoint.size < newest_size => {
+                    warn!(
+                        size = checkpoint.size,
+                        seq, "{name} is older than what left for the archive: nobody replaced it"
+                    );
+                    Ok(())
+                }
+                upheld => upheld?,
+            },
             Err(fault) => Err(CheckpointFault::Note(fault)),
         };
         upheld.map_err(|fault| CheckpointError::Contradicted { name, fault })?;

@@ -38,7 +38,7 @@ use crate::config::{Config, Limits};
 use crate::identity::Identities;
 use crate::sinks::{SinkState, Sinks, SinksError};
 pub use checkpoints::CheckpointError;
-pub(crate) use checkpoints::NOTE_LEN_MAX;
+pub(crate) use checkpoints::{NOTE_LEN_MAX, uphold};
 pub use governance::BundleRefused;
 
 use checkpoints::Checkpoints;

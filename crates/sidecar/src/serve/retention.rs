@@ -57,6 +57,7 @@ impl Retention {
             let archived = self.archive(dir, &reader);
             warnings.extend(archived.err().map(|error| Warning::failed("archive", &error)));
             warnings.extend(self.prune(dir, &reader).err().map(|error| Warning::failed("retention", &error)));
+            warnings.extend(self.awaited(&reader));
         }
         let log = self.gatehouse.with_journal(|journal| journal.log_use());
         match storage::measure(&self.journal, &reader) {
@@ -110,6 +111,22 @@ impl Retention {
         let (_, pruned) = reader.archived_and_pruned()?;
         self.delete(reader, 0, pruned)?;
         Ok(())
+    }
+
+    /// Whom records wait for that could leave: whoever looks at a disk that fills wants to know.
+    fn awaited(&self, reader: &Reader) -> Option<Warning> {
+        let due = |required: &[String]| reader.prune_due(self.expired_ms()?, required).ok().flatten();
+        let segment = due(&[])?;
+        let behind = |name: &&String| due(std::slice::from_ref(*name)).is_none();
+        let behind: Vec<&str> = self.required.iter().filter(behind).map(String::as_str).collect();
+        let words = format!(
+            "records {} to {} could leave the journal, but `audit.sinks` {} require(s) them and has not taken them: see \
+             `pursekeeper audit sinks`",
+            segment.first,
+            segment.last,
+            behind.join(", ")
+        );
+        (!behind.is_empty()).then(|| Warning::failed("retention-awaits-sink", &words))
     }
 
     /// Deletes a page at a time: payments are signed in between. How many; nothing when it was not finished.

@@ -63,11 +63,10 @@ impl FromArchive {
 /// itself who signed it proves nothing.
 pub(super) fn verify(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
     let files = &args.from.archive;
-    let key = match (&args.key, Config::load(&args.config.config)) {
-        (Some(_), Ok(config)) => Some(verifier(args.key.as_deref(), &config)?),
-        (Some(text), Err(_)) => Some(AuditVerifier::parse(text.trim())?),
-        (None, Ok(config)) => verifier(None, &config).ok(),
-        (None, Err(_)) => None,
+    let key = match (args.keys.as_slice(), Config::load(&args.config.config)) {
+        ([], Ok(config)) => verifier(&[], &config).ok(),
+        ([], Err(_)) => None,
+        (keys, _) => Some(AuditVerifier::any_of(keys)?),
     };
     let bar = progress(0, output);
     let (mut first, mut journal) = (None, None);

@@ -41,7 +41,7 @@ pub(super) fn run(args: &CheckpointArgs, output: Output) -> anyhow::Result<Exit>
             "there is no checkpoint yet: a running sidecar makes one at an interval, and when it stops"
         )
     })?;
-    let opened = verifier(None, &config)?.open(&note);
+    let opened = verifier(&[], &config)?.open(&note);
     opened.map_err(|fault| anyhow::anyhow!("the journal's checkpoint of {size} records {fault}"))?;
     if output.is_json() {
         output.json(&json!({ "size": size, "checkpoint": note }))?;

@@ -14,6 +14,7 @@ pub(super) struct Pages {
     audit: Audit,
     request: v1::QueryRequest,
     over: bool,
+    pruned_through: u64,
 }
 
 impl Pages {
@@ -24,7 +25,7 @@ impl Pages {
             page_token: String::new(),
             newest_first,
         };
-        Self { audit: Audit::new(channel), request, over: false }
+        Self { audit: Audit::new(channel), request, over: false, pruned_through: 0 }
     }
 
     /// The next records that fit, at most `len_max`; nothing at the end.
@@ -32,7 +33,8 @@ impl Pages {
         while !self.over && len_max > 0 {
             self.request.page_size = u32::try_from(len_max).unwrap_or(u32::MAX).min(PAGE_LEN);
             let answered = self.audit.query(self.request.clone()).await;
-            let v1::QueryResponse { decisions, next_page_token } = client::answer(answered)?;
+            let v1::QueryResponse { decisions, next_page_token, pruned_through } = client::answer(answered)?;
+            self.pruned_through = pruned_through;
             self.over = next_page_token.is_empty();
             self.request.page_token = next_page_token;
             // A page without records only says how far was looked.
@@ -41,6 +43,16 @@ impl Pages {
             }
         }
         Ok(None)
+    }
+
+    /// Tells the person what cannot have been found.
+    pub(super) fn tell_what_left(&self) {
+        if self.pruned_through > 0 {
+            let through = self.pruned_through;
+            eprintln!(
+                "note: records up to {through} may be in the archive alone: `pursekeeper audit import` makes a database of it"
+            );
+        }
     }
 
     /// All that is left, at most `len_max`.

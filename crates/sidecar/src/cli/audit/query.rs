@@ -44,6 +44,7 @@ pub(super) async fn run(args: QueryArgs, output: Output) -> anyhow::Result<Exit>
     if !any && !output.is_json() {
         eprintln!("no record fits");
     }
+    pages.tell_what_left();
     Ok(Exit::Done)
 }
 

@@ -32,9 +32,10 @@ pub(in crate::cli) struct VerifyArgs {
     /// cannot: that its end was cut off, an older copy put back, or all of it written anew.
     #[arg(long = "checkpoint", value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
-    /// Who must have signed the checkpoints, as `pursekeeper audit key` prints it; without it, the audit key in the keystore.
-    #[arg(long, value_name = "VKEY")]
-    pub(super) key: Option<String>,
+    /// Who must have signed the checkpoints, as `pursekeeper audit key` prints it, and any that signed before; without it,
+    /// the audit key in the keystore.
+    #[arg(long = "key", value_name = "VKEY")]
+    pub(super) keys: Vec<String>,
     #[command(flatten)]
     pub(super) from: FromArchive,
     /// Check only that the records are those that were written: chain, tree and checkpoints, but none of the tables that
@@ -52,7 +53,7 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
     }
     let config = Config::load(&args.config.config)?;
     let reader = Reader::open(&config.journal)?;
-    let key = verifier(args.key.as_deref(), &config)?;
+    let key = verifier(&args.keys, &config)?;
     let given: anyhow::Result<Vec<_>> = args.checkpoints.iter().map(|path| given(path)).collect();
     let given = given?;
     let depth = if args.records { Depth::Records } else { Depth::Everything };
@@ -89,13 +90,13 @@ pub(super) fn run(args: &VerifyArgs, output: Output) -> anyhow::Result<Exit> {
 }
 
 /// Who signs checkpoints: as given, or as the keystore says.
-pub(super) fn verifier(key: Option<&str>, config: &Config) -> anyhow::Result<AuditVerifier> {
-    let text = match key {
-        Some(text) => text.trim().to_owned(),
-        None => Keystore::open(&config.keystore.dir)
-            .and_then(|keystore| keystore.audit_verifier_key())
-            .context("cannot tell who signs checkpoints: name the key with `--key`")?,
-    };
+pub(super) fn verifier(keys: &[String], config: &Config) -> anyhow::Result<AuditVerifier> {
+    if !keys.is_empty() {
+        return Ok(AuditVerifier::any_of(keys)?);
+    }
+    let text = Keystore::open(&config.keystore.dir)
+        .and_then(|keystore| keystore.audit_verifier_key())
+        .context("cannot tell who signs checkpoints: name the key with `--key`")?;
     Ok(AuditVerifier::parse(&text)?)
 }
 

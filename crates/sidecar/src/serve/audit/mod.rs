@@ -93,7 +93,8 @@ impl Audit for AuditService {
         let now = *durable.borrow();
         let mut next_seq = if from_seq == 0 { now.saturating_add(1) } else { from_seq };
         next_seq = next_seq.max(filter.first_seq());
-        if let (since @ 1.., _) = filter.times() {
+        let (since, _) = filter.times();
+        if since > 0 {
             next_seq = next_seq.max(self.records.read(move |reader| reader.first_seq_at(since)).await?);
         }
         let (sender, receiver) = mpsc::channel(WAITING_LEN_MAX);
@@ -104,6 +105,7 @@ impl Audit for AuditService {
             stopped: self.stopped.clone(),
             sender,
             keep_alive: (keep_alive_secs > 0).then(|| Duration::from_secs(keep_alive_secs.into())),
+            from_oldest: from_seq == 1 || since > 0,
             until_seq: until_now.then_some(now),
             _place: place,
         };

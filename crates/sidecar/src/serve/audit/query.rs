@@ -32,9 +32,10 @@ impl Query {
             "" => None,
             token => Some(token::read(token, &digest)?),
         };
-        let (decisions, next) = records.read(move |reader| self.look(reader, next)).await?;
+        let read = move |reader: &Reader| Ok((self.look(reader, next)?, reader.archived_and_pruned()?));
+        let ((decisions, next), (_, pruned_through)) = records.read(read).await?;
         let next_page_token = next.map(|next| token::write(next, &digest)).unwrap_or_default();
-        Ok(v1::QueryResponse { decisions, next_page_token })
+        Ok(v1::QueryResponse { decisions, next_page_token, pruned_through })
     }
 
     /// One bounded look: a page may be short, or empty, before the end.

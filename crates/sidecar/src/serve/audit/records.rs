@@ -55,6 +55,8 @@ pub(super) struct Page {
     pub(super) decisions: Vec<Arc<v1::Decision>>,
     /// How far was looked.
     pub(super) seen_seq: u64,
+    /// Records up to this one may have left for the archive.
+    pub(super) pruned_through: u64,
 }
 
 impl Records {
@@ -173,7 +175,8 @@ impl Recent {
     fn page(&self, filter: &Filter, first_seq: u64, last_seq: u64) -> Option<Page> {
         let oldest = self.decisions.front()?.seq;
         let skipped = usize::try_from(first_seq.checked_sub(oldest)?).ok()?;
-        let mut page = Page { decisions: Vec::new(), seen_seq: first_seq.checked_sub(1)? };
+        // What is here was read without a gap, and the latest records never leave.
+        let mut page = Page { decisions: Vec::new(), seen_seq: first_seq.checked_sub(1)?, pruned_through: 0 };
         let mut bytes = 0_usize;
         for decision in self.decisions.range(skipped.min(self.decisions.len())..) {
             let full = page.decisions.len() >= PAGE_LEN_MAX || bytes > PAGE_BYTES_MAX;
@@ -201,7 +204,9 @@ fn from_disk(reader: &Reader, filter: &Filter, first_seq: u64, last_seq: u64) ->
     };
     let (decisions, next_seq) = look(reader, filter, stretch)?;
     let seen_seq = next_seq.map_or(last_seq, |next| next.saturating_sub(1));
-    Ok(Page { decisions: decisions.into_iter().map(Arc::new).collect(), seen_seq })
+    // Looked at afterwards: what left while the page was read counts.
+    let (_, pruned_through) = reader.archived_and_pruned()?;
+    Ok(Page { decisions: decisions.into_iter().map(Arc::new).collect(), seen_seq, pruned_through })
 }
 
 /// What fits in a stretch, and where to go on.

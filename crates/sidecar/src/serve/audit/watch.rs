@@ -23,6 +23,8 @@ pub(super) struct Follow {
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) sender: mpsc::Sender<Result<v1::WatchResponse, Status>>,
     pub(super) keep_alive: Option<Duration>,
+    /// Whether the subscriber begins with whatever is still here. Otherwise what left for the archive is missed.
+    pub(super) from_oldest: bool,
     /// The last record that is wanted, when the stream ends by itself.
     pub(super) until_seq: Option<u64>,
     /// The place of this subscriber among those there may be.
@@ -88,6 +90,10 @@ impl Follow {
             () = self.sender.closed() => return Err(Over),
         };
         let page = self.readable(page).await?;
+        if page.pruned_through >= first_seq && !std::mem::take(&mut self.from_oldest) {
+            let _ = self.sender.send(Err(archived(page.pruned_through))).await;
+            return Err(Over);
+        }
         for decision in page.decisions {
             let seen_seq = decision.seq;
             let decision = Some(Arc::unwrap_or_clone(decision));
@@ -155,6 +161,15 @@ impl Follow {
             }
         }
     }
+}
+
+/// Why a stream does not go on: a gap is never passed over in silence.
+fn archived(pruned_through: u64) -> Status {
+    let message = format!(
+        "records up to {pruned_through} have left for the archive: read them there (`pursekeeper audit import`), and go on \
+         after them; or begin with record 1 for everything that is still here"
+    );
+    fault(Code::OutOfRange, "ARCHIVED", message)
 }
 
 /// Returns when the sidecar stops.
