@@ -51,11 +51,11 @@ pub use credit::{
 pub use decision::{
     Act, ActVerb, Aim, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
     Cancellation, Cause, CeilingUse, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate,
-    HoldState, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict,
-    Outcome, PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY,
-    Reissue, Reload, ReloadKind, ReloadResult, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats,
-    Report, Reviewed, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable,
-    SignaturesMade, StatusChange, Subject, TraceId, TraceIdError, Transition, Unauthenticated, Wait, Warning,
+    HoldState, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome,
+    PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY, Reissue,
+    Reload, ReloadKind, ReloadResult, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, Report,
+    Reviewed, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, SignaturesMade,
+    StatusChange, Subject, TraceId, TraceIdError, Transition, Unauthenticated, Wait, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

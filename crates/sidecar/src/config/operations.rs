@@ -110,8 +110,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_restart_is_named() {
-        let listeners =
-            "listeners: [{ serves: operators, path: o, mode: \"0600\" }]\n";
+        let listeners = "listeners: [{ serves: operators, path: o, mode: \"0600\" }]\n";
         let config =
             |more: &str| serde_yaml::from_str::<Config>(&format!("{PLAIN}{listeners}{more}")).unwrap();
         let plain = config("");

@@ -73,7 +73,11 @@ pub(crate) fn seal_memory() -> Vec<Missing> {
 ///
 /// # Errors
 /// [`HardeningError`] when something is missing and the configuration does not do without.
-pub(crate) fn confine(path: &Path, config: &Config, mut missing: Vec<Missing>) -> Result<Vec<Missing>, HardeningError> {
+pub(crate) fn confine(
+    path: &Path,
+    config: &Config,
+    mut missing: Vec<Missing>,
+) -> Result<Vec<Missing>, HardeningError> {
     if config.sandbox == Sandbox::Off {
         let why = "`sandbox: off`, so a mistake in this process reaches whatever its user may".to_owned();
         missing.push(Missing { what: "confined", why });

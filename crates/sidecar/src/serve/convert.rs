@@ -36,11 +36,6 @@ pub(super) fn fault(code: Code, reason: &str, message: impl std::fmt::Display) -
     Status::with_error_details(code, message.to_string(), details)
 }
 
-/// The reason in a fault that was made here.
-pub(super) fn reason_of(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
-}
-
 fn malformed(reason: &str) -> impl FnOnce(&dyn std::fmt::Display) -> Status {
     move |error| fault(Code::InvalidArgument, reason, error)
 }

@@ -234,7 +234,7 @@ async fn connect(
             (Box::pin(stream), None, Some(Arc::new(svid)))
         }
     };
-    Ok(Connection { stream, arrival: Arrival { door, peer, svid }, _room: room })
+    Ok(Connection { stream, arrival: Arrival { door, peer, svid }, _room: room, _counted: counted })
 }
 
 impl Connected for Connection {

@@ -28,7 +28,10 @@ pub(super) struct Services<H> {
 impl<H: Health> Services<HealthServer<H>> {
     /// What a listener serves. Agents reach nothing that governs.
     pub(super) fn router(&self, limits: &Limits, serves: Serves) -> Router<Stack<Calls, Identity>> {
-        let common = server(limits).layer(self.calls.clone()).add_service(self.health.clone()).add_service(reflection());
+        let common = server(limits)
+            .layer(self.calls.clone())
+            .add_service(self.health.clone())
+            .add_service(reflection());
         match serves {
             Serves::Agents => {
                 let signer = SignerServer::from_arc(self.signer.clone());
