@@ -13,6 +13,20 @@ from objects import container, mounts, named, volumes
 SHARED = ("usr", "lib", "lib64", "proc", "dev")
 TIMESTAMP = "..2026_11_23_00_00_00.1"
 
+#: A certificate of nobody: what a cluster's authority looks like.
+AUTHORITY = """\
+-----BEGIN CERTIFICATE-----
+MIIBezCCASGgAwIBAgIUViC1kwD0Qy2duCa8GuTFF/9UDvowCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHY2x1c3RlcjAgFw0yNjExMjMxMDQ3MjZaGA8yMTI2MTAzMDEw
+NDcyNlowEjEQMA4GA1UEAwwHY2x1c3RlcjBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABHM7C1ACav+89HAH0zU68c+DGaIZfz5Zhbdd3UAnGswU+Le8+pEeGOdBsAGi
+tXwGyflzNLr6pR/FsQiocNEt4tyjUzBRMB0GA1UdDgQWBBSA6YsZo6kMFdhNCJzo
+9qVhXY5XxzAfBgNVHSMEGDAWgBSA6YsZo6kMFdhNCJzo9qVhXY5XxzAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIENVZXEc1lVVOIvxHp5kZAZtBTMY
+SpS1szQJMqwOg1o8AiEA5hY0BtKe7qJcpOZMp6p8mj9jrQLhfaavTVI6riZhsXg=
+-----END CERTIFICATE-----
+"""
+
 SCRIPT = r"""
 set -eu
 root=$1 binary=$2 shared=$3 readonly=$4 uid=$5 group=$6
@@ -82,7 +96,7 @@ class Pod:
             # With an fsGroup, kubelet lets the group read whatever the mode says.
             self.project(at, secrets[secret["secretName"]], secret["defaultMode"] | 0o040)
         elif "projected" in volume:
-            self.project(at, {"token": b"header.payload.signature", "ca.crt": b""}, 0o640)
+            self.project(at, {"token": b"header.payload.signature", "ca.crt": AUTHORITY.encode()}, 0o640)
         elif "persistentVolumeClaim" in volume:
             own(at, self.group, 0o2775)
         else:

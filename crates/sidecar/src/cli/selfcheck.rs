@@ -21,7 +21,7 @@ pub(super) fn run(args: &SelfcheckArgs, output: Output) -> anyhow::Result<Exit> 
     // Without a configuration there is still something to be told: what this kernel has.
     let (sandbox, reach) = match Config::load(&args.config.config) {
         Ok(config) => (config.sandbox, Reach::of(&args.config.config, &config)),
-        Err(_) if !args.config.config.exists() => (Sandbox::default(), Reach::default()),
+        Err(_) if !args.config.config.exists() => (Sandbox::default(), Reach::system()),
         Err(error) => return Err(error.into()),
     };
     let mut missing = hardening::seal_memory();

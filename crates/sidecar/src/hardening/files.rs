@@ -37,11 +37,17 @@ pub(crate) struct Reach {
 impl Reach {
     /// Everything that the configuration in the file `path` names, and what lies beside it.
     pub(crate) fn of(path: &Path, config: &Config) -> Self {
+        let Self { read, written } = Self::system();
         let mut reach = config.reach();
         reach.reads(path);
-        reach.read.extend(SYSTEM.iter().map(PathBuf::from));
-        reach.written.push(PathBuf::from("/dev/null"));
+        reach.read.extend(read);
+        reach.written.extend(written);
         reach
+    }
+
+    /// What every program needs.
+    pub(crate) fn system() -> Self {
+        Self { read: SYSTEM.map(PathBuf::from).to_vec(), written: vec![PathBuf::from("/dev/null")] }
     }
 
     /// A file is read.
