@@ -169,7 +169,7 @@ async fn records_that_a_required_sink_has_not_taken_stay_and_somebody_is_told() 
     let sidecar = purse.serve();
     let status = status_when(&sidecar, |status| !status.warnings.is_empty()).await;
     assert!(status.warnings.iter().any(|warning| warning.contains("siem")), "{status:?}");
-    assert_eq!((storage(&status).archived_through, storage(&status).pruned_through), (250, 0));
+    assert!(storage(&status).archived_through >= 250 && storage(&status).pruned_through == 0, "{status:?}");
 }
 
 #[tokio::test]

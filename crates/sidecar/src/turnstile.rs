@@ -167,6 +167,12 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
     }
 
+    /// What the wall clock says, believed or not, without waiting for the gate.
+    #[must_use]
+    pub fn wall_clock(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// The boot clock, in microseconds.
     #[must_use]
     pub fn boot_us(&self) -> u64 {

@@ -69,12 +69,13 @@ impl Entrance {
         metadata: &MetadataMap,
     ) -> Result<(Principal, IdentitySource), Turned> {
         let Some(arrival) = arrival else { return Err((IdentityError::NoCredentials, None)) };
-        let now = self.gatehouse.now().unix_seconds();
+        // INVARIANT: nothing here waits for the gate, or a commit would keep every caller from being told that it is busy.
+        let now = || self.gatehouse.wall_clock().unix_seconds();
         let mut shown = Shown {
             serves: arrival.door.serves,
             demand: arrival.door.demand,
             peer: arrival.peer,
-            certificate: arrival.svid.as_ref().map(|svid| self.identities.certified(svid, now)),
+            certificate: arrival.svid.as_ref().map(|svid| self.identities.certified(svid, now())),
             token: None,
             declared: declared(metadata),
         };
@@ -90,12 +91,12 @@ impl Entrance {
     async fn token(
         &self,
         metadata: &MetadataMap,
-        now: UnixSeconds,
+        now: impl Fn() -> UnixSeconds,
     ) -> Option<Result<pursekeeper_core::TokenSubject, TokenError>> {
         let mut values = metadata.get_all("authorization").iter();
         let value = values.next()?;
         Some(match (value.to_str(), values.next()) {
-            (Ok(authorization), None) => self.identities.borne(authorization, now).await,
+            (Ok(authorization), None) => self.identities.borne(authorization, now()).await,
             (Ok(_) | Err(_), _) => Err(TokenError::Bearer),
         })
     }
