@@ -152,9 +152,7 @@ fn follow(
     drop(unread);
     let peak = memory.end();
     let caught_up = begun.elapsed().saturating_sub(recorded);
-    let mut records = content::records(&journal);
-    // What is counted becomes a record when its minute is over, whoever is there to see it.
-    records.truncate(usize::try_from(last).unwrap());
+    let records = content::records(&journal);
     let mut ends = Ends::default();
     for (at, course) in courses.into_iter().enumerate() {
         match course {
