@@ -122,7 +122,7 @@ fn balance(
 
 /// What the journal says of a caller's refusals, the running minute included.
 fn told(purse: &Purse, who: &str) -> Told {
-    let (kind, caller) = if who == "agent" { ("payment", "agent:") } else { ("unauthenticated", "uid:") };
+    let kind = if who == "agent" { "payment" } else { "unauthenticated" };
     let journal = purse.file(JOURNAL);
     let connection = content::open(&journal).unwrap();
     // Both as of one moment.
@@ -141,8 +141,8 @@ fn told(purse: &Purse, who: &str) -> Told {
             _ => {}
         }
     }
-    let sql = "SELECT coalesce(sum(count), 0) FROM repeat WHERE kind = ?1 AND caller LIKE ?2 || '%'";
-    let waiting: i64 = connection.query_row(sql, [kind, caller], |row| row.get(0)).unwrap();
+    let sql = "SELECT coalesce(sum(count), 0) FROM repeat WHERE kind = ?1";
+    let waiting: i64 = connection.query_row(sql, [kind], |row| row.get(0)).unwrap();
     told.counted += u64::try_from(waiting).unwrap();
     told
 }
