@@ -37,6 +37,8 @@ pub struct Books {
     pub holds: Vec<Hold>,
     /// How many records there are besides the first.
     pub decisions: u64,
+    /// Whether a checkpoint is over all of it.
+    pub is_checkpointed: bool,
 }
 
 impl Books {
@@ -48,6 +50,8 @@ impl Books {
     pub fn read(journal: &Path) -> Self {
         let connection = Connection::open_with_flags(journal, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         let last: i64 = connection.query_row("SELECT max(seq) FROM record", [], |row| row.get(0)).unwrap();
+        let newest = "SELECT ifnull(max(size), 0) FROM checkpoint";
+        let newest: i64 = connection.query_row(newest, [], |row| row.get(0)).unwrap();
         let sql = "SELECT hold.seq, request_id, agent, workflow, wallet, service, payee, amount, held_until,
                    permit.body, CASE state WHEN 'released' THEN resolved_seq END AS released_by,
                    release.body AS release
@@ -55,7 +59,7 @@ impl Books {
                    LEFT JOIN record AS release ON release.seq = resolved_seq ORDER BY hold.seq";
         let mut statement = connection.prepare(sql).unwrap();
         let holds = statement.query_map([], |row| Ok(hold(row))).unwrap().map(Result::unwrap).collect();
-        Self { holds, decisions: u64::try_from(last).unwrap() - 1 }
+        Self { holds, decisions: u64::try_from(last).unwrap() - 1, is_checkpointed: newest >= last }
     }
 
     /// The holds of a request id.

@@ -1,8 +1,13 @@
 //! A purse under attack.
 
+use std::time::{Duration, Instant};
+
 use super::books::overspent;
 use super::{Books, Client, Hold, Outcome, PRICE, Rules, Tally, Witness};
 use crate::{Purse, Sidecar};
+
+/// How long a sidecar may take to make its first checkpoint.
+const SETTLED_MAX: Duration = Duration::from_secs(60);
 
 /// A purse, the rules it was given one after the other, and what it handed out.
 #[derive(Debug)]
@@ -41,6 +46,21 @@ impl Scene {
     pub fn serve(&self, tally: &mut Tally) -> Sidecar {
         let sidecar = self.purse.serve();
         tally.ready_worst = tally.ready_worst.max(sidecar.ready());
+        sidecar
+    }
+
+    /// The same, and waits until it has written everything that it writes on its own after starting: a checkpoint.
+    ///
+    /// # Panics
+    /// When it makes none.
+    #[must_use]
+    pub fn serve_settled(&self, tally: &mut Tally) -> Sidecar {
+        let sidecar = self.serve(tally);
+        let asked = Instant::now();
+        while !self.books().is_checkpointed {
+            assert!(asked.elapsed() < SETTLED_MAX, "no checkpoint within {SETTLED_MAX:?} of the start");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         sidecar
     }
 

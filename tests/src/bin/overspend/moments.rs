@@ -38,7 +38,7 @@ pub(crate) fn stretches(scene: &Scene, script: &[Step], syscalls: &[&'static str
     let mut tally = Tally::default();
     let scene = scene.copy();
     let log = scene.purse.file("watched");
-    let sidecar = scene.serve(&mut tally);
+    let sidecar = scene.serve_settled(&mut tally);
     let mut client = Client::connect(&sidecar);
     let mut strace = Strace::watch(&sidecar, &syscalls.join(","), &log);
     let (mut found, mut seen) = (Vec::new(), 0);
@@ -87,7 +87,7 @@ fn thread_of<'a>(line: &'a str, syscall: &str) -> Option<&'a str> {
 
 /// A sidecar that has done the script up to a step.
 pub(crate) fn up_to(scene: &Scene, script: &[Step], step: usize, tally: &mut Tally) -> (Sidecar, Client) {
-    let sidecar = scene.serve(tally);
+    let sidecar = scene.serve_settled(tally);
     let mut client = Client::connect(&sidecar);
     for step in &script[..step] {
         let outcome = step.perform(scene, &mut client);
