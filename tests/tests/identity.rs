@@ -11,6 +11,7 @@ use pursekeeper_api::v1::audit_client::AuditClient;
 use pursekeeper_api::v1::governance_client::GovernanceClient;
 use pursekeeper_api::v1::signer_client::SignerClient;
 use pursekeeper_api::{Connect, ConnectError, Signer, v1};
+use pursekeeper_tests::probe::{health_port, probe};
 use pursekeeper_tests::{
     Authority, Certified, Issuer, Purse, SPIFFE, Sidecar, denied, reason, request, signed,
 };
@@ -112,6 +113,15 @@ async fn refused(way: Connect, id: &str) -> (Code, String) {
     said(&pay(way, id).await.unwrap_err())
 }
 
+/// What became of everything of a kind that was read again.
+fn reloads(purse: &Purse, kind: &str) -> Vec<String> {
+    let text = purse.exits(0, &["audit", "export"]);
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let reloads = lines.filter_map(|line| line.pointer("/record/reload").or(line.get("reload")).cloned());
+    let of_kind = reloads.filter(|reload| reload["kind"] == kind);
+    of_kind.map(|reload| reload["result"].as_str().unwrap().to_owned()).collect()
+}
+
 /// The last record that has something at `pointer`.
 fn recorded(purse: &Purse, pointer: &str) -> Value {
     let text = purse.exits(0, &["audit", "export"]);
@@ -191,6 +201,7 @@ async fn a_socket_that_demands_a_token_takes_nothing_less() {
     assert_eq!(refused(plain().caller("seller"), "e").await, mismatch);
 }
 
+/// Also where only operators reload the bundle, as in every purse of ours.
 #[tokio::test]
 async fn keys_of_an_issuer_are_exchanged_without_a_restart() {
     let house = House::build("{ serves: agents, tcp: \"127.0.0.1:PORT\", token: true }");
@@ -205,6 +216,10 @@ async fn keys_of_an_issuer_are_exchanged_without_a_restart() {
     );
     let next = Issuer::new(ISS);
     house.put("jwks.json", "half of a JW");
+    eventually("half a file is refused", &sidecar, async |_| {
+        reloads(&house.purse, "jwks").last().is_some_and(|last| last == "refused")
+    })
+    .await;
     house.put("jwks.json", &next.jwks());
     let _ = house.token("token", &next.token(SUBJECT, "pursekeeper"));
     eventually("the new keys are in force", &sidecar, async |at| {
@@ -213,6 +228,7 @@ async fn keys_of_an_issuer_are_exchanged_without_a_restart() {
     .await;
     let _ = house.good_token();
     assert_eq!(refused(way(), "c").await, (Code::Unauthenticated, "TOKEN_REFUSED".to_owned()));
+    assert_eq!(reloads(&house.purse, "jwks"), ["refused", "applied"]);
 }
 
 /// Tries until it is so.
@@ -231,6 +247,7 @@ const TLS: &str = "{ serves: agents, tcp: \"127.0.0.1:PORT\", tls: { certificate
 #[tokio::test]
 async fn over_tls_a_certificate_says_who_it_is() {
     let house = House::build(TLS);
+    let metrics = health_port(&house.purse);
     let sidecar = house.purse.serve();
     let svid = house.svid();
     let _ = signed(pay(house.tls(&svid), "a").await.map(tonic::Response::new));
@@ -262,8 +279,11 @@ async fn over_tls_a_certificate_says_who_it_is() {
     assert!(matches!(house.tls(&wrong_key).open().await, Err(ConnectError::Unreachable { .. })));
     let absent = Certified { certificate: dir.join("absent"), key: svid.key };
     assert!(matches!(house.tls(&absent).open().await, Err(ConnectError::File { .. })));
-    let refused = sidecar.log().matches("a connection was refused").count();
-    assert!(refused >= 4, "three strangers and one without TLS: {}", sidecar.log());
+    let strangers = "pursekeeper_connections_refused_total{listener=\"agents\",reason=\"stranger\"} ";
+    let scraped = probe(metrics, "/metrics", "").unwrap().body;
+    let refused = scraped.lines().find_map(|line| line.strip_prefix(strangers)).unwrap_or("0");
+    assert!(refused.parse::<u64>().unwrap() >= 4, "three strangers and one without TLS: {scraped}");
+    assert!(sidecar.log().contains("a connection was refused"), "{}", sidecar.log());
 }
 
 #[tokio::test]
@@ -294,6 +314,8 @@ async fn certificates_and_authorities_are_exchanged_without_a_restart() {
     fs::copy(server.key, house.purse.file("tls.key")).unwrap();
     let asks = async |at: usize| pay(house.tls(&fresh), &format!("server-{at}")).await.is_ok();
     eventually("the new certificate is shown", &sidecar, asks).await;
+    let recorded = reloads(&house.purse, "tls");
+    assert!(recorded.iter().filter(|result| *result == "applied").count() >= 2, "{recorded:?}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 /// Every metric that a sidecar has which pays, refuses, is stopped and reloaded.
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 44] = [
     "archived_seq",
     "batch_len",
     "batches_total",
@@ -32,6 +32,7 @@ const NAMES: [&str; 43] = [
     "clock_unbelieved",
     "commit_duration_seconds",
     "connections",
+    "connections_refused_total",
     "decisions_total",
     "disk_free_bytes",
     "exposure_usd",

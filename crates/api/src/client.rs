@@ -1,7 +1,9 @@
 //! Reaching a sidecar over its Unix socket, or over TCP with TLS or on this machine.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 use tonic::metadata::MetadataValue;
@@ -13,6 +15,11 @@ use tonic::{Request, Status};
 use crate::v1::audit_client::AuditClient;
 use crate::v1::governance_client::GovernanceClient;
 use crate::v1::signer_client::SignerClient;
+
+/// How often a place in the queue of a Unix socket is tried for: for some five seconds.
+const QUEUE_TRIES_MAX: u32 = 1000;
+/// Between two tries.
+const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The metadata key that every call carries.
 ///
@@ -147,6 +154,14 @@ impl Connect {
                 .identity(Identity::from_pem(read(certificate)?, read(key)?));
             endpoint = endpoint.tls_config(tls).map_err(unreachable)?;
         }
+        for _ in 1..QUEUE_TRIES_MAX {
+            match endpoint.connect().await {
+                Err(error) if is_queue_full(&error) => tokio::time::sleep(QUEUE_RETRY_INTERVAL).await,
+                made => {
+                    return made.map(|channel| InterceptedService::new(channel, header)).map_err(unreachable);
+                }
+            }
+        }
         let channel = endpoint.connect().await.map_err(unreachable)?;
         Ok(InterceptedService::new(channel, header))
     }
@@ -182,6 +197,18 @@ impl Interceptor for CallHeader {
     }
 }
 
+/// Whether so many connect to a Unix socket that there is no place left to wait in. A call that blocks would wait.
+fn is_queue_full(error: &transport::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 /// Why a sidecar could not be reached.
 #[derive(Debug, Error)]
 pub enum ConnectError {
@@ -197,7 +224,7 @@ pub enum ConnectError {
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Nothing answered.
     #[error("no sidecar answers at `{}`; check that it runs and that this user may open its socket", path.display())]

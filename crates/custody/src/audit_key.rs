@@ -7,12 +7,13 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use pursekeeper_core::{Checkpoint, JournalId};
 use serde::{Deserialize, Serialize};
 use signed_note::{key_id, new_ed25519_verifier_key};
 
 use crate::key::KeyBytes;
+use crate::memory::{SecretPage, leaving_nothing};
 use crate::v3::{Crypto, KEY_FILE_LEN_MAX, Locked, lock};
 use crate::{CustodyError, Passphrase, file};
 
@@ -24,10 +25,10 @@ const ALGORITHM: u8 = 1;
 
 /// The Ed25519 key that signs checkpoints.
 ///
-/// Wiped when dropped, which `ed25519_dalek::SigningKey` does itself. Unlike that type it has no `Debug` and no `Clone`.
+/// It lies on a page of its own, wiped when dropped, and is on the stack only while it signs.
 pub struct AuditKey {
-    /// In a place of its own: moving a value leaves its bytes behind, and nothing wipes those.
-    signing: Box<SigningKey>,
+    page: SecretPage,
+    public: VerifyingKey,
 }
 
 /// `audit.key`.
@@ -45,30 +46,35 @@ impl AuditKey {
     #[must_use]
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
         let name = Checkpoint::origin(checkpoint.journal);
-        note(&self.signing, &name, &checkpoint.to_string())
+        leaving_nothing(|| note(&SigningKey::from_bytes(self.page.bytes()), &name, &checkpoint.to_string()))
     }
 
     /// Who signs checkpoints of `journal`: a verifier key of C2SP signed-note.
     #[must_use]
     pub fn verifier_key(&self, journal: JournalId) -> String {
-        new_ed25519_verifier_key(&Checkpoint::origin(journal), &self.signing.verifying_key())
+        new_ed25519_verifier_key(&Checkpoint::origin(journal), &self.public)
     }
 
     /// Draws a new key.
     pub(crate) fn generate() -> Result<Self, CustodyError> {
         let mut bytes = KeyBytes::default();
         getrandom::fill(&mut *bytes)?;
-        Ok(Self { signing: Box::new(SigningKey::from_bytes(&bytes)) })
+        Self::from_bytes(&bytes)
+    }
+
+    fn from_bytes(bytes: &KeyBytes) -> Result<Self, CustodyError> {
+        let public = leaving_nothing(|| SigningKey::from_bytes(bytes).verifying_key());
+        Ok(Self { page: SecretPage::new(bytes).map_err(CustodyError::Memory)?, public })
     }
 
     /// The text of the file that holds the key under `passphrase`.
     pub(crate) fn seal(&self, passphrase: &Passphrase) -> Result<String, CustodyError> {
         let mut secret = KeyBytes::default();
-        secret.copy_from_slice(self.signing.as_bytes());
+        secret.copy_from_slice(self.page.bytes());
         let wire = Wire {
             kind: KIND.to_owned(),
             version: VERSION,
-            public_key: hex::encode(self.signing.verifying_key().to_bytes()),
+            public_key: hex::encode(self.public.to_bytes()),
             crypto: lock(secret, passphrase)?,
         };
         Ok(serde_json::json!(wire).to_string() + "\n")
@@ -78,11 +84,11 @@ impl AuditKey {
     pub(crate) fn read(path: &Path, passphrase: &Passphrase) -> Result<Self, CustodyError> {
         let Wire { kind: _, version: _, public_key, crypto } = wire(path)?;
         let bytes = Locked::parse(path, &crypto)?.open(path, passphrase)?;
-        let signing = Box::new(SigningKey::from_bytes(&bytes));
-        if hex::encode(signing.verifying_key().to_bytes()) != public_key {
+        let key = Self::from_bytes(&bytes)?;
+        if hex::encode(key.public.to_bytes()) != public_key {
             return Err(CustodyError::NotAuditKey { path: path.to_owned() });
         }
-        Ok(Self { signing })
+        Ok(key)
     }
 }
 
@@ -91,7 +97,7 @@ pub(crate) fn stated_verifier_key(path: &Path, journal: JournalId) -> Result<Str
     let refused = || CustodyError::NotAuditKey { path: path.to_owned() };
     let mut bytes = [0; 32];
     hex::decode_to_slice(wire(path)?.public_key, &mut bytes).map_err(|_| refused())?;
-    let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| refused())?;
+    let key = VerifyingKey::from_bytes(&bytes).map_err(|_| refused())?;
     Ok(new_ed25519_verifier_key(&Checkpoint::origin(journal), &key))
 }
 

@@ -19,6 +19,9 @@ pub enum CustodyError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no memory for a key.
+    #[error("there is no memory for a key: {0}; give the process more")]
+    Memory(#[source] io::Error),
     /// A secret must be a file of its own, so that its permissions are what is checked.
     #[error("`{}` is not a regular file; name the file itself, not a link, device or directory", path.display())]
     NotRegularFile {

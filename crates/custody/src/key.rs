@@ -1,32 +1,38 @@
 use alloy_primitives::Keccak256;
+use ecdsa::hazmat::sign_prehashed_rfc6979;
+
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use k256::elliptic_curve::point::AffineCoordinates as _;
+use k256::{FieldBytes, NonZeroScalar, Secp256k1};
 use pursekeeper_core::{Address, EvmAddress};
+use sha2::Sha256;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::{CustodyError, memory};
+use crate::CustodyError;
+use crate::memory::{SecretPage, leaving_nothing};
 
 /// The 32 bytes of a private key on their way between a file and a [`PrivateKey`]; wiped when dropped.
 pub(crate) type KeyBytes = Zeroizing<[u8; 32]>;
 
 /// A secp256k1 private key and the account it controls.
 ///
-/// Wiped when dropped, which `k256::ecdsa::SigningKey` does itself. Unlike that type it has no `Debug` and no `Clone`,
-/// and only this crate can get the key out of it again, to encrypt it.
+/// The key lies on a page of its own, wiped when dropped, and is on the stack only while it signs. There is no `Debug` and
+/// no `Clone`, and only this crate can get the key out of it again, to encrypt it.
 pub(crate) struct PrivateKey {
-    /// In a place of its own: moving a value leaves its bytes behind, and nothing wipes those.
-    signing: Box<SigningKey>,
+    page: SecretPage,
     address: EvmAddress,
 }
 
 impl PrivateKey {
     /// The key with these bytes; none when they are zero or not below the order of the curve.
-    pub(crate) fn from_bytes(bytes: &KeyBytes) -> Option<Self> {
-        let signing = Box::new(SigningKey::from_slice(bytes.as_slice()).ok()?);
-        // Where that is not permitted the key is used all the same: `pursekeeper selfcheck` says so.
-        let _ = memory::lock(&*signing);
-        let address = address_of(signing.verifying_key());
-        Some(Self { signing, address })
+    pub(crate) fn from_bytes(bytes: &KeyBytes) -> Result<Option<Self>, CustodyError> {
+        let address = leaving_nothing(|| {
+            let signing = SigningKey::from_slice(bytes.as_slice()).ok()?;
+            Some(address_of(signing.verifying_key()))
+        });
+        let Some(address) = address else { return Ok(None) };
+        let page = SecretPage::new(bytes).map_err(CustodyError::Memory)?;
+        Ok(Some(Self { page, address }))
     }
 
     /// Draws a new key.
@@ -35,7 +41,7 @@ impl PrivateKey {
             let mut bytes = KeyBytes::default();
             getrandom::fill(&mut *bytes)?;
             // Of 2^128 draws, about one is not a key.
-            if let Some(key) = Self::from_bytes(&bytes) {
+            if let Some(key) = Self::from_bytes(&bytes)? {
                 return Ok(key);
             }
         }
@@ -44,10 +50,8 @@ impl PrivateKey {
     /// The key itself.
     // INVARIANT: called only to encrypt what it returns, for a file or for a recipient.
     pub(crate) fn to_bytes(&self) -> KeyBytes {
-        let mut scalar = self.signing.to_bytes();
         let mut bytes = KeyBytes::default();
-        bytes.copy_from_slice(&scalar);
-        scalar.as_mut_slice().zeroize();
+        bytes.copy_from_slice(self.page.bytes());
         bytes
     }
 
@@ -56,16 +60,23 @@ impl PrivateKey {
         Address::Evm(self.address)
     }
 
-    /// Where in memory the key lies, and how many bytes it takes.
+    /// Where in memory the key lies.
     #[cfg(test)]
-    pub(crate) fn place(&self) -> (u64, usize) {
-        let place = std::ptr::from_ref::<SigningKey>(&self.signing).addr();
-        (u64::try_from(place).unwrap(), size_of::<SigningKey>())
+    pub(crate) fn place(&self) -> u64 {
+        self.page.place()
     }
 
     /// Signs a digest: r‖s‖v with a low s and v 27 or 28, always the same bytes for the same digest (RFC 6979).
     pub(crate) fn sign(&self, digest: &[u8; 32]) -> [u8; 65] {
-        let (signature, recovery) = self.signing.sign_prehash_recoverable(digest);
+        let (signature, recovery) = leaving_nothing(|| {
+            let mut repr = FieldBytes::from(*self.page.bytes());
+            let scalar = NonZeroScalar::from_repr(repr).into_option();
+            repr.zeroize();
+            let Some(mut scalar) = scalar else { unreachable!("what is no key was refused before") };
+            let signed = sign_prehashed_rfc6979::<Secp256k1, Sha256>(&scalar, digest, &[]);
+            scalar.zeroize();
+            signed
+        });
         encode(&signature, recovery)
     }
 }

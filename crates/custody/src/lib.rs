@@ -45,7 +45,7 @@ pub use delivery::{DELIVERY_LEN_MAX, Transport, seal_delivery};
 pub use error::CustodyError;
 pub use keystore::{Keystore, Removal};
 pub use local::LocalCustody;
-pub use memory::try_memory_lock;
+pub use memory::{MemoryProtection, memory_protection};
 pub use passphrase::{PASSPHRASE_LEN_MAX, Passphrase};
 pub use recipient::Recipient;
 pub use recovery::recover_address;

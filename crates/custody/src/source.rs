@@ -81,5 +81,5 @@ fn parse_hex(path: &Path, text: &[u8]) -> Result<PrivateKey, CustodyError> {
     let refused = || CustodyError::NotKey { path: path.to_owned() };
     let mut bytes = KeyBytes::default();
     hex::decode_to_slice(digits, &mut *bytes).map_err(|_| refused())?;
-    PrivateKey::from_bytes(&bytes).ok_or_else(refused)
+    PrivateKey::from_bytes(&bytes)?.ok_or_else(refused)
 }

@@ -88,8 +88,8 @@ impl KeyFile {
     /// Opens the file.
     pub(crate) fn open(&self, passphrase: &Passphrase) -> Result<PrivateKey, CustodyError> {
         let bytes = self.locked.open(&self.path, passphrase)?;
-        let key =
-            PrivateKey::from_bytes(&bytes).ok_or_else(|| CustodyError::NotKey { path: self.path.clone() })?;
+        let key = PrivateKey::from_bytes(&bytes)?
+            .ok_or_else(|| CustodyError::NotKey { path: self.path.clone() })?;
         match self.address {
             Some(stated) if stated != key.address() => {
                 Err(CustodyError::Mislabelled { path: self.path.clone(), stated, actual: key.address() })

@@ -67,7 +67,7 @@ pub(crate) fn read(path: &Path, line: &[u8], wallet: &WalletName) -> Result<Priv
     let digits = private_key.strip_prefix("0x").ok_or_else(refused)?;
     let mut bytes = KeyBytes::default();
     hex::decode_to_slice(digits, &mut *bytes).map_err(|_| refused())?;
-    let key = PrivateKey::from_bytes(&bytes).ok_or_else(refused)?;
+    let key = PrivateKey::from_bytes(&bytes)?.ok_or_else(refused)?;
     if found != *wallet {
         return Err(CustodyError::OtherWallet { path: path.to_owned(), expected: wallet.clone(), found });
     }

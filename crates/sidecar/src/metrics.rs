@@ -24,6 +24,7 @@ pub struct Metrics {
     timing: Timing,
     unauthenticated: Family<Refused, Counter>,
     connections: Family<Connected, Gauge>,
+    turned_away: Family<TurnedAway, Counter>,
     sandbox: Gauge,
     checkpoint_size: Gauge,
     checkpoint_at: Gauge,
@@ -56,6 +57,12 @@ struct Refused {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Connected {
     listener: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TurnedAway {
+    listener: &'static str,
+    reason: &'static str,
 }
 
 /// A connection that is open, counted until it is dropped.
@@ -136,6 +143,11 @@ impl Metrics {
         OpenConnection(gauge)
     }
 
+    /// Counts a connection of a listener that was closed before it could ask for anything.
+    pub(crate) fn turned_away(&self, listener: &'static str, reason: &'static str) {
+        self.turned_away.get_or_create(&TurnedAway { listener, reason }).inc();
+    }
+
     /// Takes note of whether the process has given up what it does not need (`sandbox` in the configuration).
     pub fn sandboxed(&self, active: bool) {
         self.sandbox.set(i64::from(active));
@@ -180,11 +192,13 @@ impl Metrics {
     /// Puts every counter under its name.
     pub(crate) fn register(&self, registry: &mut Registry) {
         let Self { decisions, warnings, resolved, reports, voided, batches, timing, .. } = self;
-        let Self { unauthenticated, connections, sandbox, .. } = self;
+        let Self { unauthenticated, connections, turned_away, sandbox, .. } = self;
         timing.register(registry);
         let help = "Calls of somebody whom the registry does not know, by the code they were refused with";
         registry.register("unauthenticated", help, unauthenticated.clone());
         registry.register("connections", "Open connections", connections.clone());
+        let help = "Connections that were closed before they could ask for anything, and why";
+        registry.register("connections_refused", help, turned_away.clone());
         let help = "1 while the process cannot do what it does not need (`sandbox`)";
         registry.register("sandbox_active", help, sandbox.clone());
         let Self { checkpoint_size, checkpoint_at, checkpoints_failed, reloads, reloaded_at, .. } = self;

@@ -62,7 +62,7 @@ fn scrypt_standard() -> Value {
 /// A cheap file for tests that are not about the derivation.
 fn cheap() -> Value {
     let bytes = KeyBytes::new(decode(KEY).unwrap());
-    let text = seal(&PrivateKey::from_bytes(&bytes).unwrap(), &Passphrase::of(PASSPHRASE)).unwrap();
+    let text = seal(&PrivateKey::from_bytes(&bytes).unwrap().unwrap(), &Passphrase::of(PASSPHRASE)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 

@@ -3,6 +3,9 @@
 use pursekeeper_core::gate::Settings;
 use serde::Deserialize;
 
+/// What a call needs in its headers besides a bearer token, in bytes: its path, what HTTP/2 counts for each, a trace.
+const HEADER_BYTES_BESIDE_TOKEN: usize = 2 * 1024;
+
 /// Every limit, each with its unit last.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,8 +33,16 @@ pub struct Limits {
     pub batch_len_max: usize,
     /// Longest time for one call, in milliseconds.
     pub deadline_ms_max: u64,
-    /// Most connections per socket.
+    /// Most connections per listener.
     pub connections_max: usize,
+    /// Most connections of one user, or from one address, per listener.
+    pub connections_per_peer_max: usize,
+    /// Most calls of one user, or from one address, per listener and second, with bursts of as many.
+    pub peer_calls_per_sec_max: u32,
+    /// Largest header list of a call, in bytes as HTTP/2 counts them.
+    pub header_bytes_max: u32,
+    /// After how many seconds of silence a client must show that it is still there.
+    pub keepalive_secs: u64,
     /// Most calls under way per connection.
     pub streams_per_connection_max: u32,
     /// Most subscribers who follow the audit at once.
@@ -42,7 +53,8 @@ pub struct Limits {
     pub token_life_secs_max: u64,
     /// Longest bearer token, in bytes.
     pub token_bytes_max: usize,
-    /// Longest TLS handshake, in milliseconds.
+    /// Longest time until a connection has said what it speaks, a TLS handshake included, and for the answer of a client
+    /// that must show that it is there, in milliseconds.
     pub handshake_ms_max: u64,
     /// Longest wait for calls under way after SIGTERM, in seconds.
     pub drain_secs_max: u64,
@@ -73,6 +85,10 @@ impl Default for Limits {
             batch_len_max: 256,
             deadline_ms_max: 10_000,
             connections_max: 256,
+            connections_per_peer_max: 128,
+            peer_calls_per_sec_max: 5_000,
+            header_bytes_max: 16 * 1024,
+            keepalive_secs: 20,
             streams_per_connection_max: 128,
             subscribers_max: 128,
             agent_calls_per_sec_max: 500,
@@ -109,6 +125,10 @@ impl Limits {
             ("batch_len_max", self.batch_len_max as u64),
             ("deadline_ms_max", self.deadline_ms_max),
             ("connections_max", self.connections_max as u64),
+            ("connections_per_peer_max", self.connections_per_peer_max as u64),
+            ("peer_calls_per_sec_max", self.peer_calls_per_sec_max.into()),
+            ("header_bytes_max", self.header_bytes_max.into()),
+            ("keepalive_secs", self.keepalive_secs),
             ("streams_per_connection_max", self.streams_per_connection_max.into()),
             ("subscribers_max", self.subscribers_max as u64),
             ("agent_calls_per_sec_max", self.agent_calls_per_sec_max.into()),
@@ -117,8 +137,15 @@ impl Limits {
             ("handshake_ms_max", self.handshake_ms_max),
         ];
         let zero = positive.iter().filter(|(_, value)| *value == 0);
-        zero.map(|(name, _)| format!("`limits.{name}` is 0: nothing could ever be done; write at least 1"))
-            .collect()
+        let zero = zero
+            .map(|(name, _)| format!("`limits.{name}` is 0: nothing could ever be done; write at least 1"));
+        let token_fits = self.token_bytes_max.saturating_add(HEADER_BYTES_BESIDE_TOKEN)
+            <= usize::try_from(self.header_bytes_max).unwrap_or(usize::MAX);
+        let no_token = format!(
+            "`limits.header_bytes_max` has no room for a token of `limits.token_bytes_max` and {HEADER_BYTES_BESIDE_TOKEN} \
+             bytes beside it: raise the one or lower the other"
+        );
+        zero.chain((!token_fits).then_some(no_token)).collect()
     }
 }
 

@@ -30,8 +30,7 @@ impl Default for ReloadConfig {
 
 impl ReloadConfig {
     pub(super) fn problems(&self) -> Vec<String> {
-        let idle = (self.poll_secs == 0)
-            .then(|| "`reload.poll_secs` is 0: write at least 1, or `watch: false`".to_owned());
+        let idle = (self.poll_secs == 0).then(|| "`reload.poll_secs` is 0: write at least 1".to_owned());
         idle.into_iter().collect()
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::Command;
 
+use pursekeeper_custody::MemoryProtection;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, geteuid, getrlimit};
 
@@ -30,7 +31,7 @@ pub(crate) fn examine() -> Vec<Examined> {
     };
     let program = Command::new("/proc/self/exe").arg("--version").output().map(drop);
     let outside = std::fs::read_dir("/").map(drop);
-    let locked = pursekeeper_custody::try_memory_lock();
+    let memory = pursekeeper_custody::memory_protection();
     vec![
         is(
             "no core dumps",
@@ -43,9 +44,9 @@ pub(crate) fn examine() -> Vec<Examined> {
             said(dumpable.as_ref().map(drop)),
         ),
         is(
-            "keys locked in memory",
-            locked.is_ok(),
-            locked.err().unwrap_or_else(|| "a page was locked".to_owned()),
+            "keys neither swapped nor dumped",
+            matches!(memory, Ok(MemoryProtection::Secret | MemoryProtection::Locked)),
+            protected(&memory),
         ),
         is("no new privileges", matches!(privileges, Ok(true)), line("NoNewPrivs")),
         is("confined to its calls", is_refused(&program), format!("starting a program: {}", tried(&program))),
@@ -54,6 +55,16 @@ pub(crate) fn examine() -> Vec<Examined> {
         is("no capabilities", is_zero(&line("CapEff")), line("CapEff")),
         is("root file system is read-only", is_read_only("/"), String::new()),
     ]
+}
+
+fn protected(memory: &io::Result<MemoryProtection>) -> String {
+    let words = match memory {
+        Ok(MemoryProtection::Secret) => "on pages that no other process can read, nor the kernel",
+        Ok(MemoryProtection::Locked) => "on locked pages; this kernel has no `memfd_secret`",
+        Ok(MemoryProtection::Swappable) => "left out of dumps, but the limit of locked memory is used up",
+        Err(error) => return error.to_string(),
+    };
+    words.to_owned()
 }
 
 fn is_refused(tried: &io::Result<()>) -> bool {

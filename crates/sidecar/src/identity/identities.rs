@@ -4,7 +4,7 @@ use pursekeeper_core::registry::Registry;
 use pursekeeper_core::{IdentitySource, SpiffeId, TokenSubject, UnixSeconds};
 
 use super::{
-    CertificateError, IdentityError, Issuers, IssuersError, KeptError, Principal, Rules, Shown, Svid,
+    CertificateError, IdentityError, Issuers, IssuersError, KeptError, OnDisk, Principal, Rules, Shown, Svid,
     TokenError, TokenLimits, Trust,
 };
 use crate::config::Config;
@@ -102,11 +102,15 @@ impl Identities {
         found
     }
 
-    /// Looks at every file again, and says what became of each.
+    /// The authorities that are in a file.
     #[must_use]
-    pub fn look(&self) -> Vec<(&'static str, Result<bool, KeptError>)> {
-        let mut looked = self.issuers.look();
-        looked.extend(self.trust.as_ref().and_then(|trust| trust.look()));
-        looked
+    pub fn authorities(&self) -> Option<Arc<dyn OnDisk>> {
+        self.trust.as_ref()?.on_disk()
+    }
+
+    /// The keys of issuers that are in files.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Arc<dyn OnDisk>> {
+        self.issuers.on_disk()
     }
 }

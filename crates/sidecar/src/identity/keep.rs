@@ -3,13 +3,10 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sha2::{Digest as _, Sha256};
 
-/// Between two looks at files that may have changed.
-pub const FILE_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Largest file of certificates or keys, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -41,12 +38,23 @@ pub enum KeptError {
     },
 }
 
+/// Something in force that may be newer on disk.
+pub trait OnDisk: Send + Sync {
+    /// The files it comes from.
+    fn paths(&self) -> &[PathBuf];
+
+    /// Looks again, and says whether something new is in force.
+    ///
+    /// # Errors
+    /// [`KeptError`], once for each bad version; what was in force stays so.
+    fn look(&self) -> Result<bool, KeptError>;
+}
+
 /// How files become what is used.
 type Parse<T> = dyn Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync;
 
 /// What was last read from some files, all at once.
 pub struct Kept<T> {
-    what: &'static str,
     paths: Vec<PathBuf>,
     parse: Box<Parse<T>>,
     current: ArcSwap<T>,
@@ -55,19 +63,18 @@ pub struct Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// Reads files for the first time. `what` is the word for them in logs.
+    /// Reads files for the first time.
     ///
     /// # Errors
     /// [`KeptError`]: at the start there is nothing older to keep.
     pub fn read(
-        what: &'static str,
         paths: Vec<PathBuf>,
         parse: impl Fn(&[Vec<u8>]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Self, KeptError> {
         let (contents, hash) = contents(&paths)?;
         let parse: Box<Parse<T>> = Box::new(parse);
         let first = parse(&contents).map_err(|what| unusable(&paths, what))?;
-        Ok(Self { what, paths, parse, current: ArcSwap::from_pointee(first), seen: Mutex::new(hash) })
+        Ok(Self { paths, parse, current: ArcSwap::from_pointee(first), seen: Mutex::new(hash) })
     }
 
     /// What is in force.
@@ -75,18 +82,14 @@ impl<T> Kept<T> {
     pub fn get(&self) -> Arc<T> {
         self.current.load_full()
     }
+}
 
-    /// The word for the files in logs.
-    #[must_use]
-    pub const fn what(&self) -> &'static str {
-        self.what
+impl<T: Send + Sync> OnDisk for Kept<T> {
+    fn paths(&self) -> &[PathBuf] {
+        &self.paths
     }
 
-    /// Looks again, and says whether something new is in force.
-    ///
-    /// # Errors
-    /// [`KeptError`], once for each bad version; what was in force stays so.
-    pub fn look(&self) -> Result<bool, KeptError> {
+    fn look(&self) -> Result<bool, KeptError> {
         let (contents, hash) = contents(&self.paths)?;
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,14 +146,11 @@ mod tests {
             let text = String::from_utf8_lossy(&files[0]).into_owned();
             text.trim().parse::<u32>().map_err(|error| error.to_string())
         };
-        assert!(matches!(
-            Kept::read("number", vec![path.clone()], number),
-            Err(KeptError::Unreadable { .. })
-        ));
+        assert!(matches!(Kept::read(vec![path.clone()], number), Err(KeptError::Unreadable { .. })));
         std::fs::write(&path, "x").unwrap();
-        assert!(matches!(Kept::read("number", vec![path.clone()], number), Err(KeptError::Unusable { .. })));
+        assert!(matches!(Kept::read(vec![path.clone()], number), Err(KeptError::Unusable { .. })));
         std::fs::write(&path, "1").unwrap();
-        let kept = Kept::read("number", vec![path.clone()], number).unwrap();
+        let kept = Kept::read(vec![path.clone()], number).unwrap();
         assert_eq!((kept.look().unwrap(), *kept.get()), (false, 1));
         std::fs::write(&path, "two").unwrap();
         assert!(kept.look().is_err());

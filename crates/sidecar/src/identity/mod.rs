@@ -23,6 +23,6 @@ mod who;
 pub use certificate::{CertificateError, Svid, Tls, TlsError, Trust};
 pub use error::IdentityError;
 pub use identities::{Identities, IdentitiesError};
-pub use keep::{FILE_LOOK_INTERVAL, Kept, KeptError};
+pub use keep::{Kept, KeptError, OnDisk};
 pub use token::{Issuers, IssuersError, TokenError, TokenLimits};
 pub use who::{Demand, Principal, Rules, Shown};

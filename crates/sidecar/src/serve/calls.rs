@@ -1,4 +1,5 @@
-//! What is done around every call: its time is taken, and it has a span in the trace that it belongs to.
+//! What is done around every call: a peer that calls too often is told so, its time is taken, and it has a span in the
+//! trace that it belongs to.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,10 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use http::{Request, Response};
+use tonic::Code;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use super::Gatehouse;
+use super::convert::fault;
+use super::listener::Arrival;
 use crate::traces;
 
 /// The package of our services; others are named with theirs.
@@ -41,6 +45,8 @@ impl<S, A, B> Service<Request<A>> for Timed<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
     S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    B: Default + Send + 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -51,6 +57,12 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
+        let arrival = request.extensions().get::<Arrival>();
+        if !arrival.is_none_or(|arrival| arrival.door.peers.may_call(arrival.from)) {
+            let message = "more than `limits.peer_calls_per_sec_max` from one user or address: wait a second";
+            let refused = fault(Code::ResourceExhausted, "RATE_LIMITED", message).into_http();
+            return Box::pin(std::future::ready(Ok(refused)));
+        }
         let begun = Instant::now();
         let path = request.uri().path().trim_start_matches('/');
         let name = path.strip_prefix(PACKAGE).unwrap_or(path).to_owned();

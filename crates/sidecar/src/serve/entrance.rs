@@ -12,6 +12,7 @@ use tonic::{Request, Status};
 use tracing::warn;
 
 use super::listener::Arrival;
+use super::seldom::Seldom;
 use super::{Gatehouse, Sidecar, convert};
 use crate::identity::{Identities, IdentityError, Principal, Shown, TokenError};
 
@@ -23,6 +24,7 @@ pub(super) struct Entrance {
     service: &'static str,
     gatehouse: Arc<Gatehouse>,
     identities: Arc<Identities>,
+    turned: Seldom,
 }
 
 /// Why somebody stays outside, and what is known of them.
@@ -30,7 +32,8 @@ type Turned = (IdentityError, Option<IdentitySource>);
 
 impl Entrance {
     pub(super) fn new(service: &'static str, sidecar: &Sidecar) -> Self {
-        Self { service, gatehouse: sidecar.gatehouse.clone(), identities: sidecar.identities.clone() }
+        let (gatehouse, identities) = (sidecar.gatehouse.clone(), sidecar.identities.clone());
+        Self { service, gatehouse, identities, turned: Seldom::default() }
     }
 
     /// The agent that calls.
@@ -105,7 +108,9 @@ impl Entrance {
     async fn refuse<T: Name>(&self, (error, source): Turned) -> Status {
         let method = T::NAME.strip_suffix("Request").unwrap_or(T::NAME);
         let call = format!("{}.{method}", self.service);
-        warn!(call, reason = error.reason(), %error, "a call of nobody");
+        if let Some(unsaid) = self.turned.now() {
+            warn!(call, reason = error.reason(), %error, unsaid, "a call of nobody");
+        }
         let ask = UnauthenticatedAsk { source, call, message: error.to_string() };
         // A journal that cannot be written is told of elsewhere.
         let _ = self.gatehouse.pass(Ask::Unauthenticated(ask)).await;

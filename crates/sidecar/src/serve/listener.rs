@@ -1,8 +1,9 @@
 //! Unix sockets with the right permissions and TCP ports with the right certificates, and a bounded number of connections
-//! to each.
+//! to each and from each peer. A connection counts until it is closed, and must say soon that it speaks HTTP/2.
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::pin::Pin;
@@ -12,13 +13,15 @@ use std::time::Duration;
 
 use pursekeeper_core::{UnixPeer, WorkflowName};
 use rustix::fs::{Gid, chown};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 use tracing::{debug, info, warn};
 
+use super::peers::{Peer, Peers, Seat};
+use super::seldom::Seldom;
 use super::{Gatehouse, ServeError};
 use crate::clock::Clock;
 use crate::config::{Limits, Listener, Place, Serves};
@@ -27,6 +30,8 @@ use crate::metrics::OpenConnection;
 
 /// Connections that are made and not taken over yet.
 const MADE_LEN_MAX: usize = 16;
+/// What a client that speaks HTTP/2 says first (RFC 9113, 3.4).
+static PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long nothing is accepted after the system refused to.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,22 +49,71 @@ pub(super) struct Door {
     pub(super) demand: Demand,
     /// The only workflows it is for.
     pub(super) workflows: Option<Arc<BTreeSet<WorkflowName>>>,
+    /// Who connects to it.
+    pub(super) peers: Arc<Peers>,
+    /// Who is turned away.
+    turned_away: Seldom,
 }
 
 /// Over which listener a call arrived, and what the connection says about the caller.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) door: Arc<Door>,
+    pub(super) from: Peer,
     pub(super) peer: Option<UnixPeer>,
     pub(super) svid: Option<Arc<Svid>>,
 }
 
 /// A connection, counted until it closes.
 pub(super) struct Connection {
+    /// What was read of [`PREFACE`] and not handed on yet.
+    preface: &'static [u8],
     stream: Pin<Box<dyn Stream>>,
     arrival: Arrival,
+    _place: Taken,
+}
+
+/// What a connection takes up.
+struct Taken {
     _room: OwnedSemaphorePermit,
+    _seat: Seat,
     _counted: OpenConnection,
+}
+
+/// Why a connection is closed before it is one.
+enum TurnedAway {
+    /// The listener has no more room.
+    Full,
+    /// The peer has no more room.
+    PeerFull,
+    /// Its handshake took too long.
+    Slow,
+    /// It went away.
+    Gone,
+    /// It speaks something else, or proves nothing that is believed.
+    Stranger(String),
+}
+
+impl TurnedAway {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::PeerFull => "peer-full",
+            Self::Slow => "slow",
+            Self::Gone => "gone",
+            Self::Stranger(_) => "stranger",
+        }
+    }
+
+    fn words(&self) -> &str {
+        match self {
+            Self::Full => "there are `limits.connections_max` already",
+            Self::PeerFull => "its user or address has `limits.connections_per_peer_max` already",
+            Self::Slow => "it took longer than `limits.handshake_ms_max` to say what it speaks",
+            Self::Gone => "it went away",
+            Self::Stranger(error) => error,
+        }
+    }
 }
 
 /// What bytes go over.
@@ -83,7 +137,7 @@ enum Accepting {
 }
 
 impl Door {
-    fn new(config: &Listener, place: &Place<'_>) -> Self {
+    fn new(config: &Listener, limits: &Limits, place: &Place<'_>) -> Self {
         let (name, demand) = match (place, config.token) {
             (Place::Unix { path, .. }, false) => (path.display().to_string(), Demand::Peer),
             (Place::Unix { path, .. }, true) => (path.display().to_string(), Demand::PeerAndToken),
@@ -91,7 +145,8 @@ impl Door {
             (Place::Tls { address, .. }, true) => (address.to_string(), Demand::CertificateAndToken),
             (Place::Loopback { address }, _) => (address.to_string(), Demand::Token),
         };
-        Self { name, serves: config.serves, demand, workflows: config.workflow_names().map(Arc::new) }
+        let (workflows, peers) = (config.workflow_names().map(Arc::new), Arc::new(Peers::new(limits)));
+        Self { name, serves: config.serves, demand, workflows, peers, turned_away: Seldom::default() }
     }
 }
 
@@ -102,7 +157,7 @@ pub(super) async fn bind(
     (identities, gatehouse): (&Identities, &Arc<Gatehouse>),
 ) -> Result<Bound, ServeError> {
     let place = config.place().map_err(ServeError::Listener)?;
-    let door = Arc::new(Door::new(config, &place));
+    let door = Arc::new(Door::new(config, limits, &place));
     let failed = |source| ServeError::Listen { path: door.name.clone().into(), source };
     let (accepting, tls) = match place {
         Place::Unix { path, mode, group } => {
@@ -178,63 +233,96 @@ impl Bound {
 
     async fn next(&self) -> io::Result<Accepted> {
         match &self.accepting {
-            Accepting::Unix(listener) => listener.accept().await.map(|(stream, _)| Accepted::Unix(stream)),
-            Accepting::Tcp(listener) => {
+            Accepting::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
+                let peer = stream.peer_cred()?;
+                Ok(Accepted::Unix(stream, UnixPeer { uid: peer.uid(), gid: Some(peer.gid()) }))
+            }
+            Accepting::Tcp(listener) => {
+                let (stream, from) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Accepted::Tcp(stream))
+                Ok(Accepted::Tcp(stream, from))
             }
         }
     }
 
-    /// Makes a connection of what was accepted, without keeping others waiting. One beyond the limit is closed at once.
+    /// Makes a connection of what was accepted, without keeping others waiting. One beyond the limits is closed at once.
     fn take(&self, accepted: Accepted, made: &mpsc::Sender<io::Result<Connection>>) {
-        let Ok(room) = self.room.clone().try_acquire_owned() else {
-            warn!(listener = self.door.name, "a connection beyond `connections_max` was closed");
-            return;
+        let from = accepted.from();
+        let taken = match self.place(from) {
+            Ok(taken) => taken,
+            Err(why) => return turn_away(&self.door, &self.gatehouse, from, &why),
         };
         let (door, tls, made) = (self.door.clone(), self.tls.clone(), made.clone());
-        let handshake_max = self.handshake_max;
-        // What it is called in metrics is bounded, whatever is configured.
-        let counted = self.gatehouse.metrics().connected(door.serves.as_str());
+        let (handshake_max, gatehouse) = (self.handshake_max, self.gatehouse.clone());
         tokio::spawn(async move {
-            let name = door.name.clone();
-            let connecting = connect(accepted, door, tls, (room, counted));
-            match tokio::time::timeout(handshake_max, connecting).await {
+            let connecting = connect(accepted, from, door.clone(), tls, taken);
+            match tokio::time::timeout(handshake_max, connecting).await.unwrap_or(Err(TurnedAway::Slow)) {
                 // When nobody takes it over, the sidecar stops.
-                Ok(Ok(connection)) => drop(made.send(Ok(connection)).await),
-                Ok(Err(error)) => warn!(listener = name, error, "a connection was refused"),
-                Err(_) => debug!(listener = name, "a handshake took longer than `handshake_ms_max`"),
+                Ok(connection) => drop(made.send(Ok(connection)).await),
+                Err(why) => turn_away(&door, &gatehouse, from, &why),
             }
         });
+    }
+
+    fn place(&self, from: Peer) -> Result<Taken, TurnedAway> {
+        let seat = self.door.peers.seat(from).ok_or(TurnedAway::PeerFull)?;
+        let room = self.room.clone().try_acquire_owned().map_err(|_| TurnedAway::Full)?;
+        // What it is called in metrics is bounded, whatever is configured.
+        let counted = self.gatehouse.metrics().connected(self.door.serves.as_str());
+        Ok(Taken { _room: room, _seat: seat, _counted: counted })
+    }
+}
+
+/// Counts who is turned away, and says it now and then: strangers decide how often that happens.
+fn turn_away(door: &Door, gatehouse: &Gatehouse, from: Peer, why: &TurnedAway) {
+    gatehouse.metrics().turned_away(door.serves.as_str(), why.reason());
+    if matches!(why, TurnedAway::Gone) {
+        return debug!(listener = door.name, ?from, "a connection went away");
+    }
+    if let Some(unsaid) = door.turned_away.now() {
+        warn!(listener = door.name, ?from, reason = why.words(), unsaid, "a connection was refused");
     }
 }
 
 enum Accepted {
-    Unix(UnixStream),
-    Tcp(TcpStream),
+    Unix(UnixStream, UnixPeer),
+    Tcp(TcpStream, SocketAddr),
+}
+
+impl Accepted {
+    fn from(&self) -> Peer {
+        match self {
+            Self::Unix(_, peer) => Peer::Uid(peer.uid),
+            Self::Tcp(_, address) if address.ip().to_canonical().is_loopback() => Peer::Anybody,
+            Self::Tcp(_, address) => Peer::Address(address.ip().to_canonical()),
+        }
+    }
 }
 
 async fn connect(
     accepted: Accepted,
+    from: Peer,
     door: Arc<Door>,
     tls: Option<Arc<Tls>>,
-    (room, counted): (OwnedSemaphorePermit, OpenConnection),
-) -> Result<Connection, String> {
-    let (stream, peer, svid): (Pin<Box<dyn Stream>>, _, _) = match (accepted, tls) {
-        (Accepted::Unix(stream), _) => {
-            let peer = stream.peer_cred().ok();
-            let peer = peer.map(|peer| UnixPeer { uid: peer.uid(), gid: Some(peer.gid()) });
-            (Box::pin(stream), peer, None)
-        }
-        (Accepted::Tcp(stream), None) => (Box::pin(stream), None, None),
-        (Accepted::Tcp(stream), Some(tls)) => {
+    taken: Taken,
+) -> Result<Connection, TurnedAway> {
+    let (mut stream, peer, svid): (Pin<Box<dyn Stream>>, _, _) = match (accepted, tls) {
+        (Accepted::Unix(stream, peer), _) => (Box::pin(stream), Some(peer), None),
+        (Accepted::Tcp(stream, _), None) => (Box::pin(stream), None, None),
+        (Accepted::Tcp(stream, _), Some(tls)) => {
             let now = || Clock::new().now().unix_seconds();
-            let (stream, svid) = tls.accept(stream, now).await.map_err(|error| error.to_string())?;
+            let accepted = tls.accept(stream, now).await;
+            let (stream, svid) = accepted.map_err(|error| TurnedAway::Stranger(error.to_string()))?;
             (Box::pin(stream), None, Some(Arc::new(svid)))
         }
     };
-    Ok(Connection { stream, arrival: Arrival { door, peer, svid }, _room: room, _counted: counted })
+    let mut said = [0; PREFACE.len()];
+    stream.read_exact(&mut said).await.map_err(|_| TurnedAway::Gone)?;
+    if said != PREFACE {
+        return Err(TurnedAway::Stranger("it does not speak HTTP/2".to_owned()));
+    }
+    Ok(Connection { preface: &PREFACE, stream, arrival: Arrival { door, from, peer, svid }, _place: taken })
 }
 
 impl Connected for Connection {
@@ -251,7 +339,13 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_read(cx, buf)
+        if self.preface.is_empty() {
+            return self.stream.as_mut().poll_read(cx, buf);
+        }
+        let (now, later) = self.preface.split_at(self.preface.len().min(buf.remaining()));
+        buf.put_slice(now);
+        self.preface = later;
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -11,10 +11,11 @@ mod health;
 mod holds;
 mod listener;
 mod payees;
+mod peers;
 mod reload;
-mod renewal;
 mod retention;
 mod scrape;
+mod seldom;
 mod services;
 mod signer;
 mod storage;
@@ -26,21 +27,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pursekeeper_api::v1::signer_server::SignerServer;
-use pursekeeper_core::Subject;
 use pursekeeper_core::ports::Policy as _;
+use pursekeeper_core::{ReloadKind, Subject};
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{AuditVerifier, AuditVerifierError, JournalError, SqliteJournal};
 use pursekeeper_policy::{Bundle, BundleErrors, BundleOptions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::Server;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::HealthReporter;
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::{Config, Limits, Listener};
-use crate::identity::{Identities, IdentitiesError, TlsError};
+use crate::identity::{Identities, IdentitiesError, OnDisk, TlsError};
 use crate::sinks::{SinkState, Sinks, SinksError};
 pub use checkpoints::CheckpointError;
 pub(crate) use checkpoints::{NOTE_LEN_MAX, uphold};
@@ -50,7 +50,7 @@ use checkpoints::Checkpoints;
 pub(crate) use health::Check;
 use health::{HealthPort, Outlook};
 pub use reload::SetLevel;
-use reload::{FollowedBundle, FollowedConfig, Follower, Reloads};
+use reload::{FollowedBundle, FollowedConfig, FollowedFiles, Follower, Reloads};
 
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
@@ -207,10 +207,7 @@ impl Sidecar {
         gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Arc::new(Identities::open(&config, own_uid)?);
-        services::warn_of_unknown_workflows(&config, gatehouse.policy().registry());
-        for unprovable in identities.unprovable(gatehouse.policy().registry()) {
-            warn!(unprovable, "registry");
-        }
+        services::warn_of_mistakes(&config, gatehouse.policy().registry(), &identities);
         let checkpoints = Checkpoints::new(gatehouse.clone(), audit_key, config.audit.checkpoint.clone());
         Ok(Self {
             gatehouse,
@@ -264,8 +261,7 @@ impl Sidecar {
         for listener in &self.config.listeners {
             bound.push(listener::bind(listener, limits, (&self.identities, &self.gatehouse)).await?);
         }
-        let tls = bound.iter().filter_map(|bound| bound.tls.clone()).collect();
-
+        let certificates = bound.iter().filter_map(|bound| Some(bound.tls.as_ref()?.on_disk())).collect();
         self.outlook.note(self.gatehouse.checks());
         if self.gatehouse.problems().is_empty() {
             reporter.set_serving::<SignerServer<signer::SignerService>>().await;
@@ -294,10 +290,7 @@ impl Sidecar {
             reporter.clone(),
             stopped.clone(),
         ));
-        let renewal = renewal::Renewal { identities: self.identities.clone(), tls };
-        tokio::spawn(renewal.run(stopped.clone()));
-
-        self.follow(governance, &stopped);
+        self.follow(governance, certificates, &stopped);
         self.outlook.serving();
         let drain_secs_max = self.config.limits.drain_secs_max;
         let mut broken = broken;
@@ -331,13 +324,29 @@ impl Sidecar {
     }
 
     /// Takes up what changes on disk, until the sidecar stops.
-    fn follow(&mut self, governance: Arc<governance::GovernanceService>, stopped: &watch::Receiver<bool>) {
+    fn follow(
+        &mut self,
+        governance: Arc<governance::GovernanceService>,
+        certificates: Vec<Arc<dyn OnDisk>>,
+        stopped: &watch::Receiver<bool>,
+    ) {
         let follower = Follower {
             gatehouse: self.gatehouse.clone(),
             reloads: self.reloads.clone(),
             config: self.config.reload,
             stopped: stopped.clone(),
         };
+        let certificates = self.identities.authorities().into_iter().chain(certificates).collect();
+        for (kind, files) in [(ReloadKind::Tls, certificates), (ReloadKind::Jwks, self.identities.keys())] {
+            if let Some(followed) = FollowedFiles::new(kind, files) {
+                follower.follow(followed);
+            }
+        }
+        tokio::spawn(services::stay_informed(self.identities.clone(), stopped.clone()));
+        // What proves who somebody is renews itself, whoever decides about everything else.
+        if !self.config.reload.watch {
+            return;
+        }
         follower.follow(FollowedBundle::new(governance, self.config.policies.clone()));
         if let Some((file, set_level)) = self.followed.take() {
             let config = self.config.clone();
@@ -456,24 +465,6 @@ fn load_revoked(
         }
     }
     Ok(())
-}
-
-fn server(limits: &Limits) -> Server {
-    Server::builder()
-        .timeout(Duration::from_millis(limits.deadline_ms_max))
-        .max_concurrent_streams(limits.streams_per_connection_max)
-}
-
-fn reflection()
--> tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection> {
-    let built = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(pursekeeper_api::FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    match built {
-        Ok(service) => service,
-        Err(error) => unreachable!("the embedded descriptors do not parse: {error}"),
-    }
 }
 
 async fn done(mut stopped: watch::Receiver<bool>) {

@@ -153,7 +153,7 @@ fn a_connection_does_not_outlive_what_made_it_trusted() {
     assert_eq!(trust.still(&svid, over.plus(1)), Err(CertificateError::Expired));
 
     let path = dir.path().join("bundle.pem");
-    let look = || trust.look().unwrap().1;
+    let look = || trust.on_disk().unwrap().look();
     std::fs::write(&path, format!("{}{}", before.pem(), after.pem())).unwrap();
     assert!(look().unwrap());
     assert!(trust.still(&svid, NOW).is_ok(), "the old authority is still there");
@@ -192,7 +192,7 @@ fn a_certificate_without_its_key_is_not_taken_over() {
     put(&old.0, &old.1);
     let tls = open().unwrap();
     put(&new.0, &old.1);
-    assert!(tls.look().1.is_err(), "half exchanged");
+    assert!(tls.on_disk().look().is_err(), "half exchanged");
     put(&new.0, &new.1);
-    assert!(tls.look().1.unwrap());
+    assert!(tls.on_disk().look().unwrap());
 }

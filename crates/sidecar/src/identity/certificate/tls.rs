@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{CertificateError, Svid, Trust};
 use crate::config::TlsConfig;
-use crate::identity::{Kept, KeptError};
+use crate::identity::{Kept, KeptError, OnDisk};
 
 /// What gRPC speaks.
 const ALPN: &[u8] = b"h2";
@@ -51,7 +51,7 @@ pub enum TlsError {
 }
 
 /// The certificate of a listener, as it is now.
-struct Own(Kept<CertifiedKey>);
+struct Own(Arc<Kept<CertifiedKey>>);
 
 /// Checks clients against the authorities as they are now.
 struct Clients {
@@ -68,7 +68,7 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let paths = vec![config.certificate.clone(), config.key.clone()];
         let certify = provider.clone();
-        let own = Arc::new(Own(Kept::read("tls", paths, move |files| certified(files, &certify))?));
+        let own = Arc::new(Own(Arc::new(Kept::read(paths, move |files| certified(files, &certify))?)));
         let clients = Arc::new(Clients { trust: trust.clone(), provider: provider.clone() });
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])?
@@ -97,12 +97,10 @@ impl Tls {
         Ok((stream, svid))
     }
 
-    /// Looks at certificate and key again.
-    ///
-    /// # Errors
-    /// [`KeptError`] when they cannot be used; those of before stay in force.
-    pub fn look(&self) -> (&'static str, Result<bool, KeptError>) {
-        (self.own.0.what(), self.own.0.look())
+    /// Its certificate and key.
+    #[must_use]
+    pub fn on_disk(&self) -> Arc<dyn OnDisk> {
+        self.own.0.clone()
     }
 }
 

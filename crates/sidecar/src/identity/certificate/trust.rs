@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::svid::{expires, identify};
 use super::{CertificateError, Svid};
 use crate::config::SpiffeConfig;
-use crate::identity::{Kept, KeptError};
+use crate::identity::{Kept, KeptError, OnDisk};
 
 /// Between two tries to reach the Workload API.
 const RECONNECT_INTERVAL: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ pub struct Trust {
 }
 
 enum Source {
-    File(Kept<Roots>),
+    File(Arc<Kept<Roots>>),
     WorkloadApi { endpoint: String, roots: ArcSwapOption<Roots> },
 }
 
@@ -81,7 +81,7 @@ impl Trust {
                 Source::WorkloadApi { endpoint: endpoint.clone(), roots: ArcSwapOption::empty() }
             }
             (bundle, _) => {
-                Source::File(Kept::read("spiffe", bundle.iter().cloned().collect(), Roots::parse)?)
+                Source::File(Arc::new(Kept::read(bundle.iter().cloned().collect(), Roots::parse)?))
             }
         };
         Ok(Self { domain: config.trust_domain.clone(), source })
@@ -144,10 +144,11 @@ impl Trust {
         identify(leaf, &self.domain)
     }
 
-    /// Looks at the bundle file again.
-    pub fn look(&self) -> Option<(&'static str, Result<bool, KeptError>)> {
+    /// The authorities, if they are in a file.
+    #[must_use]
+    pub fn on_disk(&self) -> Option<Arc<dyn OnDisk>> {
         match &self.source {
-            Source::File(kept) => Some((kept.what(), kept.look())),
+            Source::File(kept) => Some(kept.clone()),
             Source::WorkloadApi { .. } => None,
         }
     }

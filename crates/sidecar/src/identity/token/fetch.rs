@@ -11,8 +11,8 @@ use tracing::{info, warn};
 use super::keys::KeySet;
 use crate::config::IssuerConfig;
 use crate::http;
-use crate::identity::Kept;
 use crate::identity::keep::read_bounded;
+use crate::identity::{Kept, OnDisk as _};
 
 /// Longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ impl Peer {
     /// Whoever answers at `url` with a certificate of `ca`, or of an authority this machine trusts.
     pub(super) fn new(url: &str, ca: Option<&PathBuf>, bearer_file: Option<PathBuf>) -> Result<Self, String> {
         let url = url.parse().map_err(|error| format!("`{url}` is no address: {error}"))?;
-        let client = Kept::read("ca", ca.cloned().into_iter().collect(), |files| client(files.first()));
+        let client = Kept::read(ca.cloned().into_iter().collect(), |files| client(files.first()));
         Ok(Self { url, client: client.map_err(|error| error.to_string())?, bearer_file })
     }
 

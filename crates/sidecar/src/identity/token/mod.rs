@@ -13,8 +13,9 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode};
 use pursekeeper_core::{TokenIssuer, TokenSubject, UnixSeconds};
 use serde::de::IgnoredAny;
+use tokio::task::JoinSet;
 
-use super::{Kept, KeptError};
+use super::{Kept, KeptError, OnDisk};
 use crate::config::{IssuerConfig, Limits};
 pub use error::TokenError;
 use fetch::Fetched;
@@ -51,8 +52,8 @@ pub(super) struct Issuer {
 
 /// Where an issuer's keys come from.
 enum Keys {
-    File(Kept<KeySet>),
-    Url(Fetched),
+    File(Arc<Kept<KeySet>>),
+    Url(Box<Fetched>),
 }
 
 /// Why tokens cannot be verified.
@@ -143,27 +144,26 @@ impl Issuers {
         Ok((issuer, subject, claims))
     }
 
-    /// Looks at every file again, and says what became of each that changed.
-    pub fn look(&self) -> Vec<(&'static str, Result<bool, KeptError>)> {
+    /// The keys that are in files.
+    #[must_use]
+    pub fn on_disk(&self) -> Vec<Arc<dyn OnDisk>> {
         let files = self.all.iter().filter_map(|issuer| match &issuer.keys {
-            Keys::File(kept) => Some((kept.what(), kept.look())),
+            Keys::File(kept) => Some(kept.clone() as Arc<dyn OnDisk>),
             Keys::Url(_) => None,
         });
         files.collect()
     }
 
-    /// Keeps fetching keys until the task is dropped: one task for each issuer that has an address.
-    pub fn fetch(&self) -> Vec<tokio::task::JoinHandle<()>> {
-        let fetched = self.all.iter().filter(|issuer| matches!(issuer.keys, Keys::Url(_)));
-        let run = |issuer: &Arc<Issuer>| {
+    /// Keeps fetching the keys that have an address, each in a task of its own.
+    pub fn fetch(&self, tasks: &mut JoinSet<()>) {
+        for issuer in self.all.iter().filter(|issuer| matches!(issuer.keys, Keys::Url(_))) {
             let issuer = issuer.clone();
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 if let Keys::Url(fetched) = &issuer.keys {
                     fetched.run().await;
                 }
-            })
-        };
-        fetched.map(run).collect()
+            });
+        }
     }
 }
 
@@ -173,8 +173,8 @@ impl Issuer {
         let name = TokenIssuer::parse(&config.name).map_err(|error| unusable(error.to_string()))?;
         let parse = |files: &[Vec<u8>]| KeySet::parse(files.first().map_or(&[], Vec::as_slice));
         let keys = match (&config.jwks, &config.jwks_url) {
-            (Some(path), _) => Keys::File(Kept::read("jwks", vec![path.clone()], parse)?),
-            (None, Some(url)) => Keys::Url(Fetched::new(config, url).map_err(unusable)?),
+            (Some(path), _) => Keys::File(Arc::new(Kept::read(vec![path.clone()], parse)?)),
+            (None, Some(url)) => Keys::Url(Box::new(Fetched::new(config, url).map_err(unusable)?)),
             (None, None) => return Err(unusable("it has neither `jwks` nor `jwks_url`".to_owned())),
         };
         let review = config.review.as_ref().map(|review| Review::new(review, &config.audiences));

@@ -95,7 +95,7 @@ fn keys_that_change_are_taken_over_and_bad_ones_are_not() {
     let (dir, issuers) = issuers(minted, LIMITS);
     let authorization = format!("Bearer {}", minted.token("ES256", "p256").sign());
     let put = |text: &str| std::fs::write(dir.path().join("cluster"), text).unwrap();
-    let looked = || issuers.look().into_iter().next().unwrap().1;
+    let looked = || issuers.on_disk()[0].look();
     assert!(check(&issuers, &authorization).is_ok() && !looked().unwrap());
     let secret = json!({ "keys": [{ "kty": "oct", "kid": "p256", "k": "AAAA" }] }).to_string();
     let mut private = minted.keys();

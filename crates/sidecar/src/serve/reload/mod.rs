@@ -4,6 +4,7 @@
 //! and what to do about it. When it is looked at, what is recorded, counted and logged, is the same for all.
 
 mod bundle;
+mod files;
 mod log;
 mod watch;
 
@@ -21,6 +22,7 @@ use super::Gatehouse;
 use crate::config::ReloadConfig;
 
 pub(super) use bundle::FollowedBundle;
+pub(super) use files::FollowedFiles;
 pub(super) use log::FollowedConfig;
 pub use log::SetLevel;
 use watch::Watch;
@@ -115,11 +117,9 @@ fn restart_sentence(fields: &[&'static str]) -> String {
 }
 
 impl Follower {
-    /// Follows until the sidecar stops, unless the configuration says that nothing is followed.
+    /// Follows until the sidecar stops.
     pub(super) fn follow(&self, followed: impl Followed) {
-        if self.config.watch {
-            tokio::spawn(self.clone().run(followed));
-        }
+        tokio::spawn(self.clone().run(followed));
     }
 
     async fn run(mut self, mut followed: impl Followed) {

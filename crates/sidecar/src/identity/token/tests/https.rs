@@ -156,7 +156,8 @@ async fn keys_are_fetched_over_https_again_and_again() {
         config.bearer_file = Some(server.file("own.token"));
     });
     assert_eq!(prove(&issuers).await, Err(TokenError::NoKeys("cluster".to_owned())));
-    let running = issuers.fetch();
+    let mut running = JoinSet::new();
+    issuers.fetch(&mut running);
     until("it asks", async || !server.asked().is_empty()).await;
     assert!(
         server.asked()[0].contains("authorization: Bearer the sidecar's own\r\n"),
@@ -175,7 +176,7 @@ async fn keys_are_fetched_over_https_again_and_again() {
     }
     server.put("/keys", 200, &json!({ "keys": [mint().key_of_other()] }));
     until("the old keys are gone", async || prove(&issuers).await.is_err()).await;
-    running.iter().for_each(tokio::task::JoinHandle::abort);
+    running.abort_all();
 }
 
 #[tokio::test]
@@ -187,12 +188,13 @@ async fn nobody_else_is_asked_for_keys() {
     let trusted = |config: &mut IssuerConfig| config.ca = Some(server.file("ca.crt"));
     let moved = server.issuers(&url("/moved"), trusted);
     let strange = server.issuers(&url("/keys"), |_| {});
-    let [moved_runs, strange_runs] = [&moved, &strange].map(Issuers::fetch);
+    let mut running = JoinSet::new();
+    [&moved, &strange].into_iter().for_each(|issuers| issuers.fetch(&mut running));
     let was_asked = |path: &str| server.asked().iter().filter(|asked| asked.contains(path)).count();
     until("it is told to go elsewhere", async || was_asked("GET /moved ") > 1).await;
     assert_eq!(was_asked("GET /keys "), 0, "no redirect is followed, and no strange certificate trusted");
     assert!(prove(&moved).await.is_err() && prove(&strange).await.is_err());
-    [moved_runs, strange_runs].iter().flatten().for_each(tokio::task::JoinHandle::abort);
+    running.abort_all();
     let empty = server.file("empty");
     std::fs::write(&empty, "").unwrap();
     let text =
