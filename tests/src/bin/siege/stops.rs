@@ -16,8 +16,8 @@ const CLIENTS: usize = 16;
 const STOPS: [usize; 2] = [200, 12];
 /// The stop comes after at least so long, and at most this much later, in milliseconds.
 const AFTER_MS: [usize; 2] = [20, 120];
-/// Between two times that the whole trail is verified.
-const VERIFIED_EVERY: usize = 20;
+/// Stops of one purse, before its whole trail is verified and another one begins.
+const STOPS_PER_PURSE: usize = 20;
 
 pub(crate) fn run(extent: Extent, bar: &ProgressBar) -> Tally {
     let [everything, sample] = STOPS;
@@ -25,8 +25,7 @@ pub(crate) fn run(extent: Extent, bar: &ProgressBar) -> Tally {
     bar.set_length(u64::try_from(stops).unwrap());
     let (mut tally, mut random) = (Tally::default(), Random::new(extent.seed()));
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let scene = Scene::new(Rules::of(&[]));
-    let scene = Arc::new(scene);
+    let mut scene = Arc::new(Scene::new(Rules::of(&[])));
     let (mut signed, mut unanswered) = (0, 0);
     for at in 0..stops {
         let [least, more] = AFTER_MS;
@@ -34,12 +33,13 @@ pub(crate) fn run(extent: Extent, bar: &ProgressBar) -> Tally {
         let (now_signed, now_unanswered) = stop(&scene, &runtime, (at, after), &mut tally);
         signed += now_signed;
         unanswered += now_unanswered;
-        if at % VERIFIED_EVERY == VERIFIED_EVERY - 1 || at + 1 == stops {
+        if at % STOPS_PER_PURSE == STOPS_PER_PURSE - 1 || at + 1 == stops {
             scene.examine(&format!("stop {at}"), &mut tally);
+            scene.close(&mut tally);
+            scene = Arc::new(Scene::new(Rules::of(&[])));
         }
         bar.inc(1);
     }
-    scene.close(&mut tally);
     tally.expect_prompt_starts();
     tally.expect(signed > stops, || format!("only {signed} payments were signed"));
     tally.done = format!(
@@ -83,8 +83,12 @@ fn stop(
         runtime.block_on(asking.join_all()).into_iter().flatten().collect();
     let books = scene.books();
     tally.expect(books.is_checkpointed, || format!("stop {at}: the last record is under no checkpoint"));
+    let mut recorded: BTreeMap<&str, usize> = BTreeMap::new();
+    for hold in &books.holds {
+        *recorded.entry(&hold.request_id).or_default() += 1;
+    }
     for (id, outcome) in &answers {
-        let recorded = books.of(id).count();
+        let recorded = recorded.get(id.as_str()).copied().unwrap_or(0);
         tally.expect(recorded == usize::from(outcome.is_signed()), || {
             format!("stop {at}: `{id}` has {recorded} records and the answer {outcome:?}")
         });
