@@ -63,6 +63,9 @@ pub(super) fn run(args: &ServeArgs) -> anyhow::Result<Exit> {
     served
 }
 
+/// What says a line for each connection that a client spoils.
+const QUIET: &str = "h2=error";
+
 /// Logs from here on; what is returned changes how much.
 fn log_to_stderr(log: &LogConfig, traces: Option<&Traces>) -> anyhow::Result<SetLevel> {
     let first = filter(&log.level).map_err(|error| anyhow::anyhow!(error))?;
@@ -83,5 +86,22 @@ fn log_to_stderr(log: &LogConfig, traces: Option<&Traces>) -> anyhow::Result<Set
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let wrong = |error| format!("`log.level` is `{level}`: {error}; write a level such as `info`");
-    EnvFilter::try_new(level).map_err(wrong)
+    let _alone = EnvFilter::try_new(level).map_err(wrong)?;
+    // What is said later about the same replaces what is said first.
+    EnvFilter::try_new(format!("{QUIET},{level}")).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_decide_nothing_about_the_log_unless_somebody_wants_that() {
+        for (level, expected) in [("info", "h2=error"), ("debug,h2=trace", "h2=trace")] {
+            let filter = filter(level).unwrap().to_string();
+            let of_h2: Vec<&str> = filter.split(',').filter(|part| part.starts_with("h2=")).collect();
+            assert_eq!(of_h2, [expected], "{filter}");
+        }
+        assert!(filter("pursekeeper=loud").is_err_and(|error| error.contains("log.level")));
+    }
 }
