@@ -230,7 +230,7 @@ def calls(wire):
     connection.initiate_connection()
     wire.write(connection.data_to_send())
     while True:
-        for _ in range(16):
+        for _ in range(120):
             try:
                 stream = connection.get_next_available_stream_id()
                 connection.send_headers(
@@ -349,7 +349,8 @@ def main(name, path, seconds, most, user):
     elif name == "connections":
         connections(path, until, most)
     else:
-        one_after_the_other(ONE_AFTER_THE_OTHER[name], path, until)
+        # These greet themselves.
+        one_after_the_other(ONE_AFTER_THE_OTHER[name], path, until, greet=name != "calls")
     print(json.dumps(sent))
 
 

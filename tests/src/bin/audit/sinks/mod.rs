@@ -52,7 +52,7 @@ impl Targets {
         let receiver = Receiver::new();
         let audit = house::checkpoints()
             + &format!(
-                "sinks:\n  - {{ name: lines, format: json, file: {{ path: out/audit.jsonl, rotate_bytes_max: 3000000 }}, \
+                "sinks:\n  - {{ name: lines, format: json, file: {{ path: out/audit.jsonl, rotate_bytes_max: 3000000, files_max: 99 }}, \
                  retry_ms_min: 20, retry_ms_max: 200{more} }}\n  - {{ name: logs, format: otlp, endpoint: \"{}\", \
                  retry_ms_min: 20, retry_ms_max: 200, timeout_ms_max: 2000 }}\n",
                 receiver.endpoint()
