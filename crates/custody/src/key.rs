@@ -1,6 +1,5 @@
 use alloy_primitives::Keccak256;
 use ecdsa::hazmat::sign_prehashed_rfc6979;
-
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use k256::elliptic_curve::point::AffineCoordinates as _;
 use k256::{FieldBytes, NonZeroScalar, Secp256k1};
