@@ -133,46 +133,31 @@ def continuation(wire):
         yield
 
 
-def empty_continuation(wire):
-    wire.frames([HeadersFrame(1, data=call_headers(hpack.Encoder()))])
-    while True:
-        wire.frames([ContinuationFrame(1, data=b"") for _ in range(256)])
-        wire.drain()
-        yield
+def again_and_again(frames, first=None, reads=True):
+    """An attack that sends the same frames for ever, after others that open a stream."""
+
+    def attack(wire):
+        if first:
+            wire.frames(first())
+        same = frames()
+        while True:
+            wire.frames(same)
+            if reads:
+                wire.drain()
+            yield
+
+    return attack
 
 
-def ping(wire):
-    while True:
-        wire.frames([PingFrame(0, opaque_data=b"pursekee") for _ in range(256)])
-        yield
+def opened(end_headers):
+    frame = HeadersFrame(1, data=call_headers(hpack.Encoder()))
+    if end_headers:
+        frame.flags.add("END_HEADERS")
+    return [frame]
 
 
-def ping_and_read(wire):
-    while True:
-        wire.frames([PingFrame(0, opaque_data=b"pursekee") for _ in range(256)])
-        wire.drain()
-        yield
-
-
-def settings(wire):
-    while True:
-        wire.frames([SettingsFrame(settings={1: at, 4: 65535}) for at in range(256)])
-        wire.drain()
-        yield
-
-
-def priority(wire):
-    while True:
-        wire.frames([PriorityFrame(stream, stream_weight=1) for stream in range(1, 512, 2)])
-        wire.drain()
-        yield
-
-
-def window_update(wire):
-    while True:
-        wire.frames([WindowUpdateFrame(0, window_increment=1) for _ in range(256)])
-        wire.drain()
-        yield
+def pings():
+    return [PingFrame(0, opaque_data=b"pursekee") for _ in range(256)]
 
 
 def hpack_bomb(wire):
@@ -196,14 +181,6 @@ def zero_window(wire):
         data = DataFrame(stream, data=EMPTY_MESSAGE)
         data.flags.add("END_STREAM")
         wire.frames([call(stream, call_headers(encoder), end=False), data])
-        wire.drain()
-        yield
-
-
-def empty_data(wire):
-    wire.frames([call(1, call_headers(hpack.Encoder()), end=False)])
-    while True:
-        wire.frames([DataFrame(1, data=b"") for _ in range(256)])
         wire.drain()
         yield
 
@@ -321,15 +298,19 @@ def connections(path, until, most):
 ONE_AFTER_THE_OTHER = {
     "rapid-reset": rapid_reset,
     "continuation": continuation,
-    "empty-continuation": empty_continuation,
-    "ping": ping,
-    "ping-and-read": ping_and_read,
-    "settings": settings,
-    "priority": priority,
-    "window-update": window_update,
+    "empty-continuation": again_and_again(
+        lambda: [ContinuationFrame(1, data=b"") for _ in range(256)], first=lambda: opened(end_headers=False)
+    ),
+    "ping": again_and_again(pings, reads=False),
+    "ping-and-read": again_and_again(pings),
+    "settings": again_and_again(lambda: [SettingsFrame(settings={1: at, 4: 65535}) for at in range(256)]),
+    "priority": again_and_again(lambda: [PriorityFrame(at, stream_weight=1) for at in range(1, 512, 2)]),
+    "window-update": again_and_again(lambda: [WindowUpdateFrame(0, window_increment=1) for _ in range(256)]),
     "hpack-bomb": hpack_bomb,
     "zero-window": zero_window,
-    "empty-data": empty_data,
+    "empty-data": again_and_again(
+        lambda: [DataFrame(1, data=b"") for _ in range(256)], first=lambda: opened(end_headers=True)
+    ),
     "huge-message": huge_message,
     "garbage": garbage,
     "calls": calls,

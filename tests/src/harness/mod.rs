@@ -3,6 +3,7 @@
 pub mod pool;
 pub mod steps;
 pub mod strace;
+pub mod told;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

@@ -6,12 +6,10 @@ mod pod;
 mod secrets;
 mod stops;
 
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use pursekeeper_tests::harness::{Harness, Row, Scenario, seed};
-use pursekeeper_tests::overspend::{Extent, Tally};
-use serde_json::{Value, json};
+use pursekeeper_tests::harness::{Harness, Scenario, told};
+use pursekeeper_tests::overspend::Tally;
 
 /// All of them.
 const ALL: [Scenario<Tally>; 4] = [
@@ -23,35 +21,5 @@ const ALL: [Scenario<Tally>; 4] = [
 
 fn main() -> ExitCode {
     let about = "Surrounds the real binary: containers, stops, floods, and a look into its memory";
-    Harness { name: "siege", about, scenarios: &ALL, table, json }.run()
-}
-
-/// For people.
-fn table(rows: &[Row<Tally>]) -> String {
-    let mut text = String::new();
-    for row in rows {
-        writeln!(text, "{}: {}: {}", row.name, row.finding.done, row.verdict()).unwrap();
-    }
-    text
-}
-
-/// For programs.
-fn json(rows: &[Row<Tally>], extent: Extent) -> Value {
-    let scenario = |row: &Row<Tally>| {
-        let Tally { done, decisions, released, overspend: _, faults, ready_worst: _ } = &row.finding;
-        json!({
-            "scenario": row.name,
-            "done": done,
-            "records": decisions,
-            "signed": released,
-            "took_secs": row.took.as_secs(),
-            "passed": row.finding.passed(),
-            "faults": faults,
-        })
-    };
-    json!({
-        "passed": rows.iter().all(|row| row.finding.passed()),
-        "sample_seed": seed(extent),
-        "scenarios": rows.iter().map(scenario).collect::<Vec<_>>(),
-    })
+    Harness { name: "siege", about, scenarios: &ALL, table: told::table, json: told::json }.run()
 }
