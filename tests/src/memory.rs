@@ -9,10 +9,10 @@ use pursekeeper_core::ports::{
     Hold, Journal, Judged, Ledger, LedgerError, PastSignIn, Prior, Recorded, Urgency, Used,
 };
 use pursekeeper_core::{
-    Act, ActVerb, Address, AgentName, Aim, Amount, AssetId, ClaimedCredit, ClockMark, Credit, DecisionId,
-    Detail, Digest, Endpoint, Entry, HoldState, Intent, JournalId, LifecycleDecision, Moment, PayeeState,
-    PendingAct, Permit, RepeatKey, Repeats, Report, RequestId, Reviewed, Scope, ServiceName, SignInOutcome,
-    SignInPermit, Status, Subject, Totals, Transition, UnixSeconds, Usd, Window,
+    Act, ActVerb, Address, AgentName, Aim, Amount, AssetId, BundleId, ClaimedCredit, ClockMark, Credit,
+    DecisionId, Detail, Digest, Endpoint, Entry, HoldState, Intent, JournalId, LifecycleDecision, Moment,
+    PayeeState, PendingAct, Permit, RepeatKey, Repeats, Report, RequestId, Reviewed, Scope, ServiceName,
+    SignInOutcome, SignInPermit, Status, Subject, Totals, Transition, UnixSeconds, Usd, Window,
 };
 
 /// A journal in memory.
@@ -23,7 +23,7 @@ pub struct MemoryJournal {
     /// What was spent before the first entry, and never ages.
     pub spent_before: BTreeMap<Scope, Totals>,
     /// The bundle that was in force before the first entry.
-    pub bundle_before: Option<Digest>,
+    pub bundle_before: Option<BundleId>,
     /// What was known about time before the first entry.
     pub clock_before: ClockMark,
     /// What was counted instead of being recorded, and waits to be.
@@ -261,7 +261,7 @@ impl Ledger for View<'_> {
         decided().last().unwrap_or_default()
     }
 
-    fn bundle(&self) -> Option<Digest> {
+    fn bundle(&self) -> Option<BundleId> {
         let renewed = self.transitions().filter(|transition| transition.reviewed.is_some()).last();
         renewed.map(|transition| transition.bundle).or(self.journal.bundle_before)
     }

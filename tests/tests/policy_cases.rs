@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, PaymentAsk, Settings, Surroundings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, PaymentAsk, Rules, Settings, Surroundings};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
@@ -161,7 +161,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     let journal = MemoryJournal {
         spent_before: spent(bundle, case),
         clock_before,
-        bundle_before: Some(bundle.digest()),
+        bundle_before: Some(bundle.bundle()),
         ..MemoryJournal::default()
     };
     let balances = balances(bundle, case, at);
@@ -186,7 +186,7 @@ fn answer(bundle: &Bundle, defaults: &Request, case: &Case) -> Verdict {
     batch.push(asked);
     let keys = bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
     let around = Surroundings { boot_us: 0, at, balances: &balances, keys: &keys, witness: &() };
-    let answered = gate.pass(bundle, around, batch).unwrap().answers.pop().unwrap();
+    let answered = gate.pass(Rules::of(bundle), around, batch).unwrap().answers.pop().unwrap();
     let recorded = gate.journal().entries.last().unwrap();
     match answered {
         Answer::Denied { denial, .. } => (denial.code.to_string(), ids(&denial.policies)),

@@ -39,7 +39,7 @@ fn purse_with_a_past(records: u64) -> Purse {
         let (completed, statuses) = (BTreeSet::new(), Vec::new());
         Entry::Transition(Box::new(Transition {
             at,
-            bundle: Digest([7; 32]),
+            bundle: Digest([7; 32]).into(),
             reviewed: None,
             completed,
             statuses,

@@ -49,13 +49,14 @@ pub use credit::{
     ClaimedCredit, ClaimedFacts, Credit, PrepaidFacts, REMAINING_USD_MAX, RemainingError, parse_remaining,
 };
 pub use decision::{
-    Act, ActVerb, Aim, Asked, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX, Caller,
-    Cancellation, Cause, CeilingUse, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence, Fate,
-    HoldState, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome,
+    Act, ActVerb, Aim, Asked, BundleId, CLAIM_TEXT_LEN_MAX, CLAIMS_PER_HOLD_MAX, CLAIMS_PER_SIGN_IN_MAX,
+    Caller, Cancellation, Cause, CeilingUse, Claim, Decision, Denial, DenyCode, Detail, Entry, Evidence,
+    Fate, Flip, HoldState, LifecycleDecision, Measure, Mode, NearLimit, Observation, OfferVerdict, Outcome,
     PENDING_PAYEES_MAX, PayeeState, PendingAct, PendingPayee, Permit, PolicyRef, REVIEWED_IDENTITY, Reissue,
     Reload, ReloadKind, ReloadResult, RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, Report,
-    Reviewed, Said, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, SignaturesMade,
-    StatusChange, Subject, TraceId, TraceIdError, Transition, Unauthenticated, Wait, Warning,
+    Reviewed, Said, Shadow, ShadowVerdict, SignInDecision, SignInIntent, SignInOutcome, SignInPermit,
+    Signable, SignaturesMade, StatusChange, Subject, TraceId, TraceIdError, Transition, Unauthenticated,
+    Wait, Warning,
 };
 pub use digest::{DecisionId, Digest, JournalId, JournalIdError};
 pub use eip712::{

@@ -3,9 +3,10 @@
 use crate::gate::{Authorized, Signed};
 use crate::registry::Registry;
 use crate::{
-    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, DecisionId, DenyCode, Digest, Endpoint,
-    Entry, Facts, HoldState, Intent, Moment, PayeeState, PendingAct, Permit, PolicyRef, RepeatKey, Repeats,
-    RequestId, Reviewed, Scope, ServiceName, SignInIntent, Status, Subject, Totals, UnixSeconds, Usd,
+    Act, Address, AgentName, Amount, AssetId, BundleId, ClockMark, Credit, DecisionId, DenyCode, Digest,
+    Endpoint, Entry, Facts, HoldState, Intent, Moment, PayeeState, PendingAct, Permit, PolicyRef, RepeatKey,
+    Repeats, RequestId, Reviewed, Scope, ServiceName, SignInIntent, Status, Subject, Totals, UnixSeconds,
+    Usd,
 };
 
 /// A governance bundle that judges. Pure: the same question has the same answer.
@@ -15,6 +16,11 @@ pub trait Policy {
 
     /// SHA-256 of the whole bundle.
     fn digest(&self) -> Digest;
+
+    /// Which bundle this is, as records name it.
+    fn bundle(&self) -> BundleId {
+        BundleId { digest: self.digest(), revision: self.registry().revision }
+    }
 
     /// Judges a payment. It cannot fail: what cannot be evaluated is denied.
     fn decide(&self, intent: &Intent, facts: &Facts) -> Verdict;
@@ -76,7 +82,7 @@ pub trait Ledger {
     fn bound_since(&self, scope: &Scope, since: UnixSeconds) -> Usd;
 
     /// The governance bundle that the last transition put in force; nothing before the first.
-    fn bundle(&self) -> Option<Digest>;
+    fn bundle(&self) -> Option<BundleId>;
 
     /// What the reviewed properties of agents were under that bundle.
     fn reviewed(&self) -> Reviewed;

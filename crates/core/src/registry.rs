@@ -19,6 +19,8 @@ use crate::{
 /// Everything declared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
+    /// What its authors call this state of the bundle; it never goes down.
+    pub revision: Option<u64>,
     /// Workloads that ask.
     pub agents: BTreeMap<AgentName, Agent>,
     /// Business tasks.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use pursekeeper_core::gate::{Answer, Authorized, Gate, Settings, Surroundings};
+use pursekeeper_core::gate::{Answer, Authorized, Gate, Rules, Settings, Surroundings};
 use pursekeeper_core::ports::{
     Custody as _, Journal, Judged, Ledger, LedgerError, Policy, Recorded, Urgency, Verdict,
 };
@@ -103,7 +103,7 @@ fn authorize(intent: Intent) -> Authorized {
         original_seq: 1,
         policies: Vec::new(),
         what: Signable::Payment(intent),
-        bundle: Digest::default(),
+        bundle: Digest::default().into(),
     };
     let mut gate = Gate::new(Prepared(Entry::Reissue(Box::new(reissue))), Settings::default());
     let around = Surroundings {
@@ -113,7 +113,7 @@ fn authorize(intent: Intent) -> Authorized {
         keys: &BTreeSet::new(),
         witness: &(),
     };
-    let answer = gate.pass(&Unasked, around, Vec::new()).unwrap().before.remove(0);
+    let answer = gate.pass(Rules::of(&Unasked), around, Vec::new()).unwrap().before.remove(0);
     let Answer::Authorized(right) = answer else { unreachable!("{answer:?}") };
     *right
 }

@@ -140,7 +140,8 @@ impl Pay {
             outcome,
             ceilings: Vec::new(),
             pending: None,
-            bundle: Digest([0xbb; 32]),
+            bundle: Digest([0xbb; 32]).into(),
+            shadow: None,
         }))
     }
 
@@ -184,7 +185,7 @@ impl Pay {
             original_seq,
             what: Signable::Payment(self.intent()),
             policies: Vec::new(),
-            bundle: Digest([0xbb; 32]),
+            bundle: Digest([0xbb; 32]).into(),
         }))
     }
 }
@@ -205,7 +206,7 @@ pub(crate) fn act(verb: ActVerb, subject: Subject, at: u64) -> Entry {
         cascade: Default::default(),
         wallet: None,
         policies: vec![policy("revokers")],
-        bundle: Digest([0xbb; 32]),
+        bundle: Digest([0xbb; 32]).into(),
     }))
 }
 
@@ -238,7 +239,7 @@ pub(crate) fn refused(mut entry: Entry) -> Entry {
 pub(crate) fn completed(seqs: &[u64], at: u64) -> Transition {
     Transition {
         at: moment(at),
-        bundle: Digest([0xbb; 32]),
+        bundle: Digest([0xbb; 32]).into(),
         reviewed: None,
         completed: seqs.iter().copied().collect(),
         statuses: Vec::new(),
@@ -313,7 +314,8 @@ impl Pay {
             fingerprint: Digest([2; 32]),
             outcome: SignInOutcome::Permit(Box::new(permit)),
             ceilings: Vec::new(),
-            bundle: Digest([0xbb; 32]),
+            bundle: Digest([0xbb; 32]).into(),
+            shadow: None,
         }))
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use pursekeeper_core::ports::{Hold, Ledger, LedgerError, PastSignIn, Prior, Used};
 use pursekeeper_core::{
-    Act, Address, AgentName, Amount, AssetId, ClockMark, Credit, Digest, Endpoint, Entry, Mode, Moment,
+    Act, Address, AgentName, Amount, AssetId, BundleId, ClockMark, Credit, Endpoint, Entry, Mode, Moment,
     Outcome, PayeeState, PendingAct, Permit, RepeatKey, RequestId, Reviewed, Scope, ServiceName,
     SignInIntent, SignInOutcome, Status, Subject, Totals, UnixSeconds, Usd,
 };
@@ -85,7 +85,7 @@ impl Ledger for View<'_> {
         self.state.payees.pending_len(services)
     }
 
-    fn bundle(&self) -> Option<Digest> {
+    fn bundle(&self) -> Option<BundleId> {
         self.state.lives.bundle()
     }
 

@@ -54,7 +54,7 @@ pub use scan::{Scanned, Stretch};
 pub use segment::{
     Header, Imported, Seal, Segment, SegmentError, SegmentReader, Trailer, check_row, file_name, import,
 };
-pub use summary::{KINDS, Summary};
+pub use summary::{KINDS, ShadowSummary, Summary};
 pub use tree::{
     AuditVerifier, AuditVerifierError, CHECKPOINTS_MAX, ConsistencyProof, Frontier, InclusionProof,
     NoteFault, checkpoint_in,

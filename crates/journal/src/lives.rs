@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::{
-    Act, ActVerb, Address, Aim, BackupRecipient, Detail, Digest, Entry, LifecycleDecision, PendingAct,
+    Act, ActVerb, Address, Aim, BackupRecipient, BundleId, Detail, Entry, LifecycleDecision, PendingAct,
     Reviewed, Status, Subject, WalletName,
 };
 
@@ -57,7 +57,7 @@ pub struct KnownBackup {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lives {
     /// The record that put the bundle in force, the bundle, and what was reviewed under it.
-    bundle: Option<(u64, Digest, Reviewed)>,
+    bundle: Option<(u64, BundleId, Reviewed)>,
     pending: BTreeMap<u64, PendingAct>,
     /// By the address that came: its record, and the address that went.
     rotated: BTreeMap<Address, (u64, Address)>,
@@ -66,8 +66,8 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    pub(crate) fn bundle(&self) -> Option<Digest> {
-        self.bundle.as_ref().map(|(_, digest, _)| *digest)
+    pub(crate) fn bundle(&self) -> Option<BundleId> {
+        self.bundle.as_ref().map(|(_, bundle, _)| *bundle)
     }
 
     pub(crate) fn reviewed(&self) -> Reviewed {

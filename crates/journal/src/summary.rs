@@ -2,10 +2,13 @@
 
 mod life;
 mod notes;
+mod shadow;
+
+pub use shadow::ShadowSummary;
 
 use pursekeeper_core::{
-    Asked, CeilingUse, Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState, Intent,
-    Mode, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent, SignInOutcome,
+    Asked, BundleId, CeilingUse, Claim, Decision, DecisionId, Denial, Endpoint, Entry, Evidence, HoldState,
+    Intent, Mode, Outcome, Permit, PolicyRef, Reissue, Report, SignInDecision, SignInIntent, SignInOutcome,
     SignInPermit, Signable, UnixSeconds, Usd, Warning,
 };
 
@@ -78,6 +81,10 @@ pub struct Summary {
     pub request_id: String,
     /// SHA-256 of the governance bundle, hex.
     pub bundle_digest: String,
+    /// What its registry says under `revision`, if anything.
+    pub bundle_revision: Option<u64>,
+    /// What the shadow bundle would have answered, if there was one.
+    pub shadow: Option<ShadowSummary>,
     /// The ceilings that applied, before and after.
     pub ceilings: Vec<CeilingUse>,
     /// The trace the call belonged to.
@@ -91,8 +98,12 @@ pub struct Summary {
 impl Summary {
     pub(crate) fn of(id: DecisionId, record: &DecodedRecord) -> Self {
         let DecodedRecord { seq, time, content } = record;
-        let base =
-            Self { seq: *seq, decision_id: id.to_string(), time_unix_ms: time.unix_ms, ..Self::default() };
+        let shadow = match content {
+            Content::Entry(entry) => ShadowSummary::of(entry),
+            Content::Genesis(_) => None,
+        };
+        let (seq, decision_id, time_unix_ms) = (*seq, id.to_string(), time.unix_ms);
+        let base = Self { seq, decision_id, time_unix_ms, shadow, ..Self::default() };
         match content {
             Content::Genesis(genesis) => base.genesis(*genesis),
             Content::Entry(Entry::Payment(decision)) => base.decision(decision),
@@ -109,6 +120,12 @@ impl Summary {
         }
     }
 
+    /// Which bundle judged.
+    fn under(self, bundle: &BundleId) -> Self {
+        let BundleId { digest, revision } = *bundle;
+        Self { bundle_digest: digest.to_string(), bundle_revision: revision, ..self }
+    }
+
     fn genesis(self, genesis: Genesis) -> Self {
         let Genesis { journal, adopted } = genesis;
         let message = match adopted {
@@ -121,8 +138,18 @@ impl Summary {
     }
 
     fn decision(self, decision: &Decision) -> Self {
-        let Decision { at: _, mode, asked, fingerprint: _, offers: _, outcome, ceilings, pending: _, bundle } =
-            decision;
+        let Decision {
+            at: _,
+            mode,
+            asked,
+            fingerprint: _,
+            offers: _,
+            outcome,
+            ceilings,
+            pending: _,
+            bundle,
+            shadow: _,
+        } = decision;
         let kind = match mode {
             Mode::Enforce => "payment",
             Mode::Preview => "preview",
@@ -135,9 +162,8 @@ impl Summary {
             wallet: name(asked.wallet.as_ref().map(|wallet| wallet.as_str())),
             endpoint: Some(asked.endpoint.clone()),
             request_id: asked.request_id.to_string(),
-            bundle_digest: bundle.to_string(),
             ceilings: ceilings.clone(),
-            ..self.called(asked)
+            ..self.called(asked).under(bundle)
         };
         match outcome {
             Outcome::Permit(permit) => {
@@ -172,8 +198,7 @@ impl Summary {
             message,
             policies: policies.clone(),
             original_seq: Some(*original_seq),
-            bundle_digest: bundle.to_string(),
-            ..base
+            ..base.under(bundle)
         }
     }
 
@@ -184,7 +209,7 @@ impl Summary {
     }
 
     fn sign_in(self, decision: &SignInDecision) -> Self {
-        let SignInDecision { at: _, asked, fingerprint: _, outcome, ceilings, bundle } = decision;
+        let SignInDecision { at: _, asked, fingerprint: _, outcome, ceilings, bundle, shadow: _ } = decision;
         let base = Self {
             kind: "sign-in",
             agent: asked.caller.agent.to_string(),
@@ -192,9 +217,8 @@ impl Summary {
             wallet: asked.wallet.as_ref().map(ToString::to_string).unwrap_or_default(),
             endpoint: Some(asked.endpoint.clone()),
             request_id: asked.request_id.to_string(),
-            bundle_digest: bundle.to_string(),
             ceilings: ceilings.clone(),
-            ..self.called(asked)
+            ..self.called(asked).under(bundle)
         };
         match outcome {
             SignInOutcome::Permit(permit) => {

@@ -206,6 +206,7 @@ impl fmt::Debug for Bundle {
 
 fn summary(registry: &Registry, policies: usize, guardrails: &Guardrails) -> BundleSummary {
     let Registry {
+        revision: _,
         agents,
         workflows,
         wallets,

@@ -37,6 +37,9 @@ pub struct Config {
     pub dev: bool,
     /// The directory of the governance bundle.
     pub policies: PathBuf,
+    /// The directory of a bundle whose answers are recorded beside and never given; none without.
+    #[serde(default)]
+    pub shadow_policies: Option<PathBuf>,
     /// The journal file.
     pub journal: PathBuf,
     /// The keys.
@@ -183,6 +186,7 @@ impl Config {
     fn rebase(&mut self, base: &Path) {
         let Self {
             policies,
+            shadow_policies,
             journal,
             keystore,
             listeners,
@@ -202,7 +206,7 @@ impl Config {
         identity.rebase(base);
         listeners.iter_mut().for_each(|listener| listener.rebase(base));
         let paths = [policies, journal, &mut keystore.dir, &mut keystore.passphrase_file];
-        for path in paths {
+        for path in paths.into_iter().chain(shadow_policies) {
             *path = base.join(&*path);
         }
     }

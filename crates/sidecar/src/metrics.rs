@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use pursekeeper_core::gate::Answer;
-use pursekeeper_core::{NearLimit, ReloadKind, UnixSeconds, Warning};
+use pursekeeper_core::{Flip, NearLimit, ReloadKind, UnixSeconds, Warning};
 
 /// Counters since start.
 #[derive(Debug, Default)]
@@ -31,6 +31,12 @@ pub struct Metrics {
     checkpoints_failed: Family<Destination, Counter>,
     reloads: Family<Reloaded, Counter>,
     reloaded_at: Family<Loaded, Gauge>,
+    shadowed: Family<Shadowed, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Shadowed {
+    flip: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -121,6 +127,11 @@ impl Metrics {
         }
     }
 
+    /// Counts an answer of the shadow bundle, by what would change under it.
+    pub(crate) fn shadowed(&self, flip: Flip) {
+        self.shadowed.get_or_create(&Shadowed { flip: flip.as_str() }).inc();
+    }
+
     /// Counts a durable transaction.
     pub(crate) fn batch(&self) {
         self.batches.inc();
@@ -192,8 +203,10 @@ impl Metrics {
     /// Puts every counter under its name.
     pub(crate) fn register(&self, registry: &mut Registry) {
         let Self { decisions, warnings, resolved, reports, voided, batches, timing, .. } = self;
-        let Self { unauthenticated, connections, turned_away, sandbox, .. } = self;
+        let Self { unauthenticated, connections, turned_away, sandbox, shadowed, .. } = self;
         timing.register(registry);
+        let help = "What the shadow bundle would have answered, by what would change under it";
+        registry.register("shadow_decisions", help, shadowed.clone());
         let help = "Calls of somebody whom the registry does not know, by the code they were refused with";
         registry.register("unauthenticated", help, unauthenticated.clone());
         registry.register("connections", "Open connections", connections.clone());

@@ -1,8 +1,8 @@
 //! A record of the journal, on the wire and as a line for a person.
 
 use pursekeeper_api::v1;
-use pursekeeper_core::{CeilingUse, Endpoint};
-use pursekeeper_journal::{JournalError, Reader, StoredRecord, Summary};
+use pursekeeper_core::{CeilingUse, Endpoint, PolicyRef};
+use pursekeeper_journal::{JournalError, Reader, ShadowSummary, StoredRecord, Summary};
 
 use crate::output::{Output, Tone};
 
@@ -19,16 +19,35 @@ fn ceiling_to_wire(met: CeilingUse) -> v1::CeilingUse {
     v1::CeilingUse { scope, window, unit, limit, before, after }
 }
 
+fn policies_to_wire(policies: Vec<PolicyRef>) -> Vec<v1::PolicyRef> {
+    let one = |PolicyRef { id, reason, digest }: PolicyRef| v1::PolicyRef {
+        id: id.to_string(),
+        reason: reason.to_string(),
+        digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+    };
+    policies.into_iter().map(one).collect()
+}
+
+fn shadow_to_wire(shadow: ShadowSummary) -> v1::Shadow {
+    let ShadowSummary { bundle_digest, bundle_revision, verdict, flip, code, message, policies, usd } =
+        shadow;
+    v1::Shadow {
+        bundle_digest,
+        bundle_revision,
+        verdict: verdict.to_owned(),
+        flip: flip.to_owned(),
+        code: code.to_owned(),
+        message,
+        policies: policies_to_wire(policies),
+        usd,
+    }
+}
+
 /// A record as it is streamed.
 pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Decision, JournalError> {
     let summary = reader.summary(stored)?;
     let text = |text: &str| text.to_owned();
     let Summary { seq, decision_id, time_unix_ms, kind, verdict, code, message, policies, .. } = summary;
-    let policies = policies.into_iter().map(|policy| v1::PolicyRef {
-        id: policy.id.to_string(),
-        reason: policy.reason.to_string(),
-        digest: String::new(),
-    });
     Ok(v1::Decision {
         seq,
         decision_id,
@@ -37,7 +56,7 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
         verdict: text(verdict),
         code: text(code),
         message,
-        policies: policies.collect(),
+        policies: policies_to_wire(policies),
         agent: summary.agent,
         workflow: summary.workflow,
         wallet: summary.wallet,
@@ -60,7 +79,14 @@ pub(crate) fn to_wire(reader: &Reader, stored: &StoredRecord) -> Result<v1::Deci
         trace_id: summary.trace_id,
         latency_us: summary.latency_us,
         repeats: summary.repeats,
+        bundle_revision: summary.bundle_revision,
+        shadow: summary.shadow.map(shadow_to_wire),
     })
+}
+
+/// A bundle as people are told of it.
+pub(crate) fn bundle(digest: &str, revision: Option<u64>) -> String {
+    revision.map_or_else(|| digest.to_owned(), |revision| format!("{digest} (revision {revision})"))
 }
 
 /// Whether a record is a denial, or counts denials.
@@ -140,10 +166,20 @@ pub(crate) fn line(decision: &v1::Decision, output: Output) -> String {
     if let Some(policy) = decision.policies.first() {
         parts.push(output.paint(Tone::Faint, &format!("[{}]", policy.id)));
     }
+    parts.extend(decision.shadow.as_ref().and_then(flip).map(|flip| output.paint(Tone::Strong, &flip)));
     for warning in &decision.warnings {
         parts.push(output.paint(Tone::Faint, &format!("(near: {warning})")));
     }
     parts.join("  ").trim_end().to_owned()
+}
+
+/// What would be otherwise under the shadow bundle, for a line.
+fn flip(shadow: &v1::Shadow) -> Option<String> {
+    match shadow.flip.as_str() {
+        "denies" => Some(format!("(shadow denies: {})", shadow.code)),
+        "permits" => Some("(shadow permits)".to_owned()),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! transaction, hands out the answers, and hands leadership to whoever waits first. So one request alone pays for no
 //! thread hop, and many share one fsync.
 
+mod bundles;
 mod queue;
 mod timekeeper;
 mod upkeep;
@@ -12,7 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use pursekeeper_core::gate::{Answer, Ask, Gate, LifecycleAsk, Passed, Settings, Signed, Surroundings};
+use pursekeeper_core::gate::{
+    Answer, Ask, Gate, LifecycleAsk, Passed, Rules, Settings, Signed, Surroundings,
+};
 use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::{Address, AssetId, Balance, Balances, ClockTrust, DenyCode, Digest, Moment};
 use tokio::sync::{Notify, watch};
@@ -25,6 +28,7 @@ use crate::metrics::{Metrics, Stage};
 use crate::serve::Check;
 use crate::standing::Standing;
 use crate::traces;
+use bundles::Bundles;
 use queue::{Place, Queue, Turn};
 use timekeeper::Timekeeper;
 pub use upkeep::Upkeep;
@@ -68,7 +72,7 @@ pub struct Capacity {
 pub struct Turnstile<J: Upkeep, P: Policy> {
     gate: Mutex<Gate<J>>,
     queue: Mutex<Queue<J, P>>,
-    policy: ArcSwap<P>,
+    bundles: Bundles<P>,
     standing: Standing,
     clock: Clock,
     balances: ArcSwap<Balances>,
@@ -99,7 +103,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             metrics: Metrics::default(),
             gate: Mutex::new(Gate::new(journal, settings)),
             queue: Mutex::new(Queue::default()),
-            policy: ArcSwap::new(policy),
+            bundles: Bundles::new(policy),
             standing: Standing::default(),
             clock,
             balances: ArcSwap::default(),
@@ -110,17 +114,6 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             problem_changed: Notify::new(),
             capacity,
         })
-    }
-
-    /// The bundle in force.
-    #[must_use]
-    pub fn policy(&self) -> Arc<P> {
-        self.policy.load_full()
-    }
-
-    /// Puts another bundle in force. What follows from it is recorded before anything is judged under it.
-    pub fn set_policy(&self, policy: Arc<P>) {
-        self.policy.store(policy);
     }
 
     /// Takes note of which keys are here: a wallet without its key binds no money.
@@ -300,7 +293,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
         let probed = match gate.journal_mut().probe() {
             Ok(()) if gate.undurable_len() > 0 => {
-                self.pass_batch(&mut gate, &*self.policy(), Vec::new(), &[]).map(|_| ())
+                self.pass_batch(&mut gate, self.bundles.hold().rules(), Vec::new(), &[]).map(|_| ())
             }
             probed => probed,
         };
@@ -327,8 +320,9 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         if let Some(problem) = self.problem().filter(|problem| problem.fatal) {
             return acts.iter().map(|_| Err(Fault::Unavailable(problem.message.clone()))).collect();
         }
-        let policy = self.policy();
-        let error = match self.pass_noting(&mut gate, &*policy, asks, spans) {
+        let bundles = self.bundles.hold();
+        let rules = bundles.rules();
+        let error = match self.pass_noting(&mut gate, rules, asks, spans) {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
             Err(error) => error,
         };
@@ -338,10 +332,10 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
             .map(|act| {
                 let stop = act.filter(|act| act.act.verb.is_stop());
                 let Some(stop) = stop else { return Err(Fault::Unavailable(message.clone())) };
-                match self.pass_batch(&mut gate, &*policy, vec![Ask::Lifecycle(stop.clone())], &[]) {
+                match self.pass_batch(&mut gate, rules, vec![Ask::Lifecycle(stop.clone())], &[]) {
                     Ok(answers) => answers.into_iter().next().ok_or(Fault::NotDurable),
                     Err(_) => {
-                        let stopped = self.stop_in_memory(&mut gate, &*policy, stop);
+                        let stopped = self.stop_in_memory(&mut gate, rules.enforced, stop);
                         Err(stopped.unwrap_or_else(|| Fault::Unavailable(message.clone())))
                     }
                 }
@@ -353,17 +347,17 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     fn pass_noting(
         &self,
         gate: &mut Gate<J>,
-        policy: &P,
+        rules: Rules<'_, P>,
         asks: Vec<Ask>,
         spans: &[Span],
     ) -> Result<Vec<Answer>, J::Error> {
         let stops = !asks.is_empty() && acts_only(&asks);
         let waiting = if stops { Vec::new() } else { std::mem::take(&mut *lock(&self.signatures)) };
         if waiting.is_empty() {
-            return self.pass_batch(gate, policy, asks, spans);
+            return self.pass_batch(gate, rules, asks, spans);
         }
         let batch = std::iter::once(Ask::Signatures(waiting.clone())).chain(asks).collect();
-        match self.pass_batch(gate, policy, batch, spans) {
+        match self.pass_batch(gate, rules, batch, spans) {
             Ok(answers) => Ok(answers.into_iter().skip(1).collect()),
             Err(error) => {
                 lock(&self.signatures).splice(0..0, waiting);
@@ -378,7 +372,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         let waits = !lock(&self.signatures).is_empty() || !gate.journal().due(self.clock.now()).is_empty();
         if waits && self.problem().is_none() {
             // What cannot be written now is written with what comes next; `note` has taken note of why.
-            let _ = self.pass_noting(&mut gate, &*self.policy(), Vec::new(), &[]);
+            let _ = self.pass_noting(&mut gate, self.bundles.hold().rules(), Vec::new(), &[]);
         }
     }
 
@@ -387,7 +381,7 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
     fn pass_batch(
         &self,
         gate: &mut Gate<J>,
-        policy: &P,
+        rules: Rules<'_, P>,
         asks: Vec<Ask>,
         spans: &[Span],
     ) -> Result<Vec<Answer>, J::Error> {
@@ -399,12 +393,13 @@ impl<J: Upkeep, P: Policy> Turnstile<J, P> {
         }
         let witness = Timekeeper::begin(timing, spans, asks.len());
         let around = Surroundings { at, boot_us, balances: &balances, keys: &keys, witness: &witness };
-        let passed = gate.pass(policy, around, asks);
+        let passed = gate.pass(rules, around, asks);
         // A stop that was recorded in the room kept for stops leaves none for anything else.
         let room = gate.journal().room();
         self.note(passed.as_ref().err().or(room.as_ref().err()));
         self.durable_seq.send_replace(gate.journal().last_seq());
-        let Passed { before, answers } = passed?;
+        let Passed { before, answers, flips } = passed?;
+        flips.into_iter().for_each(|flip| self.metrics.shadowed(flip));
         if before.iter().chain(&answers).any(|answer| !matches!(answer, Answer::Nothing(_))) {
             self.metrics.batch();
             witness.end();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Settings, Surroundings};
+use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Rules, Settings, Surroundings};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
 use pursekeeper_core::{
@@ -159,7 +159,8 @@ impl Judge {
         let keys = self.bundle.registry().wallets.values().map(|wallet| wallet.address).collect();
         let around =
             Surroundings { at, boot_us: 0, balances: &Balances::default(), keys: &keys, witness: &() };
-        let answers = self.gate.pass(&self.bundle, around, vec![Ask::Payment(Arc::new(ask))]).unwrap();
+        let answers =
+            self.gate.pass(Rules::of(&self.bundle), around, vec![Ask::Payment(Arc::new(ask))]).unwrap();
         std::hint::black_box(answers);
     }
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use pursekeeper_core::gate::{
-    Answer, Ask, Authorized, Gate, LifecycleAsk, PaymentAsk, Settings, Signed, Surroundings,
+    Answer, Ask, Authorized, Gate, LifecycleAsk, Passed, PaymentAsk, Rules, Settings, Signed, Surroundings,
 };
 use pursekeeper_core::ports::{Nothing, Policy, Verdict};
 use pursekeeper_core::registry::{
@@ -234,6 +234,9 @@ pub(crate) fn subjects() -> [Subject; 4] {
 pub(crate) struct Fixture {
     pub(crate) gate: Gate<MemoryJournal>,
     pub(crate) policy: OneCeiling,
+    pub(crate) shadow: Option<OneCeiling>,
+    /// What would have changed under the shadow, in order.
+    pub(crate) flips: Vec<Flip>,
     pub(crate) now_ms: u64,
     pub(crate) boot_ms: u64,
     pub(crate) boot: u8,
@@ -246,12 +249,14 @@ impl Fixture {
         let begun = Moment { unix_ms: NOON_MS, boot_ms: 60_000, boot_id: [1; 16] };
         let clock_before = ClockMark { high_water_ms: NOON_MS, anchor: Some(begun) };
         let policy = policy();
-        let bundle_before = Some(policy.digest());
+        let bundle_before = Some(policy.bundle());
         let journal = MemoryJournal { clock_before, bundle_before, ..MemoryJournal::default() };
         Self {
             gate: Gate::new(journal, Settings::default()),
             keys: policy.0.wallets.values().map(|wallet| wallet.address).collect(),
             policy,
+            shadow: None,
+            flips: Vec::new(),
             now_ms: NOON_MS,
             boot_ms: 60_000,
             boot: 1,
@@ -267,7 +272,10 @@ impl Fixture {
         let at = Moment { unix_ms: self.now_ms, boot_ms: self.boot_ms, boot_id: [self.boot; 16] };
         let around =
             Surroundings { boot_us: 0, at, balances: &self.balances, keys: &self.keys, witness: &() };
-        Ok(self.gate.pass(&self.policy, around, asks)?.answers)
+        let rules = Rules { enforced: &self.policy, shadow: self.shadow.as_ref() };
+        let Passed { before: _, answers, flips } = self.gate.pass(rules, around, asks)?;
+        self.flips.extend(flips);
+        Ok(answers)
     }
 
     /// What was edited comes as another bundle.

@@ -10,6 +10,7 @@ mod names;
 mod payees;
 mod permit2;
 mod prepaid;
+mod shadow;
 mod sign_in;
 mod typed_data;
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use pursekeeper_core::gate::{Answer, Ask, EvidenceAsk, ReportAsk, Surroundings};
+use pursekeeper_core::gate::{Answer, Ask, EvidenceAsk, ReportAsk, Rules, Surroundings};
 use pursekeeper_core::ports::{Policy, Verdict};
 use pursekeeper_core::registry::{PathPattern, Prepaid, Registry};
 use pursekeeper_core::*;
@@ -64,7 +64,7 @@ fn told(fixture: &mut Fixture, ask: Ask) -> Option<PrepaidFacts> {
     let at = Moment { unix_ms: fixture.now_ms, boot_ms: fixture.boot_ms, boot_id: [fixture.boot; 16] };
     let around =
         Surroundings { boot_us: 0, at, balances: &fixture.balances, keys: &fixture.keys, witness: &() };
-    let answers = fixture.gate.pass(&watching, around, vec![ask]).unwrap().answers;
+    let answers = fixture.gate.pass(Rules::of(&watching), around, vec![ask]).unwrap().answers;
     assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), ["OK"]);
     let seen = watching.seen.into_inner();
     assert_eq!(seen.len(), 1, "{seen:?}");

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use proptest::test_runner::TestCaseError;
-use pursekeeper_core::gate::{Answer, Ask, Gate, Passed, Settings, Surroundings};
+use pursekeeper_core::gate::{Answer, Ask, Gate, Passed, Rules, Settings, Surroundings};
 use pursekeeper_core::ports::{Nothing, Policy as _};
 use pursekeeper_core::{
     AgentName, Balances, Intent, JournalId, Moment, Scope, ServiceName, Signable, Signature, UnixSeconds,
@@ -100,8 +100,8 @@ impl System {
             witness: &(),
         };
         let gate = self.gate.as_mut().expect("it is open");
-        let answers = gate.pass(&self.bundle, around, asks);
-        let Passed { before, answers } =
+        let answers = gate.pass(Rules::of(&self.bundle), around, asks);
+        let Passed { before, answers, flips: _ } =
             answers.map_err(|error| TestCaseError::fail(format!("{error}: {deeds:?}")))?;
         for answer in &before {
             let Answer::Changed { transition, .. } = answer else { continue };
@@ -138,7 +138,7 @@ impl System {
             witness: &(),
         };
         let gate = self.gate.as_mut().expect("it is open");
-        let failed = gate.pass(&Poisoned(&self.bundle), around, asks);
+        let failed = gate.pass(Rules::of(&Poisoned(&self.bundle)), around, asks);
         same("a batch beyond all sums fails", &failed.is_err(), &true)?;
         *self.tally.entry("FAILED_BATCH").or_default() += 1;
         let probed = self.gate.as_mut().expect("it is open").journal_mut().writable_probe();

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Cancellation, Denial, PolicyRef};
+use super::{BundleId, Cancellation, Denial, PolicyRef};
 use crate::{
-    Address, AgentName, BackupRecipient, Digest, IdentitySource, Moment, OperatorName, ServiceName, Status,
+    Address, AgentName, BackupRecipient, IdentitySource, Moment, OperatorName, ServiceName, Status,
     WalletName, WorkflowName,
 };
 
@@ -290,7 +290,7 @@ pub struct LifecycleDecision {
     /// The policies that permit it.
     pub policies: Vec<PolicyRef>,
     /// The governance bundle that judged.
-    pub bundle: Digest,
+    pub bundle: BundleId,
 }
 
 impl LifecycleDecision {

@@ -1,6 +1,7 @@
 //! What the gate answers, and everything that is recorded.
 
 mod act;
+mod bundle;
 mod call;
 mod cancellation;
 mod ceiling_use;
@@ -9,11 +10,13 @@ mod evidence;
 mod payee;
 mod reload;
 mod repeat;
+mod shadow;
 mod sign_in;
 mod transition;
 mod warning;
 
 pub use act::{Act, ActVerb, Detail, LifecycleDecision, Subject};
+pub use bundle::BundleId;
 pub use call::{TraceId, TraceIdError, Wait};
 pub use cancellation::Cancellation;
 pub use ceiling_use::CeilingUse;
@@ -25,6 +28,7 @@ pub use evidence::{
 pub use payee::{PENDING_PAYEES_MAX, PayeeState, PendingPayee};
 pub use reload::{Reload, ReloadKind, ReloadResult};
 pub use repeat::{RepeatCaller, RepeatKey, RepeatKind, Repeated, Repeats, SignaturesMade, Unauthenticated};
+pub use shadow::{Flip, Shadow, ShadowVerdict};
 pub use sign_in::{SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable};
 pub use transition::{Aim, Cause, PendingAct, REVIEWED_IDENTITY, Reviewed, StatusChange, Transition};
 pub use warning::{Measure, NearLimit, Warning};
@@ -193,7 +197,9 @@ pub struct Decision {
     /// The payee that the refusal leaves to the operators, if it is the first to do so.
     pub pending: Option<PendingPayee>,
     /// The governance bundle that judged.
-    pub bundle: Digest,
+    pub bundle: BundleId,
+    /// What the shadow bundle would have answered, if there is one.
+    pub shadow: Option<Box<Shadow>>,
 }
 
 /// A retry that is answered with what was already signed, or an allowance for a payment that was.
@@ -210,7 +216,7 @@ pub struct Reissue {
     /// The policies that permit an allowance; empty for what was permitted then.
     pub policies: Vec<PolicyRef>,
     /// The governance bundle in force.
-    pub bundle: Digest,
+    pub bundle: BundleId,
 }
 
 /// One record of the journal.

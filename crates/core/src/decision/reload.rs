@@ -1,12 +1,14 @@
 //! What the sidecar read again because it changed, without anybody asking.
 
-use crate::{Digest, Moment};
+use crate::{BundleId, Moment};
 
 /// What is read again while the sidecar runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ReloadKind {
     /// The governance bundle.
     Bundle,
+    /// The bundle whose answers are recorded and never given.
+    Shadow,
     /// Certificates, their keys, and whose certificates are trusted.
     Tls,
     /// The keys that verify bearer tokens.
@@ -17,13 +19,14 @@ pub enum ReloadKind {
 
 impl ReloadKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Bundle, Self::Tls, Self::Jwks, Self::Log];
+    pub const ALL: [Self; 5] = [Self::Bundle, Self::Shadow, Self::Tls, Self::Jwks, Self::Log];
 
     /// The word in records and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Bundle => "bundle",
+            Self::Shadow => "shadow",
             Self::Tls => "tls",
             Self::Jwks => "jwks",
             Self::Log => "log",
@@ -78,5 +81,5 @@ pub struct Reload {
     /// Why, or what is in force now, in words.
     pub message: String,
     /// The governance bundle in force afterwards.
-    pub bundle: Digest,
+    pub bundle: BundleId,
 }

@@ -1,6 +1,6 @@
 //! What would fill the disk if each of it were recorded: denials, previews, retries and calls of nobody, over and over.
 
-use crate::{AgentName, DenyCode, Digest, IdentitySource, Moment};
+use crate::{AgentName, BundleId, DenyCode, Digest, IdentitySource, Moment};
 
 /// What makes two answers equal enough to be counted instead of being recorded each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,7 +99,7 @@ pub struct Unauthenticated {
     /// Why they are nobody.
     pub message: String,
     /// The governance bundle whose registry does not know them.
-    pub bundle: Digest,
+    pub bundle: BundleId,
 }
 
 /// Signatures that were made, by their hashes: what was permitted did leave, and these bytes are it.

@@ -1,6 +1,6 @@
 //! What the gate answers to a request to sign in.
 
-use super::{Asked, Cancellation, Denial, PolicyRef};
+use super::{Asked, BundleId, Cancellation, Denial, PolicyRef, Shadow};
 use crate::siwx::SignIn;
 use crate::{
     Address, AgentName, Allowance, CeilingUse, Digest, Endpoint, Intent, Moment, RequestId, ServiceName,
@@ -80,7 +80,9 @@ pub struct SignInDecision {
     /// The ceilings that apply to the sign-in that was judged, before and after.
     pub ceilings: Vec<CeilingUse>,
     /// The governance bundle that judged.
-    pub bundle: Digest,
+    pub bundle: BundleId,
+    /// What the shadow bundle would have answered, if there is one.
+    pub shadow: Option<Box<Shadow>>,
 }
 
 impl SignInIntent {

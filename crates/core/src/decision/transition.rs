@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Subject;
-use crate::{Address, AgentName, Digest, Moment, Status, WalletName, WorkflowName};
+use super::{BundleId, Subject};
+use crate::{Address, AgentName, Moment, Status, WalletName, WorkflowName};
 
 /// The key under which what an agent connects as is remembered, beside its labels. No label is called so.
 pub const REVIEWED_IDENTITY: &str = "identity";
@@ -64,7 +64,7 @@ pub struct Transition {
     /// When.
     pub at: Moment,
     /// The governance bundle in force from here on.
-    pub bundle: Digest,
+    pub bundle: BundleId,
     /// What the agents' reviewed properties are under this bundle; nothing when it is the one that was in force before.
     pub reviewed: Option<Reviewed>,
     /// The acts, by their records, that the registry contains now.

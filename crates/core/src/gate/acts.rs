@@ -46,7 +46,7 @@ impl<P: Policy> Court<'_, P> {
             wallet: wallet.filter(|_| denial.is_none()),
             denial,
             policies,
-            bundle: self.policy.digest(),
+            bundle: self.policy.bundle(),
             act,
         })))
     }

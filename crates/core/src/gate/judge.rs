@@ -298,7 +298,7 @@ impl<P: Policy> Court<'_, P> {
                 original_seq: seq,
                 what: Signable::Payment(intent),
                 policies: Vec::new(),
-                bundle: self.policy.digest(),
+                bundle: self.policy.bundle(),
             })),
             Mode::Preview => {
                 let held_until = intent.valid_before.plus(self.settings.skew_secs);
@@ -387,7 +387,8 @@ impl<P: Policy> Court<'_, P> {
             pending: self.left_pending(mode, &outcome),
             outcome,
             ceilings,
-            bundle: self.policy.digest(),
+            bundle: self.policy.bundle(),
+            shadow: None,
         }))
     }
 

@@ -12,6 +12,7 @@ mod notes;
 mod payees;
 mod resolve;
 mod resolved;
+mod shadow;
 mod sign_in;
 mod transition;
 mod typed_data;
@@ -27,10 +28,11 @@ pub use witness::Witness;
 
 use std::collections::{BTreeSet, VecDeque};
 
+use self::judge::Court;
 use crate::ports::{Hold, Journal, Judged, Nothing, Policy, Recorded, Urgency};
 use crate::{
     Act, Address, Balances, Cancellation, ClockTolerance, ClockTrust, DecisionId, Denial, Digest, Entry,
-    HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject,
+    Flip, HoldState, Intent, Mode, Moment, OfferVerdict, Outcome, SignInOutcome, Signable, Status, Subject,
     TransferMethod, Transition, Warning,
 };
 
@@ -108,6 +110,31 @@ pub struct Surroundings<'a> {
     /// Whoever takes the time of each judgement; `&()` where nobody does.
     pub witness: &'a dyn Witness,
 }
+
+/// The bundles a batch is judged under.
+#[derive(Debug)]
+pub struct Rules<'a, P> {
+    /// The one in force.
+    pub enforced: &'a P,
+    /// One whose answers are recorded beside, and never given.
+    pub shadow: Option<&'a P>,
+}
+
+impl<'a, P> Rules<'a, P> {
+    /// One bundle and no shadow.
+    #[must_use]
+    pub const fn of(enforced: &'a P) -> Self {
+        Self { enforced, shadow: None }
+    }
+}
+
+impl<P> Clone for Rules<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Rules<'_, P> {}
 
 /// The gate. Whoever holds it decides; there is one.
 #[derive(Debug)]
@@ -197,6 +224,8 @@ pub struct Passed {
     pub before: Vec<Answer>,
     /// The answers, in the order of the asks.
     pub answers: Vec<Answer>,
+    /// What would change under the shadow bundle, one for each of its answers.
+    pub flips: Vec<Flip>,
 }
 
 impl<J: Journal> Gate<J> {
@@ -224,16 +253,18 @@ impl<J: Journal> Gate<J> {
     }
 
     /// Judges a batch under one bundle and records it in one durable transaction, in order. Acts that could not be
-    /// recorded earlier are recorded first, then what follows from a bundle that was not in force before.
+    /// recorded earlier are recorded first, then what follows from a bundle that was not in force before. What a shadow
+    /// bundle would have answered stands in the same records.
     ///
     /// # Errors
     /// The journal's. Then nothing of the batch was recorded or authorised.
     pub fn pass<P: Policy>(
         &mut self,
-        policy: &P,
+        rules: Rules<'_, P>,
         around: Surroundings<'_>,
         asks: Vec<Ask>,
     ) -> Result<Passed, J::Error> {
+        let Rules { enforced: policy, shadow } = rules;
         let mut batch: Vec<Ask> = self.undurable.iter().cloned().map(Ask::Lifecycle).collect();
         if self.bundle != Some(policy.digest()) {
             batch.push(Ask::Transition);
@@ -255,16 +286,17 @@ impl<J: Journal> Gate<J> {
         let mut voids = VecDeque::new();
         let acts = batch.iter().any(|ask| matches!(ask, Ask::Lifecycle(_) | Ask::Void(_)));
         let urgency = if acts && batch.iter().all(stop) { Urgency::Stop } else { Urgency::Payment };
-        let mut judged_len = 0_usize;
+        let (mut judged_len, mut flips) = (0_usize, Vec::new());
         let recorded = self.journal.commit(at, urgency, &batch, |ask, ledger| {
             // Asked again from the first on, it counts from the first again.
             if batch.first().is_some_and(|first| std::ptr::eq(first, ask)) {
                 judged_len = 0;
+                flips.clear();
             }
             let own = judged_len.checked_sub(before);
             judged_len = judged_len.saturating_add(1);
             around.witness.begins(own);
-            let court = judge::Court { policy, ledger, settings, at, trust, around };
+            let court = Court { policy, ledger, settings, at, trust, around };
             let judged = match ask {
                 Ask::Payment(ask) => court.payment(ask).map(Judged::Entry),
                 Ask::Lifecycle(ask) => court.act(ask).map(Judged::Entry),
@@ -284,6 +316,14 @@ impl<J: Journal> Gate<J> {
                     Ok(Judged::Nothing(Nothing::Voids))
                 }
             };
+            let judged = judged.and_then(|judged| {
+                let Some(policy) = shadow else { return Ok(judged) };
+                let judged = Court { policy, ..court }.shadowed(ask, judged)?;
+                if let Judged::Entry(entry) = &judged {
+                    flips.extend(entry.shadow().map(|(_, flip)| flip));
+                }
+                Ok(judged)
+            });
             let judged = judged.map(|judged| court.tamed(judged));
             around.witness.ends(own);
             judged
@@ -293,7 +333,7 @@ impl<J: Journal> Gate<J> {
         let mut answers: Vec<Answer> =
             recorded.into_iter().map(|recorded| answer(recorded, &mut voids)).collect();
         let rest = answers.split_off(before.min(answers.len()));
-        Ok(Passed { before: answers, answers: rest })
+        Ok(Passed { before: answers, answers: rest, flips })
     }
 
     /// Remembers an act that took effect in memory while the journal could not be written. It is the first thing

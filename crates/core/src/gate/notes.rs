@@ -13,13 +13,13 @@ impl<P: Policy> Court<'_, P> {
 
     pub(super) fn unauthenticated(&self, ask: &UnauthenticatedAsk) -> Entry {
         let UnauthenticatedAsk { source, call, message } = ask.clone();
-        let bundle = self.policy.digest();
+        let bundle = self.policy.bundle();
         Entry::Unauthenticated(Box::new(Unauthenticated { at: self.at, source, call, message, bundle }))
     }
 
     pub(super) fn reload(&self, ask: &ReloadAsk) -> Entry {
         let ReloadAsk { kind, result, message } = ask.clone();
-        let bundle = self.policy.digest();
+        let bundle = self.policy.bundle();
         Entry::Reload(Box::new(Reload { at: self.at, kind, result, message, bundle }))
     }
 

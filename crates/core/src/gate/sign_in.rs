@@ -151,7 +151,7 @@ impl<P: Policy> Court<'_, P> {
             original_seq: seq,
             what: Signable::SignIn(intent),
             policies: Vec::new(),
-            bundle: self.policy.digest(),
+            bundle: self.policy.bundle(),
         }))
     }
 
@@ -173,7 +173,8 @@ impl<P: Policy> Court<'_, P> {
             fingerprint: ask.fingerprint(),
             outcome,
             ceilings,
-            bundle: self.policy.digest(),
+            bundle: self.policy.bundle(),
+            shadow: None,
         }))
     }
 }

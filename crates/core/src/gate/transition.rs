@@ -22,7 +22,7 @@ pub(super) struct Page {
 impl<P: Policy> Court<'_, P> {
     /// Judges whether anything follows that is not recorded yet.
     pub(super) fn transition(&self) -> Result<Judged, LedgerError> {
-        let bundle = self.policy.digest();
+        let bundle = self.policy.bundle();
         let renewed = self.ledger.bundle() != Some(bundle);
         let reviewed = renewed.then(|| self.policy.registry().reviewed());
         let mut statuses = if renewed { self.changed_unseen() } else { Vec::new() };

@@ -86,7 +86,7 @@ impl<P: Policy> Court<'_, P> {
                 original_seq: hold.seq,
                 what: Signable::Allowance(intent, allowance),
                 policies,
-                bundle: self.policy.digest(),
+                bundle: self.policy.bundle(),
             })),
         })
     }

@@ -1,7 +1,7 @@
 //! What the writer knows without reading.
 
 use pursekeeper_core::{
-    Address, Credit, Digest, JournalId, PayeeState, PendingAct, Scope, ServiceName, Status, Subject,
+    Address, BundleId, Credit, JournalId, PayeeState, PendingAct, Scope, ServiceName, Status, Subject,
     UnixSeconds,
 };
 
@@ -30,7 +30,7 @@ impl SqliteJournal {
 
     /// The governance bundle that was put in force last; nothing before the first.
     #[must_use]
-    pub fn bundle(&self) -> Option<Digest> {
+    pub fn bundle(&self) -> Option<BundleId> {
         self.state.lives.bundle()
     }
 

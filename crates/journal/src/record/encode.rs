@@ -12,7 +12,7 @@ use pursekeeper_core::siwx;
 
 use super::{
     Adopted, Allowance, Asked, Caller, CeilingUse, Denial, Endpoint, Evidence, Genesis, Hex, Int, Intent,
-    Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, SignIn, Time, VERSION,
+    Kind, Labels, Message, Offer, Pending, Policy, Record, Report, Resolution, Shadow, SignIn, Time, VERSION,
     Verdict, Warning,
 };
 
@@ -76,7 +76,9 @@ impl<'a> Record<'a> {
             report: None,
             resolution: None,
             reviewed: None,
+            revision: None,
             seq: Int(seq),
+            shadow: None,
             sign_in: None,
             signatures: None,
             stranger: None,
@@ -88,21 +90,37 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// A record of what was done under a bundle.
+    fn under(bundle: &core::BundleId, record: Self) -> Self {
+        let core::BundleId { digest, revision } = *bundle;
+        Self { bundle: Some(Hex(digest.0)), revision: revision.map(Int), ..record }
+    }
+
     fn of_decision(seq: u64, decision: &'a core::Decision) -> Self {
-        let core::Decision { at, mode, asked, fingerprint, offers, outcome, ceilings, pending: _, bundle } =
-            decision;
+        let core::Decision {
+            at,
+            mode,
+            asked,
+            fingerprint,
+            offers,
+            outcome,
+            ceilings,
+            pending: _,
+            bundle,
+            shadow,
+        } = decision;
         let kind = match mode {
             core::Mode::Enforce => Kind::Payment,
             core::Mode::Preview => Kind::Preview,
         };
         let base = Self {
             asked: Some(Asked::of(asked)),
-            bundle: Some(Hex(bundle.0)),
             ceilings: uses(ceilings),
             fingerprint: Some(Hex(fingerprint.0)),
             offers: Some(offers.iter().map(Offer::of).collect()),
             pending: decision.pending_payee().map(Pending::of),
-            ..Self::empty(seq, kind, *at)
+            shadow: shadow.as_deref().map(Shadow::of),
+            ..Self::under(bundle, Self::empty(seq, kind, *at))
         };
         match outcome {
             core::Outcome::Permit(permit) => {
@@ -139,13 +157,12 @@ impl<'a> Record<'a> {
         };
         Self {
             asked: Some(Asked::of(asked)),
-            bundle: Some(Hex(bundle.0)),
             intent,
             sign_in,
             original_seq: Some(Int(*original_seq)),
             policies: (!permitting.is_empty()).then(|| policies(permitting)),
             verdict: Some(Verdict::Permit),
-            ..Self::empty(seq, Kind::Reissue, *at)
+            ..Self::under(bundle, Self::empty(seq, Kind::Reissue, *at))
         }
     }
 }
@@ -172,13 +189,13 @@ impl<'a> Record<'a> {
     }
 
     fn of_sign_in(seq: u64, decision: &'a core::SignInDecision) -> Self {
-        let core::SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle } = decision;
+        let core::SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle, shadow } = decision;
         let base = Self {
             asked: Some(Asked::of(asked)),
-            bundle: Some(Hex(bundle.0)),
             ceilings: uses(ceilings),
             fingerprint: Some(Hex(fingerprint.0)),
-            ..Self::empty(seq, Kind::SignIn, *at)
+            shadow: shadow.as_deref().map(Shadow::of),
+            ..Self::under(bundle, Self::empty(seq, Kind::SignIn, *at))
         };
         match outcome {
             core::SignInOutcome::Permit(permit) => {
@@ -281,6 +298,23 @@ impl<'a> Message<'a> {
             signature_scheme: signature_scheme.as_deref().map(Into::into),
             statement: statement.as_deref().map(Into::into),
             uri: uri.as_str().into(),
+        }
+    }
+}
+
+impl<'a> Shadow<'a> {
+    fn of(shadow: &'a core::Shadow) -> Self {
+        let core::Shadow { bundle: core::BundleId { digest, revision }, verdict } = shadow;
+        let (verdict, denial, usd) = match verdict {
+            core::ShadowVerdict::Permit { usd } => (Verdict::Permit, None, *usd),
+            core::ShadowVerdict::Deny(denial) => (Verdict::Deny, Some(Denial::of(denial)), None),
+        };
+        Self {
+            bundle: Hex(digest.0),
+            denial,
+            revision: revision.map(Int),
+            usd: usd.map(|usd| usd.to_string().into()),
+            verdict,
         }
     }
 }

@@ -36,6 +36,8 @@
 //! | `report` | report | what an agent claims it saw, what it says is left of prepaid credit (`remaining`), or both |
 //! | `resolution` | evidence | what became of the hold, and for how much |
 //! | `reviewed` | transition to another bundle | the properties of agents that may not change unseen |
+//! | `revision` | all under a bundle whose registry names one | the `revision` of the bundle |
+//! | `shadow` | payments and sign-ins judged while there is a shadow bundle | what that one would have answered |
 //! | `sign_in` | sign-ins made out, and reissues of them | all that is judged and signed |
 //! | `signatures` | signature | the record of each permit that was signed, and the SHA-256 of the signature |
 //! | `seq` | all | position in the journal, from 1 |
@@ -131,7 +133,11 @@ pub(crate) struct Record<'a> {
     resolution: Option<Resolution<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     reviewed: Option<BTreeMap<Cow<'a, str>, Labels<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<Int>,
     seq: Int,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    shadow: Option<Shadow<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     sign_in: Option<SignIn<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -332,6 +338,19 @@ struct Resolution<'a> {
     state: Cow<'a, str>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     usd: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shadow<'a> {
+    bundle: Hex<32>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    denial: Option<Denial<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<Int>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    usd: Option<Cow<'a, str>>,
+    verdict: Verdict,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 mod life;
 mod notes;
+mod shadow;
 mod who;
 
 use std::collections::BTreeMap;
@@ -131,7 +132,12 @@ fn the_bytes_of_version_1_are_pinned() {
         body(&accepted("papers", Address::Evm(EvmAddress::from_bytes([9; 20])), NOW)),
     ];
     let all = all.into_iter().chain(
-        life::pinned().into_iter().chain(notes::pinned()).chain(who::pinned()).map(|entry| body(&entry)),
+        life::pinned()
+            .into_iter()
+            .chain(notes::pinned())
+            .chain(who::pinned())
+            .chain(shadow::pinned())
+            .map(|entry| body(&entry)),
     );
     let pinned: Vec<&str> = include_str!("v1.jsonl").lines().collect();
     let written: Vec<String> = all.map(|body| String::from_utf8(body).unwrap()).collect();
@@ -342,26 +348,26 @@ fn payment() -> impl Strategy<Value = Entry> {
     let offer =
         (any::<u32>(), prop::option::of(denial())).prop_map(|(index, denial)| OfferVerdict { index, denial });
     let mode = prop_oneof![Just(Mode::Enforce), Just(Mode::Preview)];
-    let digests = (any::<[u8; 32]>(), any::<[u8; 32]>());
+    let judged = (any::<[u8; 32]>(), shadow::bundle(), shadow::shadow());
     let offers = prop::collection::vec(offer, 0..3);
     let pending =
         prop::option::of((name(), address()).prop_map(|(service, payee)| PendingPayee {
             service: ServiceName::parse(&service).unwrap(),
             payee,
         }));
-    (at(), mode, asked(), digests, offers, prop_oneof![permit, deny], pending, notes::ceilings()).prop_map(
-        |(at, mode, asked, (fingerprint, bundle), offers, outcome, pending, ceilings)| {
-            let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
+    (at(), mode, asked(), judged, offers, prop_oneof![permit, deny], pending, notes::ceilings()).prop_map(
+        |(at, mode, asked, (fingerprint, bundle, shadow), offers, outcome, pending, ceilings)| {
             let mut decision = pursekeeper_core::Decision {
                 at,
                 mode,
                 asked,
-                fingerprint,
+                fingerprint: Digest(fingerprint),
                 offers,
                 outcome,
                 ceilings,
                 pending,
                 bundle,
+                shadow,
             };
             decision.pending = decision.pending_payee().cloned();
             Entry::Payment(Box::new(decision))
@@ -380,9 +386,8 @@ fn reissue() -> impl Strategy<Value = Entry> {
         sign_in_intent().prop_map(Signable::SignIn),
         allowance
     ];
-    (at(), asked(), 1u64..1 << 53, what, policies(), any::<[u8; 32]>()).prop_map(
+    (at(), asked(), 1u64..1 << 53, what, policies(), shadow::bundle()).prop_map(
         |(at, asked, original_seq, what, policies, bundle)| {
-            let bundle = Digest(bundle);
             Entry::Reissue(Box::new(Reissue { at, asked, original_seq, what, policies, bundle }))
         },
     )
@@ -436,10 +441,19 @@ fn sign_in() -> impl Strategy<Value = Entry> {
     let deny = (denial(), prop::option::of(sign_in_intent()))
         .prop_map(|(denial, intent)| SignInOutcome::Deny { denial, intent: intent.map(Box::new) });
     let outcome = prop_oneof![permit, deny];
-    (at(), asked(), any::<[u8; 32]>(), outcome, any::<[u8; 32]>(), notes::ceilings()).prop_map(
-        |(at, asked, fingerprint, outcome, bundle, ceilings)| {
-            let (fingerprint, bundle) = (Digest(fingerprint), Digest(bundle));
-            Entry::SignIn(Box::new(SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle }))
+    let judged = (any::<[u8; 32]>(), shadow::bundle(), shadow::shadow());
+    (at(), asked(), judged, outcome, notes::ceilings()).prop_map(
+        |(at, asked, (fingerprint, bundle, shadow), outcome, ceilings)| {
+            let fingerprint = Digest(fingerprint);
+            Entry::SignIn(Box::new(SignInDecision {
+                at,
+                asked,
+                fingerprint,
+                outcome,
+                ceilings,
+                bundle,
+                shadow,
+            }))
         },
     )
 }

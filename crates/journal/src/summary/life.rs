@@ -19,8 +19,7 @@ impl Summary {
             what = format!("{what}, and with it suspended wallet {}", wallets.join(", "));
         }
         let message = format!("operator `{}` {what}: {}", act.operator, act.reason);
-        let base =
-            Self { kind: "lifecycle", bundle_digest: bundle.to_string(), original_seq: act.hold(), ..self };
+        let base = Self { kind: "lifecycle", original_seq: act.hold(), ..self.under(bundle) };
         let base = Self { payee, ..base };
         let base = match (&act.subject, &act.detail) {
             (Subject::Agent(_), _) => Self { agent: subject, ..base },
@@ -40,11 +39,13 @@ impl Summary {
 
     pub(super) fn transition(self, transition: &Transition) -> Self {
         let Transition { at: _, bundle, reviewed, completed, statuses } = transition;
-        let begins = reviewed.as_ref().map(|_| "the bundle came into force".to_owned());
+        let revision =
+            bundle.revision.map(|revision| format!(" with revision {revision}")).unwrap_or_default();
+        let begins = reviewed.as_ref().map(|_| format!("the bundle came into force{revision}"));
         let done = completed.iter().map(|seq| format!("the act of record {seq} is complete"));
         let changed = statuses.iter().map(change);
         let what: Vec<String> = begins.into_iter().chain(done).chain(changed).collect();
-        Self { kind: "transition", message: what.join("; "), bundle_digest: bundle.to_string(), ..self }
+        Self { kind: "transition", message: what.join("; "), ..self.under(bundle) }
     }
 }
 

@@ -21,8 +21,7 @@ impl Summary {
         Self {
             kind: "unauthenticated",
             message: format!("{call} was refused: {message}"),
-            bundle_digest: bundle.to_string(),
-            ..self
+            ..self.under(bundle)
         }
     }
 
@@ -52,8 +51,7 @@ impl Summary {
         Self {
             kind: "reload",
             message: format!("{} read again, {}: {message}", kind.as_str(), result.as_str()),
-            bundle_digest: bundle.to_string(),
-            ..self
+            ..self.under(bundle)
         }
     }
 }

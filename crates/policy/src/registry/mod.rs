@@ -29,8 +29,11 @@ use crate::yaml::{self, Entry, Position, Value};
 const VERSION: u64 = 1;
 /// Most subjects of one kind.
 const SUBJECTS_MAX: usize = 100_000;
-const KNOWN: [&str; 10] = [
+/// The highest `revision`: what every reader of JSON takes as it is.
+const REVISION_MAX: u64 = (1 << 53) - 1;
+const KNOWN: [&str; 11] = [
     "version",
+    "revision",
     "teams",
     "operators",
     "sidecar",
@@ -105,6 +108,7 @@ fn sections(top: &Fields<'_>, dev: bool, findings: &mut Findings) -> (Registry, 
     let mut known = Known::new(dev);
     let (assets, asset_names) = assets(top, findings);
     let registry = Registry {
+        revision: top.get("revision").and_then(|field| field.whole(REVISION_MAX, findings)),
         operators: each(&operators, findings, |name, entry, findings| {
             people::operator(name, entry, &declared, &mut known, findings)
         }),

@@ -40,6 +40,9 @@ fn every_mistake_in_the_registry_is_found_on_its_line() {
         ("version: 1\n", "", "`version` is missing"),
         ("version: 1\n", "version: 2\n", "this build reads version 1"),
         ("version: 1\n", "version: \"1\"\n", "without quotes"),
+        ("version: 1\n", "version: 1\n@revision: -1\n", "whole number"),
+        ("version: 1\n", "version: 1\n@revision: \"7\"\n", "without quotes"),
+        ("version: 1\n", "version: 1\n@revision: 9007199254740992\n", "9007199254740991"),
         ("version: 1\n", "version: 1\n@polices: {}\n", "unknown key `polices`"),
         ("version: 1\n", "version: 1\n@version: 1\n", "stands here twice"),
         (
@@ -472,5 +475,16 @@ fn a_complaint_cannot_leave_its_line() {
             let shown = error.to_string();
             assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
         }
+    }
+}
+
+#[test]
+fn a_revision_is_any_number_that_json_can_say() {
+    for (line, expected) in
+        [("", None), ("revision: 0\n", Some(0)), ("revision: 9007199254740991\n", Some((1 << 53) - 1))]
+    {
+        let text = REGISTRY.replace("version: 1\n", &format!("version: 1\n{line}"));
+        let bundle = Bundle::from_parts(&text, &[], BundleOptions::default()).unwrap();
+        assert_eq!(bundle.bundle().revision, expected, "{line}");
     }
 }

@@ -34,6 +34,11 @@ pub(super) fn run(args: &CheckArgs, output: Output) -> anyhow::Result<Exit> {
             None
         }
     };
+    if let Some(dir) = &config.shadow_policies
+        && let Err(errors) = Bundle::load(dir, BundleOptions { dev: config.dev })
+    {
+        problems.extend(errors.to_string().lines().map(|line| format!("`shadow_policies`: {line}")));
+    }
     let mut warnings = Vec::new();
     key_problems(&config, bundle.as_ref(), &mut problems, &mut warnings);
     identity_problems(&config, bundle.as_ref(), &mut problems, &mut warnings);

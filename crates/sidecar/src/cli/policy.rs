@@ -43,7 +43,7 @@ pub(super) fn show(bundle: &Bundle, besides: &[String], output: Output) -> anyho
     if output.is_json() {
         let counts: serde_json::Map<_, _> =
             counts.iter().map(|(noun, count)| ((*noun).to_owned(), json!(count))).collect();
-        output.json(&json!({ "valid": true, "digest": bundle.digest().to_string(), "counts": counts, "warnings": warnings }))?;
+        output.json(&json!({ "valid": true, "digest": bundle.digest().to_string(), "revision": registry.revision, "counts": counts, "warnings": warnings }))?;
         return Ok(());
     }
     for warning in &warnings {
@@ -51,6 +51,6 @@ pub(super) fn show(bundle: &Bundle, besides: &[String], output: Output) -> anyho
     }
     let counted: Vec<String> = counts.iter().map(|(noun, count)| format!("{count} {noun}")).collect();
     output.line(&format!("{} {}", output.paint(Tone::Good, "valid:"), counted.join(", ")))?;
-    output.line(&format!("digest {}", bundle.digest()))?;
+    output.line(&format!("digest {}", bundle.bundle()))?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{ConfigArg, Exit, as_json, block_on, client};
 use crate::output::{Output, Tone};
+use crate::record::bundle;
 
 /// Puts the governance bundle in force as it lies on disk now. If it is not valid, the one before stays.
 #[derive(Debug, Args)]
@@ -32,11 +33,11 @@ pub(super) fn run(args: ReloadArgs, output: Output) -> anyhow::Result<Exit> {
         None => return Err(client::empty()),
     };
     if output.is_json() {
-        let v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes } = &done;
+        let v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes, bundle_revision } = &done;
         let completed: Vec<_> = completed.iter().map(as_json::pending).collect();
         output.json(&json!({
             "decision_id": decision_id, "bundle_digest": bundle_digest, "unchanged": unchanged,
-            "completed": completed, "notes": notes,
+            "completed": completed, "notes": notes, "bundle_revision": bundle_revision,
         }))?;
         return Ok(Exit::Done);
     }
@@ -50,7 +51,8 @@ pub(super) fn run(args: ReloadArgs, output: Output) -> anyhow::Result<Exit> {
 
 /// A sentence, and what follows from the bundle.
 fn in_words(done: &v1::Reloaded) -> (String, Vec<(&'static str, String)>) {
-    let v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes } = done;
+    let v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes, bundle_revision } = done;
+    let bundle = bundle(bundle_digest, *bundle_revision);
     let was = if *unchanged { " already" } else { "" };
     let recorded = if decision_id.is_empty() { String::new() } else { format!(" (decision {decision_id})") };
     let complete = |act: &v1::PendingAct| {
@@ -62,7 +64,7 @@ fn in_words(done: &v1::Reloaded) -> (String, Vec<(&'static str, String)>) {
     };
     let completed = completed.iter().map(complete);
     let notes = notes.iter().map(|note| ("note", note.clone()));
-    (format!("bundle {bundle_digest} is{was} in force{recorded}"), completed.chain(notes).collect())
+    (format!("bundle {bundle} is{was} in force{recorded}"), completed.chain(notes).collect())
 }
 
 #[cfg(test)]
@@ -84,9 +86,10 @@ mod tests {
             unchanged: false,
             completed: vec![rotated],
             notes: vec!["agent crawler is suspended: its model changed".to_owned()],
+            bundle_revision: Some(12),
         };
         let (first, rest) = in_words(&done);
-        assert_eq!(first, "bundle abc is in force (decision d-9)");
+        assert_eq!(first, "bundle abc (revision 12) is in force (decision d-9)");
         assert_eq!(
             rest,
             [

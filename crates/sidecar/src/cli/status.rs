@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::subject::Noun;
 use super::{ConfigArg, Exit, as_json, block_on, client, moment};
 use crate::output::{Output, Tone};
+use crate::record::bundle;
 
 /// Shows the state of the sidecar: whether it signs, why not, what is in force, and how many of what have which status.
 #[derive(Debug, Args)]
@@ -79,6 +80,9 @@ fn facts(status: &v1::StatusResponse, output: Output) -> Vec<(&'static str, Stri
         all_suspended: _,
         warnings: _,
         storage,
+        bundle_revision,
+        shadow_digest,
+        shadow_revision,
     } = status;
     let serving = if *serving {
         output.paint(Tone::Good, "payments are signed")
@@ -91,7 +95,10 @@ fn facts(status: &v1::StatusResponse, output: Output) -> Vec<(&'static str, Stri
         ("journal", format!("{journal_id}, {seq} records, {batches} batches since start")),
     ];
     facts.extend(storage.as_ref().map(|storage| ("disk", disk(storage))));
-    facts.push(("bundle", bundle_digest.clone()));
+    facts.push(("bundle", bundle(bundle_digest, *bundle_revision)));
+    if !shadow_digest.is_empty() {
+        facts.push(("shadow", bundle(shadow_digest, *shadow_revision)));
+    }
     facts.push(("keys to", transport_recipient.clone()));
     facts
 }
@@ -159,7 +166,12 @@ fn in_json(status: &v1::StatusResponse, counts: &Counts) -> Value {
         all_suspended,
         warnings,
         storage,
+        bundle_revision,
+        shadow_digest,
+        shadow_revision,
     } = status;
+    let shadow = (!shadow_digest.is_empty())
+        .then(|| json!({ "bundle_digest": shadow_digest, "bundle_revision": shadow_revision }));
     let storage = storage.as_ref().map(|storage| {
         let v1::StorageStatus {
             journal_bytes,
@@ -182,7 +194,7 @@ fn in_json(status: &v1::StatusResponse, counts: &Counts) -> Value {
     let subjects: Vec<Value> = subjects.iter().map(as_json::subject_status).collect();
     json!({
         "serving": serving, "problems": problems, "journal_id": journal_id, "seq": seq,
-        "bundle_digest": bundle_digest, "version": version, "all_suspended": all_suspended,
+        "bundle_digest": bundle_digest, "bundle_revision": bundle_revision, "shadow": shadow, "version": version, "all_suspended": all_suspended,
         "batches": batches, "chains": chains, "transport_recipient": transport_recipient,
         "counts": counts, "subjects": subjects, "warnings": warnings, "storage": storage,
     })

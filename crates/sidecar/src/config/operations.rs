@@ -52,6 +52,7 @@ impl Config {
             version,
             dev,
             policies,
+            shadow_policies,
             journal,
             keystore,
             listeners,
@@ -69,6 +70,7 @@ impl Config {
             ("version", *version != other.version),
             ("dev", *dev != other.dev),
             ("policies", *policies != other.policies),
+            ("shadow_policies", *shadow_policies != other.shadow_policies),
             ("journal", *journal != other.journal),
             ("keystore", *keystore != other.keystore),
             ("listeners", *listeners != other.listeners),
@@ -113,11 +115,12 @@ mod tests {
         let config =
             |more: &str| serde_yaml::from_str::<Config>(&format!("{PLAIN}{listeners}{more}")).unwrap();
         let plain = config("");
-        let table: [(&str, &[&str]); 10] = [
+        let table: [(&str, &[&str]); 11] = [
             ("", &[]),
             ("log: { level: debug }", &[]),
             ("log: { format: json }", &["log.format"]),
             ("dev: true", &["dev"]),
+            ("shadow_policies: next", &["shadow_policies"]),
             ("health: \"127.0.0.1:9465\"", &["health"]),
             ("reload: { poll_secs: 3 }", &["reload"]),
             ("sandbox: enforce", &["sandbox"]),

@@ -8,9 +8,9 @@ use crate::hardening::Reach;
 impl Config {
     /// What is read and what is written, as directories: files are replaced, and links beside them swapped.
     pub(crate) fn reach(&self) -> Reach {
-        let Self { policies, journal, keystore, listeners, identity, audit, .. } = self;
+        let Self { policies, shadow_policies, journal, keystore, listeners, identity, audit, .. } = self;
         let mut reach = Reach::default();
-        reach.read.push(policies.clone());
+        reach.read.extend([policies].into_iter().chain(shadow_policies).cloned());
         reach.reads(&keystore.passphrase_file);
         reach.writes_below(&keystore.dir);
         reach.writes(journal);

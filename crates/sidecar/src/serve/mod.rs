@@ -50,7 +50,7 @@ use checkpoints::Checkpoints;
 pub(crate) use health::Check;
 use health::{HealthPort, Outlook};
 pub use reload::SetLevel;
-use reload::{FollowedBundle, FollowedConfig, FollowedFiles, Follower, Reloads};
+use reload::{FollowedBundle, FollowedConfig, FollowedFiles, FollowedShadow, Follower, Reloads};
 
 use crate::turnstile::{Capacity, Problem, Turnstile, Upkeep};
 
@@ -68,6 +68,9 @@ pub enum ServeError {
     /// The governance bundle is invalid.
     #[error(transparent)]
     Bundle(#[from] BundleErrors),
+    /// The shadow bundle is invalid.
+    #[error("`shadow_policies`: {0}")]
+    Shadow(#[source] BundleErrors),
     /// The governance bundle does not fit what happened under earlier ones.
     #[error(transparent)]
     BundleRefused(#[from] BundleRefused),
@@ -172,7 +175,8 @@ impl Sidecar {
     /// # Errors
     /// [`ServeError`] naming what is wrong; nothing was started.
     pub fn open(config: Config) -> Result<Self, ServeError> {
-        let bundle = Bundle::load(&config.policies, BundleOptions { dev: config.dev })?;
+        let options = BundleOptions { dev: config.dev };
+        let bundle = Bundle::load(&config.policies, options)?;
         for warning in bundle.warnings() {
             warn!(%warning, "bundle");
         }
@@ -184,7 +188,7 @@ impl Sidecar {
         let audit_key = keystore.load_audit_key(&passphrase)?;
         checkpoints::uphold(&config, &AuditVerifier::parse(&audit_key.verifier_key(journal_id))?)?;
         let sinks = Sinks::open(&config.audit.sinks, &config.journal, &mut journal)?;
-        governance::remembers(bundle.registry(), &journal)?;
+        governance::follows(&bundle, &journal)?;
         let expected = governance::expected(bundle.registry(), &journal);
         let custody = keystore.load_expected(&passphrase, &expected)?;
         for (address, wallet) in expected.iter().filter(|(address, _)| !custody.holds(**address)) {
@@ -204,6 +208,10 @@ impl Sidecar {
             Clock::new(),
             Capacity { queue_len_max, batch_len_max },
         );
+        if let Some(dir) = &config.shadow_policies {
+            let shadow = Bundle::load(dir, options).map_err(ServeError::Shadow)?;
+            gatehouse.set_shadow(Arc::new(shadow));
+        }
         gatehouse.note_keys(custody.addresses().into_iter().collect());
         let own_uid = rustix::process::geteuid().as_raw();
         let identities = Arc::new(Identities::open(&config, own_uid)?);
@@ -348,6 +356,10 @@ impl Sidecar {
             return;
         }
         follower.follow(FollowedBundle::new(governance, self.config.policies.clone()));
+        if let Some(dir) = self.config.shadow_policies.clone() {
+            let options = BundleOptions { dev: self.config.dev };
+            follower.follow(FollowedShadow::new(self.gatehouse.clone(), options, dir));
+        }
         if let Some((file, set_level)) = self.followed.take() {
             let config = self.config.clone();
             follower.follow(FollowedConfig::new(file, config, set_level, self.reloads.clone()));

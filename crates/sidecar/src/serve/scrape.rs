@@ -138,5 +138,7 @@ impl Scraped {
         registry.register("sink_failures", "Tries that failed", counter(&SinkState::failures));
         let help = "Records that were archived before the sink could get them";
         registry.register("sink_missed", help, counter(&SinkState::missed));
+        let help = "Records that the receiver rejected";
+        registry.register("sink_rejected", help, counter(&SinkState::rejected));
     }
 }

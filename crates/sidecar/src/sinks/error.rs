@@ -80,6 +80,14 @@ pub enum SinkError {
     /// The receiver did not acknowledge.
     #[error("the receiver did not acknowledge: {0}")]
     Refused(String),
+    /// The receiver took some, and never wants the others.
+    #[error("the receiver rejected {rejected} records: {why}")]
+    Rejected {
+        /// How many.
+        rejected: u64,
+        /// What it says about it.
+        why: String,
+    },
     /// The task that was to do it is gone.
     #[error("the export was interrupted")]
     Interrupted,

@@ -123,6 +123,7 @@ impl Sinks {
                 gatehouse: gatehouse.clone(),
                 batch_records_max: config.batch_records_max,
                 retry: (shortest, longest),
+                required: config.required,
             };
             workers.spawn(worker.run(ended.clone()));
         }

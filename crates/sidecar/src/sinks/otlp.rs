@@ -1,4 +1,6 @@
 //! Records as OpenTelemetry logs. The receiver's answer is the acknowledgement.
+//!
+//! The exporter of the SDK takes a partial success for a success, so its parts are used without it.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -6,12 +8,16 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::{InstrumentationScope, KeyValue, SpanId, TraceFlags, TraceId};
-use opentelemetry_otlp::{LogExporter, RetryPolicy, WithExportConfig as _, WithTonicConfig as _};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceRequest};
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, SdkLogRecord, SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::logs::{LogBatch, SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use pursekeeper_core::JournalId;
+use tonic::Request;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::outgoing::Outgoing;
 use super::{SinkError, private};
@@ -24,10 +30,10 @@ const SCOPE: &str = "pursekeeper.audit";
 pub(super) struct Otlp {
     endpoint: Endpoint,
     headers: MetadataMap,
-    timeout: Duration,
-    resource: Resource,
-    /// Made when it is needed first, which is inside a runtime.
-    exporter: OnceLock<LogExporter>,
+    resource: ResourceAttributesWithSchema,
+    /// Made when it is needed first, which is inside a runtime. Connects when something is sent, and again when the
+    /// connection is lost.
+    client: OnceLock<LogsServiceClient<Channel>>,
     /// Makes records; it exports none by itself.
     logger: SdkLogger,
     scope: InstrumentationScope,
@@ -57,35 +63,31 @@ impl Otlp {
         Ok(Self {
             endpoint: endpoint.connect_timeout(timeout).timeout(timeout),
             headers,
-            timeout,
-            resource: resource.build(),
-            exporter: OnceLock::new(),
+            resource: (&resource.build()).into(),
+            client: OnceLock::new(),
             logger: SdkLoggerProvider::builder().build().logger(SCOPE),
             scope: InstrumentationScope::builder(SCOPE).build(),
         })
     }
 
-    /// Connects when something is sent, and again when the connection is lost.
-    fn exporter(&self) -> Result<&LogExporter, SinkError> {
-        if let Some(exporter) = self.exporter.get() {
-            return Ok(exporter);
-        }
-        let channel = self.endpoint.connect_lazy();
-        let builder = LogExporter::builder().with_tonic().with_channel(channel);
-        // Whoever exports tries again, for ever; here once is enough.
-        let builder = builder.with_metadata(self.headers.clone()).with_retry_policy(RetryPolicy::disabled());
-        let built = builder.with_timeout(self.timeout).build();
-        let mut exporter = built.map_err(|error| SinkError::Endpoint(error.to_string()))?;
-        exporter.set_resource(&self.resource);
-        Ok(self.exporter.get_or_init(|| exporter))
-    }
-
-    /// Sends records and returns once the receiver has acknowledged them.
+    /// Sends records and returns once the receiver has acknowledged all of them. A receiver that takes a part does not say
+    /// which.
     pub(super) async fn send(&self, records: &[Outgoing]) -> Result<(), SinkError> {
         let logs: Vec<SdkLogRecord> = records.iter().map(|record| self.log(record)).collect();
         let batch: Vec<_> = logs.iter().map(|log| (log, &self.scope)).collect();
-        let sent = self.exporter()?.export(LogBatch::new(&batch)).await;
-        sent.map_err(|error| SinkError::Refused(error.to_string()))
+        let resource_logs = group_logs_by_resource_and_scope(&LogBatch::new(&batch), &self.resource);
+        let mut request = Request::new(ExportLogsServiceRequest { resource_logs });
+        *request.metadata_mut() = self.headers.clone();
+        let client = self.client.get_or_init(|| LogsServiceClient::new(self.endpoint.connect_lazy()));
+        let sent = client.clone().export(request).await;
+        let answer = sent.map_err(|status| SinkError::Refused(status.to_string()))?.into_inner();
+        match answer.partial_success {
+            Some(ExportLogsPartialSuccess { rejected_log_records: rejected @ 1.., error_message }) => {
+                Err(SinkError::Rejected { rejected: rejected.unsigned_abs(), why: error_message })
+            }
+            // It took everything, whatever else it says.
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn log(&self, record: &Outgoing) -> SdkLogRecord {

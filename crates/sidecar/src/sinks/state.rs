@@ -19,6 +19,7 @@ pub(crate) struct SinkState {
     acked: AtomicU64,
     exported: AtomicU64,
     missed: AtomicU64,
+    rejected: AtomicU64,
     failures: AtomicU64,
     lag_secs: AtomicU64,
     tried: AtomicBool,
@@ -33,6 +34,7 @@ impl SinkState {
             acked: AtomicU64::new(acked),
             exported: AtomicU64::default(),
             missed: AtomicU64::default(),
+            rejected: AtomicU64::default(),
             failures: AtomicU64::default(),
             lag_secs: AtomicU64::default(),
             tried: AtomicBool::default(),
@@ -53,6 +55,11 @@ impl SinkState {
     /// Records that were not in the journal any more when it was their turn.
     pub(crate) fn missed(&self) -> u64 {
         self.missed.load(Ordering::Relaxed)
+    }
+
+    /// Records that the receiver never wants.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 
     /// Tries that failed since start.
@@ -91,6 +98,12 @@ impl SinkState {
         if self.set_down(None).is_some() {
             info!(sink = %self.name, acked, "the sink takes records again");
         }
+    }
+
+    /// Takes note that the receiver rejected a record and gets the next one.
+    pub(super) fn note_rejected(&self, seq: u64, why: &str) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+        warn!(sink = %self.name, seq, why, "the receiver rejected a record: it is not sent again");
     }
 
     /// Takes note of a try that failed. Only the first one is logged.

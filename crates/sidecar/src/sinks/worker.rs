@@ -57,13 +57,15 @@ pub(super) struct Worker {
     pub(super) gatehouse: Arc<Gatehouse>,
     pub(super) batch_records_max: usize,
     pub(super) retry: (Duration, Duration),
+    /// Whether records wait for a receiver that rejects them.
+    pub(super) required: bool,
 }
 
 impl Worker {
     /// Feeds the sink until it is told to come to an end, and then until it has everything. It never gives up by itself.
     pub(super) async fn run(self, mut ending: watch::Receiver<bool>) {
         let mut durable = self.gatehouse.durable_seq();
-        let mut wait = self.retry.0;
+        let (mut wait, mut limit) = (self.retry.0, self.batch_records_max);
         loop {
             let (last, acked) = (*durable.borrow_and_update(), self.state.acked());
             let ends = *ending.borrow_and_update();
@@ -83,8 +85,13 @@ impl Worker {
                     _ = ending.changed() => {}
                 }
             }
-            match self.step(acked).await {
-                Ok(()) => wait = self.retry.0,
+            match self.step(acked, limit).await {
+                Ok(()) => {
+                    wait = self.retry.0;
+                    limit = limit.saturating_mul(2).min(self.batch_records_max);
+                }
+                // It does not say which: one by one they come to the one it means, and the others do not come again and again.
+                Err(SinkError::Rejected { .. }) if limit > 1 => limit = 1,
                 Err(error) => {
                     self.state.note_failure(&error);
                     tokio::select! {
@@ -98,14 +105,24 @@ impl Worker {
     }
 
     /// Delivers the next batch and takes note of it.
-    async fn step(&self, acked: u64) -> Result<(), SinkError> {
-        let (desk, limit) = (self.desk.clone(), self.batch_records_max);
+    async fn step(&self, acked: u64, limit: usize) -> Result<(), SinkError> {
+        let desk = self.desk.clone();
         let deliver = move || desk.lock().unwrap_or_else(PoisonError::into_inner).deliver(acked, limit);
         let batch = tokio::task::spawn_blocking(deliver).await.map_err(|_| SinkError::Interrupted)?;
         let Batch { records, acked: now, missed } = batch?;
-        if let Some(receiver) = &self.receiver {
-            receiver.send(&records).await?;
-        }
+        let sent = match &self.receiver {
+            Some(receiver) => receiver.send(&records).await,
+            None => Ok(()),
+        };
+        // The protocol forbids to send again what was rejected. Whoever requires it waits until somebody has looked.
+        let rejected = match (sent, records.as_slice()) {
+            (Err(SinkError::Rejected { why, .. }), [only]) if !self.required => {
+                self.state.note_rejected(only.seq, &why);
+                true
+            }
+            (sent, _) => sent.map(|()| false)?,
+        };
+        let exported = if rejected { 0 } else { records.len() as u64 };
         let (gatehouse, state) = (self.gatehouse.clone(), self.state.clone());
         let note = move || {
             // It only fails when nothing can be written any more, which others tell of.
@@ -113,7 +130,7 @@ impl Worker {
                 journal.note_cursor(&state.name, now);
                 Ok(())
             });
-            state.note_acked(now, records.len() as u64, missed);
+            state.note_acked(now, exported, missed);
         };
         // The journal may be in use for the length of a sync.
         tokio::task::spawn_blocking(note).await.map_err(|_| SinkError::Interrupted)

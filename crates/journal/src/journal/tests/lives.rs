@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pursekeeper_core::ports::{Journal as _, Judged, LedgerError, Urgency};
 use pursekeeper_core::{
-    ActVerb, Address, AgentName, Aim, BackupRecipient, Cause, Detail, Digest, Entry, Reviewed, Scope, Status,
-    StatusChange, Subject, Totals, Transition, UnixSeconds, Usd, WalletName, WorkflowName,
+    ActVerb, Address, AgentName, Aim, BackupRecipient, BundleId, Cause, Detail, Digest, Entry, Reviewed,
+    Scope, Status, StatusChange, Subject, Totals, Transition, UnixSeconds, Usd, WalletName, WorkflowName,
 };
 
 use crate::fixtures::{Home, NOW, Pay, about, act, changed, completed, evm, look, moment, record, refused};
@@ -316,6 +316,7 @@ fn the_bundle_and_what_was_reviewed_under_it_are_those_of_the_last_renewal() {
         (journal.bundle(), look(&mut journal, NOW, |ledger| ledger.reviewed())),
         (None, Reviewed::new())
     );
+    let named = |byte| BundleId { digest: Digest([byte; 32]), revision: Some(byte.into()) };
     // The bundle a transition names, what it renews, and what is in force after it.
     let table = [
         (1, Some(reviewed("orca-5")), (1, reviewed("orca-5"))),
@@ -324,10 +325,10 @@ fn the_bundle_and_what_was_reviewed_under_it_are_those_of_the_last_renewal() {
         (1, Some(Reviewed::new()), (1, Reviewed::new())),
     ];
     for (bundle, renews, expected) in table {
-        let transition = Transition { bundle: Digest([bundle; 32]), reviewed: renews, ..completed(&[], NOW) };
+        let transition = Transition { bundle: named(bundle), reviewed: renews, ..completed(&[], NOW) };
         journal = step(&home, journal, &[changed(transition)]);
         let in_force = look(&mut journal, NOW, |ledger| (ledger.bundle(), ledger.reviewed()));
-        assert_eq!(in_force, (Some(Digest([expected.0; 32])), expected.1));
+        assert_eq!(in_force, (Some(named(expected.0)), expected.1));
         assert_eq!(journal.bundle(), in_force.0);
     }
 }

@@ -110,7 +110,7 @@ fn strangers_beyond_a_number_count_as_one() {
             source: Some(IdentitySource::unix_peer(uid)),
             call: "Signer.SignPayment".to_owned(),
             message: format!("no agent has uid {uid}"),
-            bundle: Digest([0xbb; 32]),
+            bundle: Digest([0xbb; 32]).into(),
         }))
     };
     for uid in 0..300 {

@@ -13,8 +13,8 @@ use pursekeeper_core as core;
 use pursekeeper_core::{JournalId, Moment, UnixSeconds};
 
 use super::{
-    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, SignIn, StatusChange, Time,
-    VERSION, Verdict, Warning,
+    Cancellation, Denial, Hex, Int, Intent, Kind, Offer, Pending, Policy, Record, Shadow, SignIn,
+    StatusChange, Time, VERSION, Verdict, Warning,
 };
 use crate::JournalError;
 
@@ -98,13 +98,17 @@ fn digest(Hex(bytes): Hex<32>) -> core::Digest {
     core::Digest(bytes)
 }
 
+fn bundle_id(bundle: Hex<32>, revision: Option<Int>) -> core::BundleId {
+    core::BundleId { digest: digest(bundle), revision: revision.map(|Int(revision)| revision) }
+}
+
 fn address(member: &str, text: &str) -> Found<core::Address> {
     read(member, core::EvmAddress::parse(text)).map(core::Address::Evm)
 }
 
 impl Record<'_> {
     /// Which optional members there are.
-    fn shape(&self) -> [bool; 29] {
+    fn shape(&self) -> [bool; 32] {
         [
             self.act.is_some(),
             self.adopted.is_some(),
@@ -126,10 +130,13 @@ impl Record<'_> {
             self.original_seq.is_some(),
             self.pending.is_some(),
             self.policies.is_some(),
+            self.reload.is_some(),
             self.repeat.is_some(),
             self.report.is_some(),
             self.resolution.is_some(),
             self.reviewed.is_some(),
+            self.revision.is_some(),
+            self.shadow.is_some(),
             self.sign_in.is_some(),
             self.signatures.is_some(),
             self.stranger.is_some(),
@@ -181,7 +188,9 @@ impl Record<'_> {
             report,
             resolution,
             reviewed,
+            revision,
             seq: _,
+            shadow,
             sign_in,
             signatures,
             stranger,
@@ -195,6 +204,7 @@ impl Record<'_> {
             return Err(Flaw(format!("`v`: version {version} is not known")));
         }
         let at = Moment { unix_ms, boot_ms, boot_id };
+        let under = || present("bundle", bundle).map(|bundle| bundle_id(bundle, revision));
         let entry = match kind {
             Kind::Genesis => {
                 let Hex(journal) = present("journal", journal)?;
@@ -216,7 +226,8 @@ impl Record<'_> {
                 )?,
                 ceilings: notes::ceilings(ceilings)?,
                 pending: pending.map(Pending::decode).transpose()?,
-                bundle: digest(present("bundle", bundle)?),
+                bundle: under()?,
+                shadow: shadow.map(Shadow::decode).transpose()?.map(Box::new),
             })),
             Kind::Reissue => core::Entry::Reissue(Box::new(core::Reissue {
                 at,
@@ -230,7 +241,7 @@ impl Record<'_> {
                     }
                 },
                 policies: refs(policies.unwrap_or_default()),
-                bundle: digest(present("bundle", bundle)?),
+                bundle: under()?,
             })),
             Kind::Lifecycle => core::Entry::Lifecycle(Box::new(core::LifecycleDecision {
                 at,
@@ -240,11 +251,11 @@ impl Record<'_> {
                 cascade: life::cascade(cascade)?,
                 wallet: wallet.map(|name| read("wallet", core::WalletName::parse(&name))).transpose()?,
                 policies: refs(present("policies", policies)?),
-                bundle: digest(present("bundle", bundle)?),
+                bundle: under()?,
             })),
             Kind::Transition => core::Entry::Transition(Box::new(core::Transition {
                 at,
-                bundle: digest(present("bundle", bundle)?),
+                bundle: under()?,
                 reviewed: reviewed.map(life::reviewed).transpose()?,
                 completed: life::completed(present("completed", completed)?)?,
                 statuses: (present("changes", changes)?.into_iter())
@@ -270,23 +281,22 @@ impl Record<'_> {
                     fingerprint: digest(present("fingerprint", fingerprint)?),
                     outcome,
                     ceilings: notes::ceilings(ceilings)?,
-                    bundle: digest(present("bundle", bundle)?),
+                    bundle: under()?,
+                    shadow: shadow.map(Shadow::decode).transpose()?.map(Box::new),
                 }))
             }
             Kind::Signature => core::Entry::Signatures(Box::new(core::SignaturesMade {
                 at,
                 hashes: notes::hashes(present("signatures", signatures)?),
             })),
-            Kind::Unauthenticated => core::Entry::Unauthenticated(Box::new(
-                present("stranger", stranger)?.decode(at, digest(present("bundle", bundle)?))?,
-            )),
+            Kind::Unauthenticated => {
+                core::Entry::Unauthenticated(Box::new(present("stranger", stranger)?.decode(at, under()?)?))
+            }
             Kind::Repeat => core::Entry::Repeated(Box::new(core::Repeated {
                 at,
                 repeats: present("repeat", repeat)?.decode()?,
             })),
-            Kind::Reload => core::Entry::Reload(Box::new(
-                present("reload", reload)?.decode(at, digest(present("bundle", bundle)?))?,
-            )),
+            Kind::Reload => core::Entry::Reload(Box::new(present("reload", reload)?.decode(at, under()?)?)),
             Kind::Report => {
                 let (caller, said) = present("report", report)?.decode()?;
                 let original_seq = present("original_seq", original_seq)?.0;

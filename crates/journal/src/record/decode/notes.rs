@@ -3,8 +3,8 @@
 use pursekeeper_core as core;
 
 use super::super::notes::{Reload, Repeat, SignatureHash, Stranger};
-use super::super::{CeilingUse, Hex, Int, Source};
-use super::{Flaw, Found, known, read};
+use super::super::{CeilingUse, Hex, Int, Shadow, Source, Verdict};
+use super::{Flaw, Found, bundle_id, known, read};
 
 pub(super) fn ceilings(uses: Option<Vec<CeilingUse<'_>>>) -> Found<Vec<core::CeilingUse>> {
     uses.unwrap_or_default().into_iter().map(CeilingUse::decode).collect()
@@ -30,8 +30,23 @@ pub(super) fn hashes(made: Vec<SignatureHash>) -> Vec<(u64, core::Digest)> {
         .collect()
 }
 
+impl Shadow<'_> {
+    pub(super) fn decode(self) -> Found<core::Shadow> {
+        let Self { bundle, denial, revision, usd, verdict } = self;
+        let usd = usd.map(|usd| read("usd", core::Usd::parse(&usd))).transpose()?;
+        let verdict = match (verdict, denial, usd) {
+            (Verdict::Permit, None, usd) => core::ShadowVerdict::Permit { usd },
+            (Verdict::Deny, Some(denial), None) => core::ShadowVerdict::Deny(denial.decode()?),
+            (Verdict::Permit | Verdict::Deny, _, _) => {
+                return Err(Flaw("`shadow`: its members contradict each other".to_owned()));
+            }
+        };
+        Ok(core::Shadow { bundle: bundle_id(bundle, revision), verdict })
+    }
+}
+
 impl Stranger<'_> {
-    pub(super) fn decode(self, at: core::Moment, bundle: core::Digest) -> Found<core::Unauthenticated> {
+    pub(super) fn decode(self, at: core::Moment, bundle: core::BundleId) -> Found<core::Unauthenticated> {
         let Self { call, message, source } = self;
         Ok(core::Unauthenticated {
             at,
@@ -65,7 +80,7 @@ impl Repeat<'_> {
 }
 
 impl Reload<'_> {
-    pub(super) fn decode(self, at: core::Moment, bundle: core::Digest) -> Found<core::Reload> {
+    pub(super) fn decode(self, at: core::Moment, bundle: core::BundleId) -> Found<core::Reload> {
         let Self { kind, message, result } = self;
         Ok(core::Reload {
             at,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pursekeeper_core as core;
 
 use super::super::{
-    Act, Cancellation, Denial, Hex, Int, Kind, Labels, Record, Source, StatusChange, Subject, Verdict,
+    Act, Cancellation, Denial, Int, Kind, Labels, Record, Source, StatusChange, Subject, Verdict,
 };
 use super::{address_text, policies, subject_name};
 
@@ -24,14 +24,13 @@ impl<'a> Record<'a> {
         let suspended = || cascade.iter().map(|address| address_text(*address).into()).collect();
         Self {
             act: Some(Act::of(act)),
-            bundle: Some(Hex(bundle.0)),
             cancellation: cancellation.as_ref().map(Cancellation::of),
             cascade: (!cascade.is_empty()).then(suspended),
             denial: denial.as_ref().map(Denial::of),
             policies: Some(policies(permitting)),
             verdict: Some(if denial.is_some() { Verdict::Deny } else { Verdict::Permit }),
             wallet: wallet.as_ref().map(|name| name.as_str().into()),
-            ..Self::empty(seq, Kind::Lifecycle, *at)
+            ..Self::under(bundle, Self::empty(seq, Kind::Lifecycle, *at))
         }
     }
 
@@ -41,11 +40,10 @@ impl<'a> Record<'a> {
             reviewed.iter().map(|(agent, values)| (agent.as_str().into(), Labels::of(values))).collect()
         };
         Self {
-            bundle: Some(Hex(bundle.0)),
             changes: Some(statuses.iter().map(StatusChange::of).collect()),
             completed: Some(completed.iter().map(|seq| Int(*seq)).collect()),
             reviewed: reviewed.as_ref().map(agents),
-            ..Self::empty(seq, Kind::Transition, *at)
+            ..Self::under(bundle, Self::empty(seq, Kind::Transition, *at))
         }
     }
 }

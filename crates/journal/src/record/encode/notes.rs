@@ -16,13 +16,12 @@ impl<'a> Record<'a> {
     pub(super) fn of_stranger(seq: u64, stranger: &'a core::Unauthenticated) -> Self {
         let core::Unauthenticated { at, source, call, message, bundle } = stranger;
         Self {
-            bundle: Some(Hex(bundle.0)),
             stranger: Some(Stranger {
                 call: call.as_str().into(),
                 message: message.as_str().into(),
                 source: source.as_ref().map(Source::of),
             }),
-            ..Self::empty(seq, Kind::Unauthenticated, *at)
+            ..Self::under(bundle, Self::empty(seq, Kind::Unauthenticated, *at))
         }
     }
 
@@ -53,13 +52,12 @@ impl<'a> Record<'a> {
     pub(super) fn of_reload(seq: u64, reload: &'a core::Reload) -> Self {
         let core::Reload { at, kind, result, message, bundle } = reload;
         Self {
-            bundle: Some(Hex(bundle.0)),
             reload: Some(Reload {
                 kind: kind.as_str().into(),
                 message: message.as_str().into(),
                 result: result.as_str().into(),
             }),
-            ..Self::empty(seq, Kind::Reload, *at)
+            ..Self::under(bundle, Self::empty(seq, Kind::Reload, *at))
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use pursekeeper_core::{
-    self as core, Act, ActVerb, AgentName, BackupRecipient, Cause, Detail, Digest, Entry, LifecycleDecision,
+    self as core, Act, ActVerb, AgentName, BackupRecipient, Cause, Detail, Entry, LifecycleDecision,
     OperatorName, ServiceName, Status, StatusChange, Subject, Transition, WalletName, WorkflowName,
 };
 
+use super::shadow::bundle;
 use super::who;
 use super::{address, at, denial, intent, name, policies};
 use crate::fixtures::{NOW, Pay, about, act, changed, completed, evm, refused};
@@ -121,10 +122,9 @@ pub(super) fn lifecycle() -> impl Strategy<Value = Entry> {
     let cancellation = prop::option::of(intent()).prop_map(|intent| core::Cancellation::of(&intent?));
     let cascade = prop::collection::btree_set(address(), 0..3);
     let wallet = prop::option::of(name().prop_map(|name| WalletName::parse(&name).unwrap()));
-    let rest = (policies(), any::<[u8; 32]>());
+    let rest = (policies(), bundle());
     (at(), act, prop::option::of(denial()), cancellation, cascade, wallet, rest).prop_map(
         |(at, act, denial, cancellation, cascade, wallet, (policies, bundle))| {
-            let bundle = Digest(bundle);
             Entry::Lifecycle(Box::new(LifecycleDecision {
                 at,
                 act,
@@ -147,11 +147,8 @@ pub(super) fn transition() -> impl Strategy<Value = Entry> {
     let reviewed = prop::option::of(prop::collection::btree_map(agent, values, 0..3));
     let completed = prop::collection::btree_set(0u64..1 << 53, 0..4);
     let statuses = prop::collection::vec(change, 0..4);
-    (at(), any::<[u8; 32]>(), reviewed, completed, statuses).prop_map(
-        |(at, bundle, reviewed, completed, statuses)| {
-            let completed: BTreeSet<u64> = completed;
-            let bundle = Digest(bundle);
-            Entry::Transition(Box::new(Transition { at, bundle, reviewed, completed, statuses }))
-        },
-    )
+    (at(), bundle(), reviewed, completed, statuses).prop_map(|(at, bundle, reviewed, completed, statuses)| {
+        let completed: BTreeSet<u64> = completed;
+        Entry::Transition(Box::new(Transition { at, bundle, reviewed, completed, statuses }))
+    })
 }

@@ -7,6 +7,7 @@ use pursekeeper_core::{
     Unauthenticated, Wait, Window,
 };
 
+use super::shadow::bundle;
 use super::who::source;
 use super::{at, name};
 use crate::fixtures::{NOW, Pay, moment, policy};
@@ -39,9 +40,8 @@ pub(super) fn notes() -> impl Strategy<Value = Entry> {
     let hash = (count(), any::<[u8; 32]>()).prop_map(|(seq, hash)| (seq, Digest(hash)));
     let signatures = (at(), prop::collection::vec(hash, 0..4))
         .prop_map(|(at, hashes)| Entry::Signatures(Box::new(SignaturesMade { at, hashes })));
-    let stranger = (at(), prop::option::of(source()), any::<String>(), any::<String>(), any::<[u8; 32]>());
+    let stranger = (at(), prop::option::of(source()), any::<String>(), any::<String>(), bundle());
     let stranger = stranger.prop_map(|(at, source, call, message, bundle)| {
-        let bundle = Digest(bundle);
         Entry::Unauthenticated(Box::new(Unauthenticated { at, source, call, message, bundle }))
     });
     let caller = prop_oneof![
@@ -62,11 +62,10 @@ pub(super) fn notes() -> impl Strategy<Value = Entry> {
         },
     );
     let words = (prop::sample::select(&ReloadKind::ALL[..]), prop::sample::select(&ReloadResult::ALL[..]));
-    let reload = (at(), words, any::<String>(), any::<[u8; 32]>()).prop_map(
-        |(at, (kind, result), message, bundle)| {
-            Entry::Reload(Box::new(Reload { at, kind, result, message, bundle: Digest(bundle) }))
-        },
-    );
+    let reload =
+        (at(), words, any::<String>(), bundle()).prop_map(|(at, (kind, result), message, bundle)| {
+            Entry::Reload(Box::new(Reload { at, kind, result, message, bundle }))
+        });
     prop_oneof![signatures, stranger, repeated, reload]
 }
 
@@ -77,7 +76,7 @@ pub(super) fn stranger(source: Option<IdentitySource>) -> Entry {
         source,
         call: "Signer.SignPayment".to_owned(),
         message: "no agent has uid 4711".to_owned(),
-        bundle: Digest([0xbb; 32]),
+        bundle: Digest([0xbb; 32]).into(),
     }))
 }
 
@@ -125,7 +124,7 @@ pub(super) fn pinned() -> Vec<Entry> {
             kind: ReloadKind::Bundle,
             result: ReloadResult::Refused,
             message: "team.cedar:1:9: no such attribute".to_owned(),
-            bundle: Digest([0xbb; 32]),
+            bundle: Digest([0xbb; 32]).into(),
         })),
     ]
 }

@@ -49,6 +49,17 @@ struct Stats {
     endpoints: Counts,
     agents: Counts,
     over_time: Histogram,
+    shadow: Flips,
+}
+
+/// What would be otherwise under the shadow bundle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flips {
+    asked: u64,
+    denies: u64,
+    usd_denied: Usd,
+    permits: u64,
+    usd_permitted: Usd,
 }
 
 pub(super) async fn run(args: StatsArgs, output: Output) -> anyhow::Result<Exit> {
@@ -92,9 +103,46 @@ impl Count {
     }
 }
 
+impl Flips {
+    fn add(&mut self, usd: &str, shadow: &v1::Shadow) {
+        let plus = |sum: Usd, usd: &str| sum.checked_add(Usd::parse(usd).unwrap_or_default()).unwrap_or(sum);
+        self.asked = self.asked.saturating_add(1);
+        match shadow.flip.as_str() {
+            "denies" => {
+                self.denies = self.denies.saturating_add(1);
+                self.usd_denied = plus(self.usd_denied, usd);
+            }
+            "permits" => {
+                self.permits = self.permits.saturating_add(1);
+                self.usd_permitted = plus(self.usd_permitted, &shadow.usd);
+            }
+            _ => {}
+        }
+    }
+
+    fn as_json(self) -> Value {
+        let Self { asked, denies, usd_denied, permits, usd_permitted } = self;
+        json!({
+            "asked": asked, "denies": denies, "usd_denied": usd_denied.to_string(), "permits": permits,
+            "usd_permitted": usd_permitted.to_string(),
+        })
+    }
+
+    fn in_words(self) -> Option<String> {
+        let Self { asked, denies, usd_denied, permits, usd_permitted } = self;
+        let words = || {
+            format!(
+                "Under the shadow bundle, of {asked} answers {denies} permits would be denied (${usd_denied}) and {permits} denials permitted (${usd_permitted})"
+            )
+        };
+        (asked > 0).then(words)
+    }
+}
+
 impl Stats {
     fn add(&mut self, decision: &v1::Decision) {
         self.total.add(decision);
+        decision.shadow.iter().for_each(|shadow| self.shadow.add(&decision.usd, shadow));
         self.over_time.add(decision.time_unix_ms, judged(decision), decision.repeats.max(1));
         let call = decision.endpoint.as_ref().map(|endpoint| place(&endpoint.url)).unwrap_or_default();
         let named = [
@@ -114,7 +162,7 @@ impl Stats {
     }
 
     fn as_json(&self) -> Value {
-        let Self { total, kinds, codes, workflows, endpoints, agents, over_time } = self;
+        let Self { total, kinds, codes, workflows, endpoints, agents, over_time, shadow } = self;
         let of = |counts: &Counts| -> serde_json::Map<String, Value> {
             counts.iter().map(|(name, count)| (name.clone(), count.as_json())).collect()
         };
@@ -130,15 +178,16 @@ impl Stats {
         json!({
             "total": total.as_json(), "kinds": of(kinds), "codes": of(codes), "workflows": of(workflows),
             "endpoints": of(endpoints), "agents": of(agents),
-            "over_time": { "step_ms": step_ms, "bars": bars },
+            "over_time": { "step_ms": step_ms, "bars": bars }, "shadow": shadow.as_json(),
         })
     }
 
     fn show(&self, top: usize, output: Output) -> anyhow::Result<()> {
-        let Self { total, kinds, codes, workflows, endpoints, agents, over_time } = self;
+        let Self { total, kinds, codes, workflows, endpoints, agents, over_time, shadow } = self;
         let Count { records, permitted, denied, usd } = total;
         output
             .line(&format!("{records} records: {permitted} permitted, {denied} denied; ${usd} permitted"))?;
+        shadow.in_words().iter().try_for_each(|words| output.line(words))?;
         let tables = [
             ("KIND", kinds),
             ("CODE", codes),
@@ -239,6 +288,28 @@ mod tests {
         assert_eq!(stats.endpoints.keys().collect::<Vec<_>>(), ["api.example.com/v1/report"]);
         assert_eq!(rows(&stats.kinds, 2)[0][0], "repeat");
         assert_eq!(rows(&stats.kinds, 2).len(), 2);
+    }
+
+    #[test]
+    fn what_the_shadow_would_change_is_counted_in_answers_and_money() {
+        let mut stats = Stats::default();
+        assert_eq!(stats.shadow.in_words(), None);
+        for (verdict, usd, flip, shadow_usd) in [
+            ("permit", "0.10", "none", "0.10"),
+            ("permit", "0.20", "denies", ""),
+            ("permit", "0.30", "denies", ""),
+            ("deny", "5", "permits", "4"),
+            ("deny", "", "none", ""),
+        ] {
+            let shadow =
+                v1::Shadow { flip: flip.to_owned(), usd: shadow_usd.to_owned(), ..Default::default() };
+            stats.add(&v1::Decision { shadow: Some(shadow), ..decision("payment", verdict, usd, 0) });
+        }
+        assert_eq!(
+            stats.shadow.in_words().unwrap(),
+            "Under the shadow bundle, of 5 answers 2 permits would be denied ($0.5) and 1 denials permitted ($4)"
+        );
+        assert_eq!(stats.as_json()["shadow"]["usd_denied"], "0.5");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use pursekeeper_api::v1;
-use pursekeeper_core::DecisionId;
+use pursekeeper_core::{DecisionId, Flip};
 use pursekeeper_journal::KINDS;
 
 /// Which records. Different options must all fit; of an option that is repeated, one value.
@@ -29,6 +29,9 @@ pub(super) struct WantedArgs {
     /// Only denials with this code, such as `NO_PERMIT`.
     #[arg(long = "code", value_name = "CODE", help_heading = "Which records")]
     codes: Vec<String>,
+    /// Only what the shadow bundle would have denied, permitted, or answered just the same (`none`).
+    #[arg(long, value_name = "FLIP", value_parser = clap::builder::PossibleValuesParser::new(Flip::ALL.map(Flip::as_str)), help_heading = "Which records")]
+    flip: Option<String>,
     /// Only what was written since: `90s`, `30m`, `1h`, `7d` or `2w` ago, or a time such as `2026-11-18T11:00:00Z`.
     #[arg(long, value_name = "WHEN", value_parser = when, help_heading = "Which records")]
     since: Option<When>,
@@ -69,7 +72,7 @@ impl WantedArgs {
     }
 
     fn filter_at(self, now_unix_ms: u64) -> v1::AuditFilter {
-        let Self { agents, workflows, wallets, services, kinds, decision, codes, since, until } = self;
+        let Self { agents, workflows, wallets, services, kinds, decision, codes, flip, since, until } = self;
         let verdict = match decision {
             Some(Verdict::Permit) => "permit",
             Some(Verdict::Deny) => "deny",
@@ -87,6 +90,7 @@ impl WantedArgs {
             // 0 would be no end.
             until_unix_ms: until.map_or(0, |until| until.unix_ms(now_unix_ms).max(1)),
             about_seq: 0,
+            flip: flip.unwrap_or_default(),
         }
     }
 }

@@ -3,7 +3,9 @@
 use prost::Message as _;
 use pursekeeper_api::v1;
 use pursekeeper_core::registry::Registry;
-use pursekeeper_core::{AgentName, DenyCode, Digest, EvmAddress, ServiceName, WalletName, WorkflowName};
+use pursekeeper_core::{
+    AgentName, DenyCode, Digest, EvmAddress, Flip, ServiceName, WalletName, WorkflowName,
+};
 use pursekeeper_journal::{KINDS, leaf_hash};
 use serde::Deserialize;
 use tonic::{Code, Status};
@@ -70,6 +72,7 @@ impl Filter {
             since_unix_ms,
             until_unix_ms,
             about_seq: _,
+            flip,
         } = &wanted;
         for values in [agents, workflows, wallets, services, kinds, codes] {
             if values.len() > VALUES_LEN_MAX {
@@ -87,6 +90,10 @@ impl Filter {
         if !verdict.is_empty() {
             one_of(verdict, &["permit", "deny"])
                 .map_err(|e| malformed(format_args!("`verdict`: `{verdict}`: {e}")))?;
+        }
+        if !flip.is_empty() {
+            one_of(flip, &Flip::ALL.map(Flip::as_str))
+                .map_err(|e| malformed(format_args!("`flip`: `{flip}`: {e}")))?;
         }
         if *until_unix_ms != 0 && since_unix_ms >= until_unix_ms {
             return Err(malformed("`since_unix_ms` is not before `until_unix_ms`"));
@@ -128,7 +135,16 @@ impl Filter {
     /// Whether a record fits, its time apart.
     pub(super) fn fits(&self, decision: &v1::Decision) -> bool {
         let v1::AuditFilter {
-            agents, workflows, wallets: _, services, kinds, codes, verdict, about_seq, ..
+            agents,
+            workflows,
+            wallets: _,
+            services,
+            kinds,
+            codes,
+            verdict,
+            about_seq,
+            flip,
+            ..
         } = &self.wanted;
         let any = |values: &[String], value: &str| values.is_empty() || values.iter().any(|v| v == value);
         any(agents, &decision.agent)
@@ -140,6 +156,7 @@ impl Filter {
                 || *verdict == decision.verdict
                 || (verdict == "deny" && is_denied(decision)))
             && (*about_seq == 0 || is_about(decision, *about_seq))
+            && (flip.is_empty() || decision.shadow.as_ref().is_some_and(|shadow| shadow.flip == *flip))
             && (self.wallets.is_empty() || self.wallets.iter().any(|wallet| wallet.is_named_in(decision)))
     }
 }
@@ -182,14 +199,15 @@ impl Wanted {
 
 /// Names and words stand in quotes in every record they fit, whatever its kind.
 fn needles(wanted: &v1::AuditFilter, wallets: &[Wanted]) -> Vec<Vec<String>> {
-    let v1::AuditFilter { agents, workflows, services, kinds, codes, verdict, .. } = wanted;
+    let v1::AuditFilter { agents, workflows, services, kinds, codes, verdict, flip, .. } = wanted;
     // What counts denials does not say that it is one.
     let verdict = match verdict.as_str() {
         "" => Vec::new(),
         "deny" => vec!["deny".to_owned(), "repeat".to_owned()],
         verdict => vec![verdict.to_owned()],
     };
-    let named = [agents, workflows, services, kinds, codes, &verdict];
+    let shadow = if flip.is_empty() { Vec::new() } else { vec!["shadow".to_owned()] };
+    let named = [agents, workflows, services, kinds, codes, &verdict, &shadow];
     let named = named.into_iter().map(|values| values.iter().map(|value| format!("\"{value}\"")).collect());
     let wallets = wallets.iter().flat_map(Wanted::needles).collect::<Vec<_>>();
     named.chain([wallets]).filter(|any: &Vec<String>| !any.is_empty()).collect()

@@ -39,7 +39,7 @@ impl Keeper {
         let policy = self.gatehouse.policy();
         let now = self.gatehouse.now().unix_seconds();
         self.gatehouse.with_journal(|journal| {
-            journal.bundle() != Some(policy.digest())
+            journal.bundle() != Some(policy.bundle())
                 || !journal.draining().is_empty()
                 || has_old_address(policy.registry(), journal)
                 || has_idle_wallet(policy.registry(), journal, now)

@@ -39,7 +39,7 @@ use crate::{budget, prepaid};
 pub(super) use ending::Endings;
 pub(super) use keeper::Keeper;
 pub use reload::BundleRefused;
-pub(super) use reload::{NotInForce, expected, remembers};
+pub(super) use reload::{NotInForce, expected, follows};
 
 /// Serves operators.
 pub(super) struct GovernanceService {
@@ -387,7 +387,7 @@ impl Governance for GovernanceService {
         let problems: Vec<String> = self.gatehouse.problems();
         let (storage, mut warnings) = self.storage.status();
         warnings.extend(self.reloads.warnings());
-        let policy = self.gatehouse.policy();
+        let (policy, shadow) = (self.gatehouse.policy(), self.gatehouse.shadow());
         let (journal_id, seq) = self.gatehouse.with_journal(|journal| (journal.id(), journal.last_seq()));
         Ok(Response::new(v1::StatusResponse {
             serving: problems.is_empty(),
@@ -395,6 +395,9 @@ impl Governance for GovernanceService {
             journal_id: journal_id.to_string(),
             seq,
             bundle_digest: policy.digest().to_string(),
+            bundle_revision: policy.registry().revision,
+            shadow_digest: shadow.as_ref().map(|shadow| shadow.digest().to_string()).unwrap_or_default(),
+            shadow_revision: shadow.and_then(|shadow| shadow.registry().revision),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             subjects: self.subjects(policy.registry()),
             batches: self.gatehouse.metrics().batches(),

@@ -9,8 +9,8 @@ use pursekeeper_core::gate::{Answer, Ask};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::registry::Registry;
 use pursekeeper_core::{
-    ActVerb, Address, AssetId, Detail, Digest, ReloadKind, ReloadResult, Status as Standing, Subject,
-    Transition, WalletName,
+    ActVerb, Address, AssetId, BundleId, Detail, Digest, ReloadKind, ReloadResult, Status as Standing,
+    Subject, Transition, WalletName,
 };
 use pursekeeper_custody::{CustodyError, Keystore, LocalCustody, Passphrase};
 use pursekeeper_journal::{Holds, JournalError, Reader, SqliteJournal};
@@ -19,9 +19,13 @@ use tonic::{Code, Status};
 use tracing::{info, warn};
 
 use super::super::convert::{self, fault};
+use super::super::reload;
 use super::super::signer::mixed_up;
 use super::{GovernanceService, Operator};
 use crate::config::KeystoreConfig;
+
+/// What is counted when what was read again is what was read before.
+const UNCHANGED: &str = "unchanged";
 
 /// Why a bundle is not put in force.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,17 @@ pub enum BundleRefused {
         new: Address,
         /// The address it had.
         old: Address,
+    },
+    /// It is older than what was in force.
+    #[error(
+        "the bundle {now}, but revision {before} was in force before: to bring old rules back, give them a `revision` of {before} or more in registry.yaml",
+        now = names(*now)
+    )]
+    Older {
+        /// The revision it names.
+        now: Option<u64>,
+        /// The highest that was in force.
+        before: u64,
     },
     /// It would change what signatures are worth that are outside.
     #[error(
@@ -70,8 +85,19 @@ pub(in super::super) fn expected(
     addresses.filter(|(address, _)| !dead(address)).collect()
 }
 
-/// Whether a bundle remembers every rotation that was completed.
-pub(in super::super) fn remembers(registry: &Registry, journal: &SqliteJournal) -> Result<(), BundleRefused> {
+fn names(revision: Option<u64>) -> String {
+    revision.map_or_else(|| "names no revision".to_owned(), |revision| format!("is revision {revision}"))
+}
+
+/// Whether a bundle may come after those that were in force: it is not older, and remembers every rotation that was
+/// completed.
+pub(in super::super) fn follows(bundle: &Bundle, journal: &SqliteJournal) -> Result<(), BundleRefused> {
+    let now = bundle.bundle();
+    if let Some(before) = journal.bundle().filter(|before| !now.may_follow(*before)) {
+        let before = before.revision.unwrap_or_default();
+        return Err(BundleRefused::Older { now: now.revision, before });
+    }
+    let registry = bundle.registry();
     let rotated: BTreeMap<Address, Address> = journal.rotated().into_iter().collect();
     forgotten(registry, &rotated).map_or(Ok(()), Err)
 }
@@ -131,7 +157,7 @@ fn prepare(draft: &Draft, before: &Bundle, service: &GovernanceService) -> Resul
         }
     }
     let expected = service.gatehouse.with_journal(|journal| {
-        remembers(bundle.registry(), journal)?;
+        follows(&bundle, journal)?;
         Ok::<_, BundleRefused>(expected(bundle.registry(), journal))
     })?;
     let KeystoreConfig { dir, passphrase_file } = &config.keystore;
@@ -141,7 +167,7 @@ fn prepare(draft: &Draft, before: &Bundle, service: &GovernanceService) -> Resul
 
 /// A bundle that is in force, and what followed from it.
 pub(in super::super) struct InForce {
-    digest: Digest,
+    bundle: BundleId,
     /// Whether it was in force before.
     unchanged: bool,
     completed: Vec<v1::PendingAct>,
@@ -159,10 +185,10 @@ pub(in super::super) enum NotInForce {
 impl InForce {
     /// What is in force and what followed from it.
     pub(in super::super) fn in_words(&self) -> String {
-        let Self { digest, unchanged: _, completed, notes } = self;
+        let Self { bundle, unchanged: _, completed, notes } = self;
         let completed =
             completed.iter().map(|act| format!("{} of wallet `{}` is complete", act.verb, act.wallet));
-        let all = std::iter::once(format!("bundle {digest} is in force"));
+        let all = std::iter::once(format!("bundle {bundle} is in force"));
         all.chain(completed).chain(notes.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
 }
@@ -200,7 +226,7 @@ impl GovernanceService {
             Err(errors) => Err(NotInForce::Refused(errors.into())),
         };
         let (kind, metrics) = (ReloadKind::Bundle, self.gatehouse.metrics());
-        let InForce { digest, unchanged, completed, notes } = match put {
+        let InForce { bundle, unchanged, completed, mut notes } = match put {
             Ok(in_force) => in_force,
             Err(NotInForce::Fault(status)) => return Err(status),
             Err(NotInForce::Refused(refused)) => {
@@ -210,12 +236,35 @@ impl GovernanceService {
                 return Err(fault(Code::FailedPrecondition, "BUNDLE_REFUSED", refused));
             }
         };
-        metrics.reloaded(kind, if unchanged { "unchanged" } else { ReloadResult::Applied.as_str() });
+        metrics.reloaded(kind, if unchanged { UNCHANGED } else { ReloadResult::Applied.as_str() });
         metrics.loaded(kind, self.gatehouse.now().unix_seconds());
         self.reloads.note(kind, None);
-        let bundle_digest = digest.to_string();
-        let done = v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes };
+        notes.extend(tokio::task::block_in_place(|| self.cast_shadow()));
+        let (bundle_digest, bundle_revision) = (bundle.digest.to_string(), bundle.revision);
+        let done = v1::Reloaded { decision_id, bundle_digest, unchanged, completed, notes, bundle_revision };
         Ok(v1::ReloadResponse { result: Some(Outcome::Done(done)) })
+    }
+
+    /// Reads the shadow bundle again. A bad one keeps nothing from coming into force, for it is in force nowhere.
+    fn cast_shadow(&self) -> Option<String> {
+        let dir = self.config.shadow_policies.as_ref()?;
+        let (kind, metrics) = (ReloadKind::Shadow, self.gatehouse.metrics());
+        let options = BundleOptions { dev: self.config.dev };
+        let cast = Draft::read(dir).and_then(|draft| reload::cast(&self.gatehouse, &draft, options));
+        match cast {
+            Ok((shadow, unchanged)) => {
+                let result = if unchanged { UNCHANGED } else { ReloadResult::Applied.as_str() };
+                metrics.reloaded(kind, result);
+                metrics.loaded(kind, self.gatehouse.now().unix_seconds());
+                self.reloads.note(kind, None);
+                Some(format!("the shadow bundle is {shadow}"))
+            }
+            Err(errors) => {
+                metrics.reloaded(kind, ReloadResult::Refused.as_str());
+                self.reloads.note(kind, Some(errors.to_string()));
+                Some(format!("the shadow bundle is refused, the one before stays: {errors}"))
+            }
+        }
     }
 
     /// Puts a bundle in force that changed on disk, without anybody asking.
@@ -246,7 +295,7 @@ impl GovernanceService {
         // Keys first: a wallet that is declared and whose key is here may sign from the next decision on.
         self.custody.adopt(keys);
         self.endings.note_keys();
-        let digest = bundle.digest();
+        let id = bundle.bundle();
         self.gatehouse.set_policy(Arc::new(bundle));
         let answer =
             self.gatehouse.pass(Ask::Transition).await.map_err(|fault| convert::unanswered(&fault))?;
@@ -270,8 +319,8 @@ impl GovernanceService {
                 !still.iter().any(|pending| act.decision_id.ends_with(&format!("-{}", pending.seq)))
             })
             .collect();
-        info!(bundle = %digest, unchanged, completed = completed.len(), "bundle in force");
-        Ok(InForce { digest, unchanged, completed, notes })
+        info!(bundle = %id, unchanged, completed = completed.len(), "bundle in force");
+        Ok(InForce { bundle: id, unchanged, completed, notes })
     }
 
     /// Wipes keys that the registry does not name: they are under no ceiling. A revoked wallet's key still has to void what

@@ -4,8 +4,10 @@
 //! and what to do about it. When it is looked at, what is recorded, counted and logged, is the same for all.
 
 mod bundle;
+mod draft;
 mod files;
 mod log;
+mod shadow;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ pub(super) use bundle::FollowedBundle;
 pub(super) use files::FollowedFiles;
 pub(super) use log::FollowedConfig;
 pub use log::SetLevel;
+pub(super) use shadow::{FollowedShadow, cast};
 use watch::Watch;
 
 /// How long a notification is gathered with those that come right after it.

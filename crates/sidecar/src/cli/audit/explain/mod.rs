@@ -146,6 +146,7 @@ fn tell(known: &Known) -> Vec<Section> {
         Section::of("Which policies applied", told::policies(known)),
         Section::of("The arithmetic", told::arithmetic(decision)),
         Section::of("What would have permitted it", remedy::remedy(known)),
+        Section::of("What the shadow bundle would have answered", told::shadow(decision)),
         Section::of("What it is about", after::about(known)),
         Section::of("What happened after", after::after(known)),
         Section::of("Everything else it says", told::rest(record)),

@@ -224,3 +224,34 @@ fn a_count_is_told_in_its_unit_once() {
         &[],
     );
 }
+
+#[test]
+fn what_the_shadow_would_have_answered_is_told() {
+    let record = json!({ "kind": "payment", "seq": 2, "verdict": "permit" });
+    let shadow = |flip: &str, verdict: &str, usd: &str| v1::Shadow {
+        bundle_digest: "abcd".to_owned(),
+        bundle_revision: Some(9),
+        verdict: verdict.to_owned(),
+        flip: flip.to_owned(),
+        code: "POLICY_DENIED".to_owned(),
+        message: "no tea after noon".to_owned(),
+        policies: vec![v1::PolicyRef {
+            id: "tea".to_owned(),
+            reason: "no tea".to_owned(),
+            digest: "ef".to_owned(),
+        }],
+        usd: usd.to_owned(),
+    };
+    let with = |shadow| known(v1::Decision { shadow: Some(shadow), ..decision(&record) });
+    check(
+        &with(shadow("denies", "deny", "")),
+        &[
+            "What the shadow bundle would have answered: something else: DENIED, POLICY_DENIED: no tea after noon",
+            "tea: no tea (sha256 ef)",
+            "judged by bundle abcd (revision 9), which was not in force",
+        ],
+        &[],
+    );
+    check(&with(shadow("none", "permit", "0.01")), &["the same: PERMITTED, for $0.01"], &["something else"]);
+    check(&known(decision(&record)), &[], &["shadow"]);
+}

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 use super::{Known, at, number, text};
 use crate::cli::audit::show;
 use crate::cli::moment;
+use crate::record::bundle;
 
 /// Members that are told elsewhere, or that say nothing to a person.
-const TOLD: [&str; 28] = [
+const TOLD: [&str; 30] = [
     "act",
     "adopted",
     "asked",
@@ -32,7 +33,9 @@ const TOLD: [&str; 28] = [
     "policies",
     "report",
     "resolution",
+    "revision",
     "seq",
+    "shadow",
     "sign_in",
     "time",
     "v",
@@ -250,10 +253,7 @@ fn message(sign_in: &Map<String, Value>, record: &Map<String, Value>) -> Vec<Str
 pub(super) fn policies(known: &Known) -> Vec<String> {
     let Known { decision, bundle_now, .. } = known;
     let mut lines = Vec::new();
-    for v1::PolicyRef { id, reason, digest } in &decision.policies {
-        let digest = if digest.is_empty() { String::new() } else { format!(" (sha256 {digest})") };
-        lines.push(format!("{id}: {reason}{digest}"));
-    }
+    lines.extend(decision.policies.iter().map(policy));
     if lines.is_empty() && decision.verdict == "deny" {
         lines.push("none: a fixed rule refuses this before any policy is asked".to_owned());
     }
@@ -263,9 +263,31 @@ pub(super) fn policies(known: &Known) -> Vec<String> {
         } else {
             "; another one is in force now"
         };
-        lines.push(format!("judged by bundle {}{changed}", decision.bundle_digest));
+        let judge = bundle(&decision.bundle_digest, decision.bundle_revision);
+        lines.push(format!("judged by bundle {judge}{changed}"));
     }
     lines
+}
+
+fn policy(policy: &v1::PolicyRef) -> String {
+    let v1::PolicyRef { id, reason, digest } = policy;
+    let digest = if digest.is_empty() { String::new() } else { format!(" (sha256 {digest})") };
+    format!("{id}: {reason}{digest}")
+}
+
+/// What another bundle would have answered to the same question.
+pub(super) fn shadow(decision: &v1::Decision) -> Vec<String> {
+    let Some(shadow) = &decision.shadow else { return Vec::new() };
+    let v1::Shadow { bundle_digest, bundle_revision, verdict, flip, code, message, policies, usd } = shadow;
+    let same = if flip == "none" { "the same: " } else { "something else: " };
+    let money = if usd.is_empty() { String::new() } else { format!(", for ${usd}") };
+    let answer = match verdict.as_str() {
+        "permit" => format!("{same}PERMITTED{money}"),
+        _ => format!("{same}DENIED, {code}: {message}"),
+    };
+    let judge =
+        format!("judged by bundle {}, which was not in force", bundle(bundle_digest, *bundle_revision));
+    std::iter::once(answer).chain(policies.iter().map(policy)).chain([judge]).collect()
 }
 
 /// The ceilings, before and after, and which of them are near.

@@ -216,3 +216,24 @@ fn another_filter_or_direction_is_another_digest() {
         .collect();
     assert_eq!(digests.len(), 8);
 }
+
+#[test]
+fn what_would_be_otherwise_fits_by_how() {
+    let of = |flip: &str| {
+        let record =
+            json!({ "kind": "payment", "seq": 1, "shadow": { "verdict": "deny" }, "verdict": "permit" });
+        let shadow = v1::Shadow { flip: flip.to_owned(), ..Default::default() };
+        let canonical = record.to_string().into_bytes();
+        v1::Decision { seq: 1, shadow: Some(shadow), canonical, ..Default::default() }
+    };
+    for wanted in ["none", "denies", "permits"] {
+        let filter = parse(v1::AuditFilter { flip: wanted.to_owned(), ..Default::default() }).unwrap();
+        for flip in ["none", "denies", "permits"] {
+            assert_eq!(filter.fits(&of(flip)), flip == wanted, "{flip} of {wanted}");
+            assert!(filter.may_fit(&of(flip).canonical));
+        }
+        assert!(!filter.fits(&payment()) && !filter.may_fit(&payment().canonical), "it was not asked");
+    }
+    let refused = parse(v1::AuditFilter { flip: "allows".to_owned(), ..Default::default() }).unwrap_err();
+    assert!(refused.message().contains("`flip`"), "{refused}");
+}
