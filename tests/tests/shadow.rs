@@ -68,7 +68,7 @@ async fn what_the_shadow_would_deny_is_signed_and_told() {
     );
     assert!(purse.exits(0, &["audit", "tail"]).contains("(shadow denies: CEILING_EXCEEDED)"));
     let stats = purse.exits(0, &["audit", "stats"]);
-    assert!(stats.contains("2 permits would be denied ($0.002)"), "{stats}");
+    assert!(stats.contains("2 would be denied instead ($0.002)"), "{stats}");
     let metrics = probe(address, "/metrics", "").unwrap().body;
     for line in ["flip=\"denies\"} 2", "flip=\"none\"} 1"] {
         assert!(metrics.contains(&format!("pursekeeper_shadow_decisions_total{{{line}")), "{metrics}");

@@ -72,12 +72,6 @@ fn a_shadow_says_one_thing() {
         ),
         (
             &permits,
-            "\"usd\":\"0.001\",\"verdict\"",
-            "\"usd\":\"0.0010\",\"verdict\"",
-            "a sum that is not canonical",
-        ),
-        (
-            &permits,
             "\"revision\":12,",
             "\"reload\":{\"kind\":\"log\",\"message\":\"\",\"result\":\"applied\"},\"revision\":12,",
             "a reload in it",

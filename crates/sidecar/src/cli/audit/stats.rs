@@ -132,7 +132,7 @@ impl Flips {
         let Self { asked, denies, usd_denied, permits, usd_permitted } = self;
         let words = || {
             format!(
-                "Under the shadow bundle, of {asked} answers {denies} permits would be denied (${usd_denied}) and {permits} denials permitted (${usd_permitted})"
+                "Under the shadow bundle, of {asked} answers {denies} would be denied instead (${usd_denied}) and {permits} permitted instead (${usd_permitted})"
             )
         };
         (asked > 0).then(words)
@@ -307,9 +307,9 @@ mod tests {
         }
         assert_eq!(
             stats.shadow.in_words().unwrap(),
-            "Under the shadow bundle, of 5 answers 2 permits would be denied ($0.5) and 1 denials permitted ($4)"
+            "Under the shadow bundle, of 5 answers 2 would be denied instead ($0.50) and 1 permitted instead ($4.00)"
         );
-        assert_eq!(stats.as_json()["shadow"]["usd_denied"], "0.5");
+        assert_eq!(stats.as_json()["shadow"]["usd_denied"], "0.50");
     }
 
     #[test]

@@ -246,7 +246,7 @@ fn what_the_shadow_would_have_answered_is_told() {
     check(
         &with(shadow("denies", "deny", "")),
         &[
-            "What the shadow bundle would have answered: something else: DENIED, POLICY_DENIED: no tea after noon",
+            "What the shadow bundle would have answered\nsomething else: DENIED, POLICY_DENIED: no tea after noon",
             "tea: no tea (sha256 ef)",
             "judged by bundle abcd (revision 9), which was not in force",
         ],
