@@ -65,7 +65,7 @@ pub(crate) fn run(extent: Extent, bar: &ProgressBar) -> Found {
 
 /// A sidecar killed in full flight, with a checkpoint over all it recorded.
 fn crash(records: u64, found: &mut Found) -> Crashed {
-    let purse = house::purse(&house::checkpoints(), 200);
+    let purse = house::shadowed_purse(&house::checkpoints(), 200);
     let sidecar = purse.serve();
     let journal = purse.file(JOURNAL);
     for (clients, more) in [(32, records), (1, LOGGED)] {

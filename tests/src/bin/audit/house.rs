@@ -37,6 +37,21 @@ pub(crate) fn purse(audit: &str, repeats_per_minute_max: u64) -> Purse {
     purse
 }
 
+/// The same, in which another bundle pays nobody and is asked about everything.
+pub(crate) fn shadowed_purse(audit: &str, repeats_per_minute_max: u64) -> Purse {
+    let purse = purse(audit, repeats_per_minute_max);
+    let shadow = purse.file("shadow");
+    fs::create_dir(&shadow).unwrap();
+    for file in fs::read_dir(purse.file("policies")).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), shadow.join(file.file_name())).unwrap();
+    }
+    purse.replace("policies/registry.yaml", "version: 1\n", "version: 1\nrevision: 1\n");
+    purse.replace("shadow/registry.yaml", "version: 1\n", "version: 1\nrevision: 2\n");
+    purse.replace("shadow/registry.yaml", PAYEE, "0x2222222222222222222222222222222222222222");
+    purse.replace("pursekeeper.yaml", "\npolicies:", "\nshadow_policies: shadow\npolicies:");
+    purse
+}
+
 /// `audit:` with a checkpoint every second and a copy of it.
 pub(crate) fn checkpoints() -> String {
     format!("checkpoint: {{ every_secs: 1, file: {CHECKPOINT} }}\n")

@@ -64,7 +64,7 @@ pub(super) fn lay(found: &mut Found) -> Trail {
     let audit = house::checkpoints()
         + "sinks: [{ name: lines, format: json, file: { path: audit.jsonl } }]\n\
            archive: { dir: archive, segment_records: 4096, interval_secs: 1 }\n";
-    let purse = house::purse(&audit, REPEATS);
+    let purse = house::shadowed_purse(&audit, REPEATS);
     let sidecar = purse.serve();
     govern(&sidecar);
     let mut earlier = Vec::new();
