@@ -91,6 +91,16 @@ impl Endpoint {
         Ok(Self { method: method.into(), origin, path: path.into(), url: url.into() })
     }
 
+    /// The same call with another query, as [`Endpoint::parse`] reads it; nothing when that must be asked.
+    #[must_use]
+    pub fn with_query(&self, url: &str) -> Option<Self> {
+        let (call, _) = self.url.split_once('?')?;
+        let query = url.strip_prefix(call)?.strip_prefix('?')?;
+        // What normalising leaves as it is.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=&+%".contains(&byte);
+        (url.len() <= URL_LEN_MAX && query.bytes().all(plain)).then(|| Self { url: url.into(), ..self.clone() })
+    }
+
     /// The call that nobody named: it belongs to no service by its address.
     #[must_use]
     pub fn unknown() -> Self {
