@@ -7,12 +7,12 @@ use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::{Row, Rows};
 
 use super::VerifyError;
-use super::indexes::HoldIndexes;
+use super::indexes::{HoldIndexes, Indexed};
 use super::tables::wrong;
 use crate::JournalError;
 use crate::credit::{CreditKey, credit_of};
 use crate::state::scopes_of;
-use crate::store::{unsigned, usd_bytes};
+use crate::store::{integer, unsigned, usd_bytes};
 
 /// Every hold, in the order of the records.
 pub(super) const HOLDS: &str =
@@ -76,13 +76,21 @@ impl<'r> Holds<'r> {
                 &self.network.insert((network, text)).1
             }
         };
-        if !same_hold(row, permit, network)? {
+        let indexed = Indexed {
+            seq: integer(seq)?,
+            nonce: row.get_ref(12)?.as_blob().map_err(rusqlite::Error::from)?,
+            wallet: row.get_ref(5)?.as_bytes().map_err(rusqlite::Error::from)?,
+            held_until: row.get(10)?,
+            network: row.get_ref(11)?.as_bytes().map_err(rusqlite::Error::from)?,
+            resolved_seq: row.get(17)?,
+        };
+        if indexed.network != network.as_bytes() || !same_hold(row, &indexed, permit)? {
             return Err(wrong("hold", Some(seq), format!("the hold of record {seq} differs")));
         }
-        let state = state(row)?;
-        let (state, resolved_seq) = state.ok_or_else(|| half(seq))?;
+        let resolved_seq = indexed.resolved_seq.map(unsigned).transpose()?;
+        let state = state(row, resolved_seq)?.ok_or_else(|| half(seq))?;
         // A hold that says what a permit says is one that indexes can say.
-        self.indexes.add(row, state == HoldState::Held)?.ok_or_else(|| half(seq))?;
+        self.indexes.add(indexed).ok_or_else(|| half(seq))?;
         if let Some(resolved_seq) = resolved_seq {
             let resolved = Resolved {
                 seq,
@@ -129,35 +137,30 @@ fn stray(seq: u64) -> VerifyError {
     wrong("hold", Some(seq), format!("record {seq} is no permit, and has a hold"))
 }
 
-fn same_hold(row: &Row<'_>, permit: &Permit, network: &str) -> Result<bool, VerifyError> {
+fn same_hold(row: &Row<'_>, indexed: &Indexed<'_>, permit: &Permit) -> Result<bool, VerifyError> {
     let Permit { intent, policies: _, held_until, warnings: _ } = permit;
-    let text = |column| -> Result<&str, rusqlite::Error> { Ok(row.get_ref(column)?.as_str()?) };
-    let blob = |column| -> Result<&[u8], rusqlite::Error> { Ok(row.get_ref(column)?.as_blob()?) };
-    let service = row.get_ref(6)?.as_str_or_null().map_err(rusqlite::Error::from)?;
-    Ok(text(1)? == intent.agent.as_str()
-        && text(2)? == intent.request_id.as_str()
-        && is_endpoint(text(3)?, &intent.endpoint)
-        && text(4)? == intent.workflow.as_str()
-        && is_address(text(5)?, intent.wallet_address)
-        && service == intent.service.as_ref().map(|name| name.as_str())
-        && is_address(text(7)?, intent.terms.payee)
-        // An amount is written in one way only.
-        && Amount::parse(text(8)?) == Ok(intent.terms.amount)
-        && blob(9)? == usd_bytes(intent.usd)
-        && u64::try_from(row.get::<_, i64>(10)?) == Ok(held_until.0)
-        && text(11)? == network
-        && blob(12)? == intent.nonce
-        && text(13)? == intent.terms.method.as_str())
+    let bytes = |column| -> Result<&[u8], rusqlite::Error> { Ok(row.get_ref(column)?.as_bytes()?) };
+    let service = row.get_ref(6)?.as_bytes_or_null().map_err(rusqlite::Error::from)?;
+    Ok(bytes(1)? == intent.agent.as_str().as_bytes()
+        && bytes(2)? == intent.request_id.as_str().as_bytes()
+        && is_endpoint(bytes(3)?, &intent.endpoint)
+        && bytes(4)? == intent.workflow.as_str().as_bytes()
+        && is_address(indexed.wallet, intent.wallet_address)
+        && service == intent.service.as_ref().map(|name| name.as_str().as_bytes())
+        && is_address(bytes(7)?, intent.terms.payee)
+        && is_amount(bytes(8)?, intent.terms.amount)
+        && bytes(9)? == usd_bytes(intent.usd)
+        && u64::try_from(indexed.held_until) == Ok(held_until.0)
+        && indexed.nonce == intent.nonce
+        && bytes(13)? == intent.terms.method.as_str().as_bytes())
 }
 
-/// What became of a hold and in which record; nothing when the row contradicts itself.
-fn state(row: &Row<'_>) -> Result<Option<(HoldState, Option<u64>)>, VerifyError> {
-    let column = |at| row.get_ref(at);
-    let state = column(14)?.as_str().map_err(rusqlite::Error::from)?;
-    let amount = column(15)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+/// What became of a hold; nothing when the row contradicts itself.
+fn state(row: &Row<'_>, resolved_seq: Option<u64>) -> Result<Option<HoldState>, VerifyError> {
+    let state = row.get_ref(14)?.as_str().map_err(rusqlite::Error::from)?;
+    let amount = row.get_ref(15)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     let usd: Option<[u8; 16]> = row.get(16)?;
-    let resolved_seq = row.get::<_, Option<i64>>(17)?.map(unsigned).transpose()?;
-    let state = match (state, amount, usd, resolved_seq) {
+    Ok(match (state, amount, usd, resolved_seq) {
         ("held", None, None, None) => Some(HoldState::Held),
         ("released", None, None, Some(_)) => Some(HoldState::Released),
         ("settled", Some(amount), Some(usd), Some(_)) => {
@@ -165,22 +168,26 @@ fn state(row: &Row<'_>) -> Result<Option<(HoldState, Option<u64>)>, VerifyError>
             Amount::parse(amount).ok().map(|amount| HoldState::Settled { amount, usd })
         }
         (_, _, _, _) => None,
-    };
-    Ok(state.map(|state| (state, resolved_seq)))
+    })
 }
 
 /// Whether a text is what [`crate::outstanding::endpoint_key`] writes.
-fn is_endpoint(text: &str, endpoint: &Endpoint) -> bool {
+fn is_endpoint(text: &[u8], endpoint: &Endpoint) -> bool {
     let url = endpoint.url();
     let call = url.split_once('?').map_or(url, |(call, _)| call);
-    let after = text.strip_prefix(endpoint.method()).and_then(|after| after.strip_prefix(' '));
-    after == Some(call)
+    let after = text.strip_prefix(endpoint.method().as_bytes());
+    after.and_then(|after| after.strip_prefix(b" ")) == Some(call.as_bytes())
 }
 
 /// Whether a text is what [`crate::record::address_text`] writes.
-fn is_address(text: &str, address: Address) -> bool {
+fn is_address(text: &[u8], address: Address) -> bool {
     let Address::Evm(address) = address;
     let mut digits = [0; 40];
     let written = hex::encode_to_slice(address.to_bytes(), &mut digits).is_ok();
-    written && text.strip_prefix("0x").is_some_and(|text| text.as_bytes() == digits)
+    written && text.strip_prefix(b"0x") == Some(digits.as_slice())
+}
+
+/// Whether a text is how an amount is written, which there is only one way to do.
+fn is_amount(text: &[u8], amount: Amount) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| Amount::parse(text) == Ok(amount))
 }

@@ -1,6 +1,6 @@
 //! Whether the file is whole: pages, rows, and the indexes over them.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use super::VerifyError;
 use super::sums::{Cells, Key, RowSum, sum_in_order};
@@ -17,6 +17,16 @@ pub(super) struct HoldIndexes {
     to_watch: RowSum,
 }
 
+/// What of a row of holds is in indexes.
+pub(super) struct Indexed<'r> {
+    pub(super) seq: i64,
+    pub(super) nonce: &'r [u8],
+    pub(super) wallet: &'r [u8],
+    pub(super) held_until: i64,
+    pub(super) network: &'r [u8],
+    pub(super) resolved_seq: Option<i64>,
+}
+
 /// How each index is read, from its first entry to its last and nothing but the index, and how many columns are its key.
 /// Two holds may have the same nonce, but none are resolved by the same record.
 const NONCES: (&str, usize) = ("SELECT nonce, wallet, seq FROM hold INDEXED BY hold_nonce", 3);
@@ -30,34 +40,34 @@ const TO_WATCH: (&str, usize) =
 const READ_IN_ORDER: [&str; 4] = ["record", "hold", "request", "claim"];
 
 impl HoldIndexes {
-    /// Takes note of a row of [`super::holds::HOLDS`]; nothing when an index cannot say what it says.
-    pub(super) fn add(&mut self, row: &Row<'_>, held: bool) -> Result<Option<()>, rusqlite::Error> {
+    /// Takes note of a hold; nothing when an index cannot say what it says.
+    pub(super) fn add(&mut self, hold: Indexed<'_>) -> Option<()> {
         let Self { key, cells, nonces, resolved, unresolved, to_watch } = self;
-        let seq: i64 = row.get(0)?;
+        let Indexed { seq, nonce, wallet, held_until, network, resolved_seq } = hold;
         cells.clear();
-        let nonce = cells.blob(row.get_ref(12)?.as_blob()?).is_some();
-        let wallet = cells.text(row.get_ref(5)?.as_bytes()?).is_some();
+        cells.blob(nonce)?;
+        cells.text(wallet)?;
         cells.integer(seq);
         nonces.add(key, cells);
         cells.clear();
-        match row.get(17)? {
+        match resolved_seq {
             Some(resolved_seq) => cells.integer(resolved_seq),
             None => cells.null(),
         }
         cells.integer(seq);
         resolved.add(key, cells);
-        if held {
+        // What is not resolved is held.
+        if resolved_seq.is_none() {
             cells.clear();
-            cells.integer(row.get(10)?);
+            cells.integer(held_until);
             cells.integer(seq);
             unresolved.add(key, cells);
             cells.clear();
-            let network = cells.text(row.get_ref(11)?.as_bytes()?).is_some();
+            cells.text(network)?;
             cells.integer(seq);
             to_watch.add(key, cells);
-            return Ok((nonce && wallet && network).then_some(()));
         }
-        Ok((nonce && wallet).then_some(()))
+        Some(())
     }
 
     /// Whether every index has the entries that the holds want, all of them where SQLite looks for them, and no other.

@@ -11,7 +11,7 @@
 //! largest power of two that divides `m`. With fewer than 2⁴⁸ rows that is a chance below 2⁻⁸⁰, and there is no second
 //! try: every verification draws another key.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode};
@@ -32,7 +32,11 @@ pub(super) struct RowSum(u128);
 
 impl RowSum {
     pub(super) fn add(&mut self, key: &Key, Cells(row): &Cells) {
-        let [high, low] = [&key.high, &key.low].map(|key| u128::from(key.hash_one(row.as_slice())));
+        let [high, low] = [&key.high, &key.low].map(|key| {
+            let mut hasher = key.build_hasher();
+            hasher.write(row);
+            u128::from(hasher.finish())
+        });
         self.0 = self.0.wrapping_add((high << u64::BITS) | low);
     }
 }

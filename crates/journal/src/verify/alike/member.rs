@@ -109,9 +109,9 @@ impl Member {
         })
     }
 
-    /// Whether nothing that follows can belong to the value: a text ends with a mark, an integer with what follows it.
-    pub(super) fn ends_itself(self) -> bool {
-        !self.is_integer()
+    /// Whether a value ends before `next`: a text ends with a mark of its own, an integer with what is no digit.
+    pub(super) fn ends_at(self, next: Option<&u8>) -> bool {
+        !self.is_integer() || next.is_some_and(|next| !next.is_ascii_digit())
     }
 
     fn is_integer(self) -> bool {

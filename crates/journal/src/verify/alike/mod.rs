@@ -61,33 +61,29 @@ impl Alike {
     /// What a record says, exactly as [`examine`] reads it.
     pub(super) fn read(&mut self, body: &[u8]) -> Result<&DecodedRecord, RecordFlaw> {
         let like = self.known.iter().position(|known| known.is_like(body, &mut self.found));
-        let known = match like {
-            Some(at) => {
-                let mut known = self.known.remove(at);
-                // One that was changed halfway is dropped.
-                known.become_one(body, &self.found).map(|()| known)
+        let changed = like.filter(|at| {
+            let known = self.known.get_mut(*at);
+            known.is_some_and(|known| known.become_one(body, &self.found).is_some())
+        });
+        if let Some(at) = changed {
+            self.known.get_mut(..=at).unwrap_or_default().rotate_right(1);
+        } else {
+            if let Some(at) = like {
+                // It was changed halfway.
+                self.known.remove(at);
             }
-            None => None,
-        };
-        let known = match known {
-            Some(known) => known,
-            None => {
-                let mut record = examine(body)?;
-                if Parts::of(&mut record).is_none() {
-                    return Ok(self.alone.insert(record));
-                }
-                Known { body: body.to_vec(), places: scan::places(body).unwrap_or_default(), record }
+            let mut record = examine(body)?;
+            if Parts::of(&mut record).is_none() {
+                return Ok(self.alone.insert(record));
             }
-        };
-        debug_assert_eq!(
-            examine(body).as_ref(),
-            Ok(&known.record),
-            "it says what it says when it is read in full"
-        );
-        self.known.truncate(KNOWN_MAX.saturating_sub(1));
-        self.known.insert(0, known);
+            let places = scan::places(body).unwrap_or_default();
+            self.known.truncate(KNOWN_MAX.saturating_sub(1));
+            self.known.insert(0, Known { body: body.to_vec(), record, places });
+        }
         // It was just put there.
-        self.known.first().map(|known| &known.record).ok_or(RecordFlaw::NotCanonical)
+        let record = self.known.first().map(|known| &known.record).ok_or(RecordFlaw::NotCanonical)?;
+        debug_assert_eq!(examine(body).as_ref(), Ok(record), "it says what it says when it is read in full");
+        Ok(record)
     }
 }
 
@@ -102,18 +98,18 @@ impl Known {
         // Where the last value ended, here and there.
         let (mut here, mut there) = (0, 0);
         for Place { start, end, member } in &self.places {
-            let same = self.body.get(here..*start)?;
-            let rest = body.get(there..)?.strip_prefix(same)?;
-            let known = self.body.get(*start..*end)?;
-            let start = there.checked_add(same.len())?;
-            let len = if rest.starts_with(known) && member.ends_itself() {
-                known.len()
+            let rest = body.get(there..)?;
+            let same = self.body.get(here..*end)?;
+            let before = start.checked_sub(here)?;
+            let (len, differs) = if rest.starts_with(same) && member.ends_at(rest.get(same.len())) {
+                (same.len(), false)
             } else {
-                member.len_in(rest)?
+                let value = rest.strip_prefix(same.get(..before)?)?;
+                (before.checked_add(member.len_in(value)?)?, true)
             };
-            let value = rest.get(..len)?;
-            there = start.checked_add(len)?;
-            found.push(Found { start, end: there, differs: value != known });
+            let start = there.checked_add(before)?;
+            there = there.checked_add(len)?;
+            found.push(Found { start, end: there, differs });
             here = *end;
         }
         (body.get(there..)? == self.body.get(here..)?).then_some(())
@@ -122,15 +118,23 @@ impl Known {
     /// Changes what differs.
     fn become_one(&mut self, body: &[u8], found: &[Found]) -> Option<()> {
         let mut parts = Parts::of(&mut self.record)?;
+        let mut moved = body.len() != self.body.len();
         for (place, Found { start, end, differs }) in self.places.iter_mut().zip(found) {
+            moved |= (place.start, place.end) != (*start, *end);
             if *differs {
-                place.member.set(&mut parts, body.get(*start..*end)?)?;
+                let value = body.get(*start..*end)?;
+                place.member.set(&mut parts, value)?;
+                if !moved {
+                    self.body.get_mut(*start..*end)?.copy_from_slice(value);
+                }
             }
             (place.start, place.end) = (*start, *end);
         }
         parts.finish();
-        self.body.clear();
-        self.body.extend_from_slice(body);
+        if moved {
+            self.body.clear();
+            self.body.extend_from_slice(body);
+        }
         Some(())
     }
 }
@@ -138,7 +142,8 @@ impl Known {
 /// What a text says whose first quotation mark has been read, if it is written as canonical JSON writes it.
 fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let (b'"', inner) = value.split_last()? else { return None };
-    if inner.iter().all(|byte| is_plain(*byte)) {
+    // Without a way out of the loop, many bytes are looked at at once.
+    if inner.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     // Rare: read and written again as every text is.
@@ -178,8 +183,11 @@ fn integer(value: &[u8]) -> Option<u64> {
         [first, ..] => *first != b'0',
         [] => false,
     };
-    let number: u64 = std::str::from_utf8(value).ok().filter(|_| canonical)?.parse().ok()?;
-    (number < INTEGER_END).then_some(number)
+    let number = value.iter().filter(|_| canonical).try_fold(0_u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })?;
+    (canonical && number < INTEGER_END).then_some(number)
 }
 
 /// The bytes that lower-case digits say.
@@ -187,15 +195,20 @@ fn bytes<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     let (b'"', digits) = value.split_last()? else { return None };
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
     let pairs: &[[u8; 2]; N] = pairs.try_into().ok()?;
-    let mut bad = 0;
-    let bytes = pairs.map(|pair| {
-        let [high, low] = pair.map(|digit| match digit {
-            b'0'..=b'9' => digit.wrapping_sub(b'0'),
-            b'a'..=b'f' => digit.wrapping_sub(b'a' - 10),
-            _ => 0xff,
-        });
+    let (mut bytes, mut bad) = ([0; N], 0);
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        let (high, low) = (digit(*high), digit(*low));
         bad |= high | low;
-        (high << 4) | (low & 0x0f)
-    });
+        *byte = (high << 4) | low;
+    }
     (bad <= 0x0f).then_some(bytes)
+}
+
+/// What a lower-case digit says; more than a digit can say for what is none.
+fn digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte.wrapping_sub(b'0'),
+        b'a'..=b'f' => byte.wrapping_sub(b'a' - 10),
+        _ => 0xff,
+    }
 }
