@@ -355,6 +355,36 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn another_query_reads_as_it_would_in_full(
+            rest in "(/[a-z%A-F0-9./]{0,6})?[?]?[ -~é]{0,10}",
+            query in "[?]?[ -~é]{0,8}|[a-z0-9=&%+~._-]{0,12}",
+        ) {
+            if let Ok(like) = Endpoint::parse("GET", &format!("https://a.example{rest}")) {
+                let call = like.url().split_once('?').map_or(like.url(), |(call, _)| call).to_owned();
+                for url in [format!("{call}?{query}"), format!("{call}{query}")] {
+                    if let Some(found) = like.with_query(&url) {
+                        prop_assert_eq!(Endpoint::parse("GET", &url), Ok(found));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_query_is_read_when_there_was_one_and_it_is_plain() {
+        let like = Endpoint::parse("GET", "https://a.example/x?page=1").unwrap();
+        let read = |url: &str| like.with_query(url).map(|endpoint| endpoint.url().to_owned());
+        for url in ["https://a.example/x?page=2&q=a+%C3%A9", "https://a.example/x?"] {
+            assert_eq!(read(url).as_deref(), Some(url));
+        }
+        let long = format!("https://a.example/x?{}", "a".repeat(URL_LEN_MAX));
+        for url in ["https://a.example/x", "https://a.example/y?page=1", "https://a.example/x?a#b", &long] {
+            assert_eq!(read(url), None, "{url}");
+        }
+    }
+
     #[test]
     fn the_sellers_url_is_compared_by_origin() {
         let endpoint = Endpoint::parse("GET", "https://a.example/x?y=1").unwrap();

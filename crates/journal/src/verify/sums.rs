@@ -138,3 +138,66 @@ pub(super) fn sum_in_order(
         other => Ok(other?),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        let rows = "CREATE TABLE t (n ANY, s ANY) STRICT;
+                    INSERT INTO t VALUES (3, 'b'), (-9, 'a'), (3, 'ab'), (NULL, ''), (1000, 'b'), ('', 'x'), (NULL, 'x'), (-1, 'c')";
+        connection.execute_batch(rows).unwrap();
+        connection
+    }
+
+    #[test]
+    fn rows_are_added_up_in_the_order_of_sqlite_and_in_no_other() {
+        let (connection, key) = (database(), Key::default());
+        let sum = |sql: &str, key_len| sum_in_order(&connection, &key, (sql, key_len)).unwrap();
+        let all = sum("SELECT n, s FROM t ORDER BY n, s", 2);
+        assert!(all.is_some());
+        assert_ne!(all, sum("SELECT n, s FROM t WHERE s != 'ab' ORDER BY n, s", 2));
+        assert_ne!(all, sum("SELECT n, replace(s, 'ab', 'aa') FROM t ORDER BY n, s", 2));
+        assert_eq!(sum("SELECT n, s FROM t WHERE 0", 2), Some(RowSum::default()));
+        for (sql, key_len) in [
+            ("SELECT n, s FROM t ORDER BY n DESC, s", 2),
+            ("SELECT n, s FROM t ORDER BY n, s DESC", 2),
+            // Twice the same key, with another rest.
+            ("SELECT n, s FROM t ORDER BY n, s", 1),
+            ("SELECT n, s FROM t UNION ALL SELECT 'x', 'x' UNION ALL SELECT 'x', 'x'", 2),
+            // What stands in no table of ours.
+            ("SELECT 'a' || char(0) || 'b'", 1),
+            ("SELECT x'00'", 1),
+            ("SELECT 0.5", 1),
+        ] {
+            assert_eq!(sum(sql, key_len), None, "{sql}");
+        }
+        // Nulls are no keys, and all that is not the key may be in any order.
+        assert!(sum("SELECT n, s FROM t WHERE n IS NULL ORDER BY s", 1).is_some());
+        assert!(sum("SELECT 1, 'b' UNION ALL SELECT 2, 'a'", 1).is_some());
+    }
+
+    #[test]
+    fn the_order_of_rows_does_not_matter_and_their_number_does() {
+        let key = Key::default();
+        let sum = |rows: &[&str]| {
+            let mut sum = RowSum::default();
+            for row in rows {
+                let mut cells = Cells::default();
+                cells.text(row.as_bytes()).unwrap();
+                sum.add(&key, &cells);
+            }
+            sum
+        };
+        assert_eq!(sum(&["a", "b", "c"]), sum(&["c", "a", "b"]));
+        assert_ne!(sum(&["a", "b", "c"]), sum(&["a", "b"]));
+        assert_ne!(sum(&["a", "a"]), sum(&["a"]));
+        assert_ne!(sum(&["a", "a"]), sum(&[]));
+        let mut other = RowSum::default();
+        let mut cells = Cells::default();
+        cells.text(b"a").unwrap();
+        other.add(&Key::default(), &cells);
+        assert_ne!(sum(&["a"]), other, "every key is another");
+    }
+}

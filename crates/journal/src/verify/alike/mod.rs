@@ -11,6 +11,9 @@
 mod member;
 mod parts;
 mod scan;
+#[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails, as it should")]
+mod tests;
 
 use std::borrow::Cow;
 
