@@ -132,8 +132,8 @@ impl Member {
     }
 
     /// How long the value is that `rest` begins with.
-    pub(super) fn len_in(self, rest: &[u8]) -> Option<usize> {
-        if self.is_integer() { integer_len(rest) } else { text_len(rest) }
+    pub(super) fn len_in(self, rest: &[u8], expected: usize) -> Option<usize> {
+        if self.is_integer() { integer_len(rest) } else { text_len(rest, expected) }
     }
 
     /// Makes a record say this of the member; nothing when no record may say it, or this one has no such member.

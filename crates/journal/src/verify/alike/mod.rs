@@ -32,8 +32,8 @@ pub(super) struct Alike {
     known: Vec<Known>,
     /// The last record that none is compared with.
     alone: Option<DecodedRecord>,
-    /// Where members stand in the record that is being compared.
-    found: Vec<Found>,
+    /// What the record that is being compared says otherwise.
+    changed: Vec<Changed>,
 }
 
 /// A record that was read.
@@ -52,23 +52,23 @@ struct Place {
     member: Member,
 }
 
-/// Where the same member's value stands in another record.
+/// A member that another record says otherwise, by its place, and where its value stands there.
 #[derive(Clone, Copy)]
-struct Found {
+struct Changed {
+    nth: usize,
     start: usize,
     end: usize,
-    differs: bool,
 }
 
 impl Alike {
     /// What a record says, exactly as [`examine`] reads it.
     pub(super) fn read(&mut self, body: &[u8]) -> Result<&DecodedRecord, RecordFlaw> {
-        let like = self.known.iter().position(|known| known.is_like(body, &mut self.found));
-        let changed = like.filter(|at| {
+        let like = self.known.iter().position(|known| known.is_like(body, &mut self.changed));
+        let read = like.filter(|at| {
             let known = self.known.get_mut(*at);
-            known.is_some_and(|known| known.become_one(body, &self.found).is_some())
+            known.is_some_and(|known| known.change(body, &self.changed).is_some())
         });
-        if let Some(at) = changed {
+        if let Some(at) = read {
             self.known.get_mut(..=at).unwrap_or_default().rotate_right(1);
         } else {
             if let Some(at) = like {
@@ -91,62 +91,90 @@ impl Alike {
 }
 
 impl Known {
-    /// Whether a record differs from this one in no more than the members that may; `found` then says where they stand.
-    fn is_like(&self, body: &[u8], found: &mut Vec<Found>) -> bool {
-        found.clear();
-        self.compare(body, found).is_some()
+    /// Whether a record differs from this one in no more than the members that may; `changed` then says in which.
+    fn is_like(&self, body: &[u8], changed: &mut Vec<Changed>) -> bool {
+        changed.clear();
+        self.compare(body, changed).is_some()
     }
 
-    fn compare(&self, body: &[u8], found: &mut Vec<Found>) -> Option<()> {
-        // Where the last value ended, here and there.
+    fn compare(&self, body: &[u8], changed: &mut Vec<Changed>) -> Option<()> {
+        // Up to here and there, both are the same but for what changed.
         let (mut here, mut there) = (0, 0);
-        for Place { start, end, member } in &self.places {
-            let rest = body.get(there..)?;
-            let same = self.body.get(here..*end)?;
-            let before = start.checked_sub(here)?;
-            let (len, differs) = if rest.starts_with(same) && member.ends_at(rest.get(same.len())) {
-                (same.len(), false)
-            } else {
-                let value = rest.strip_prefix(same.get(..before)?)?;
-                (before.checked_add(member.len_in(value)?)?, true)
+        let mut places = (0..).zip(&self.places);
+        loop {
+            let (known, rest) = (self.body.get(here..)?, body.get(there..)?);
+            let same = same_len(known, rest);
+            if same == known.len() && same == rest.len() {
+                return Some(());
+            }
+            // The place of the first byte that differs. What follows an integer belongs to it if it is a digit.
+            let differs = here.checked_add(same)?;
+            let within = |place: &Place| {
+                differs < place.end || differs == place.end && !place.member.ends_at(rest.get(same))
             };
+            let (nth, place) = places.find(|(_, place)| within(place))?;
+            let before = place.start.checked_sub(here).filter(|before| *before <= same)?;
+            let value = rest.get(before..)?;
+            let len = place.member.len_in(value, place.end.checked_sub(place.start)?)?;
             let start = there.checked_add(before)?;
-            there = there.checked_add(len)?;
-            found.push(Found { start, end: there, differs });
-            here = *end;
+            (here, there) = (place.end, start.checked_add(len)?);
+            changed.push(Changed { nth, start, end: there });
         }
-        (body.get(there..)? == self.body.get(here..)?).then_some(())
     }
 
-    /// Changes what differs.
-    fn become_one(&mut self, body: &[u8], found: &[Found]) -> Option<()> {
+    /// Says otherwise what the record says otherwise.
+    fn change(&mut self, body: &[u8], changed: &[Changed]) -> Option<()> {
         let mut parts = Parts::of(&mut self.record)?;
-        let mut moved = body.len() != self.body.len();
-        for (place, Found { start, end, differs }) in self.places.iter_mut().zip(found) {
+        let mut moved = false;
+        for Changed { nth, start, end } in changed {
+            let (place, value) = (self.places.get(*nth)?, body.get(*start..*end)?);
+            place.member.set(&mut parts, value)?;
             moved |= (place.start, place.end) != (*start, *end);
-            if *differs {
-                let value = body.get(*start..*end)?;
-                place.member.set(&mut parts, value)?;
-                if !moved {
-                    self.body.get_mut(*start..*end)?.copy_from_slice(value);
-                }
+            if !moved {
+                self.body.get_mut(*start..*end)?.copy_from_slice(value);
             }
-            (place.start, place.end) = (*start, *end);
         }
         parts.finish();
         if moved {
+            self.move_places(changed)?;
             self.body.clear();
             self.body.extend_from_slice(body);
         }
         Some(())
     }
+
+    /// Puts every place where it is after what changed before it.
+    fn move_places(&mut self, changed: &[Changed]) -> Option<()> {
+        let mut changed = changed.iter().peekable();
+        // Where the last value that changed ended, and where it ends now.
+        let (mut here, mut there) = (0, 0);
+        for (nth, place) in self.places.iter_mut().enumerate() {
+            let moved = |at: usize| at.checked_sub(here).and_then(|after| after.checked_add(there));
+            let Some(change) = changed.next_if(|change| change.nth == nth) else {
+                (place.start, place.end) = (moved(place.start)?, moved(place.end)?);
+                continue;
+            };
+            (here, there) = (place.end, change.end);
+            (place.start, place.end) = (change.start, change.end);
+        }
+        Some(())
+    }
+}
+
+/// How many bytes two texts begin with that are the same.
+fn same_len(one: &[u8], other: &[u8]) -> usize {
+    const STEP: usize = 32;
+    let steps = one.as_chunks::<STEP>().0.iter().zip(other.as_chunks::<STEP>().0);
+    let skipped = steps.take_while(|(one, other)| one == other).count().saturating_mul(STEP);
+    let (one, other) = (one.get(skipped..).unwrap_or_default(), other.get(skipped..).unwrap_or_default());
+    let bytes = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    skipped.saturating_add(bytes)
 }
 
 /// What a text says whose first quotation mark has been read, if it is written as canonical JSON writes it.
 fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     let (b'"', inner) = value.split_last()? else { return None };
-    // Without a way out of the loop, many bytes are looked at at once.
-    if inner.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+    if are_plain(inner) {
         return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
     }
     // Rare: read and written again as every text is.
@@ -155,13 +183,24 @@ fn text(value: &[u8]) -> Option<Cow<'_, str>> {
     (serde_json::to_vec(&said).ok()? == quoted).then_some(Cow::Owned(said))
 }
 
+/// Whether all bytes stand for themselves. Without a way out of the loop, many are looked at at once.
+fn are_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, byte| plain & is_plain(*byte))
+}
+
 /// Whether a byte stands for itself in a text.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
-/// How long a text is whose first quotation mark has been read, with its last one.
-fn text_len(rest: &[u8]) -> Option<usize> {
+/// How long a text is whose first quotation mark has been read, with its last one. Most are as long as they were in another
+/// record.
+fn text_len(rest: &[u8], expected: usize) -> Option<usize> {
+    if let Some((b'"', inner)) = rest.get(..expected).and_then(<[u8]>::split_last)
+        && are_plain(inner)
+    {
+        return Some(expected);
+    }
     let mut at = 0_usize;
     loop {
         let ends = |byte: &u8| matches!(byte, b'"' | b'\\');

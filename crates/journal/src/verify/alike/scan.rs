@@ -40,7 +40,7 @@ impl Scan<'_> {
         }
         let rest = self.rest()?;
         let len = match first {
-            b'"' => text_len(rest)?,
+            b'"' => text_len(rest, 0)?,
             b'0'..=b'9' => integer_len(rest)?,
             _ => rest.iter().position(|byte| matches!(byte, b',' | b']' | b'}'))?,
         };
@@ -60,7 +60,7 @@ impl Scan<'_> {
                 break;
             }
             self.skip(1)?;
-            let len = text_len(self.rest()?)?;
+            let len = text_len(self.rest()?, 0)?;
             let name = self.rest()?.get(..len.checked_sub(1)?)?;
             // Only then are labels in the same order here and in a map.
             let name = if labels && name.is_ascii() { "*" } else { std::str::from_utf8(name).ok()? };
