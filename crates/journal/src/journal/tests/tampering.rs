@@ -241,6 +241,8 @@ fn a_resolution_that_does_not_follow_from_the_records_is_named() {
         ("hold", "UPDATE hold SET resolved_seq = 4 WHERE seq = 2"),
         ("claim", "DELETE FROM claim"),
         ("claim", "UPDATE claim SET permit = 3"),
+        ("claim", "UPDATE claim SET seq = 5"),
+        ("claim", "INSERT INTO claim VALUES (3, 4)"),
         ("bucket", "UPDATE bucket SET settled_usd = usd"),
     ];
     for (expected, sql) in table {
