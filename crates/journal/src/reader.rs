@@ -259,7 +259,7 @@ impl Reader {
     ///
     /// It reads one state of the journal, in memory that grows with the number of scopes and of signatures that were
     /// outstanding at once, but not of records; while it runs, the write-ahead log cannot be reused. If something is wrong,
-    /// it reads once more, to say what is wrong first: that takes several times as long, and `progress` begins anew.
+    /// it reads once more, to say what is wrong first: that takes longer, and `progress` begins anew.
     ///
     /// # Errors
     /// [`VerifyError`] names the first thing that is wrong.
