@@ -91,6 +91,18 @@ impl Endpoint {
         Ok(Self { method: method.into(), origin, path: path.into(), url: url.into() })
     }
 
+    /// The same call with another query, as [`Endpoint::parse`] reads it; nothing when that must be asked.
+    #[must_use]
+    pub fn with_query(&self, url: &str) -> Option<Self> {
+        let (call, _) = self.url.split_once('?')?;
+        let query = url.strip_prefix(call)?.strip_prefix('?')?;
+        // What normalising leaves as it is.
+        let mark = |byte| matches!(byte, b'-' | b'.' | b'_' | b'~' | b'=' | b'&' | b'+' | b'%');
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || mark(byte);
+        (url.len() <= URL_LEN_MAX && query.bytes().all(plain))
+            .then(|| Self { url: url.into(), ..self.clone() })
+    }
+
     /// The call that nobody named: it belongs to no service by its address.
     #[must_use]
     pub fn unknown() -> Self {
@@ -340,6 +352,36 @@ mod tests {
             if let Ok(once) = Endpoint::parse("GET", &format!("https://{host}{rest}")) {
                 prop_assert_eq!(Endpoint::parse("GET", once.url()), Ok(once));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn another_query_reads_as_it_would_in_full(
+            rest in "(/[a-z%A-F0-9./]{0,6})?[?]?[ -~é]{0,10}",
+            query in "[?]?[ -~é]{0,8}|[a-z0-9=&%+~._-]{0,12}",
+        ) {
+            if let Ok(like) = Endpoint::parse("GET", &format!("https://a.example{rest}")) {
+                let call = like.url().split_once('?').map_or(like.url(), |(call, _)| call).to_owned();
+                for url in [format!("{call}?{query}"), format!("{call}{query}")] {
+                    if let Some(found) = like.with_query(&url) {
+                        prop_assert_eq!(Endpoint::parse("GET", &url), Ok(found));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_query_is_read_when_there_was_one_and_it_is_plain() {
+        let like = Endpoint::parse("GET", "https://a.example/x?page=1").unwrap();
+        let read = |url: &str| like.with_query(url).map(|endpoint| endpoint.url().to_owned());
+        for url in ["https://a.example/x?page=2&q=a+%C3%A9", "https://a.example/x?"] {
+            assert_eq!(read(url).as_deref(), Some(url));
+        }
+        let long = format!("https://a.example/x?{}", "a".repeat(URL_LEN_MAX));
+        for url in ["https://a.example/x", "https://a.example/y?page=1", "https://a.example/x?a#b", &long] {
+            assert_eq!(read(url), None, "{url}");
         }
     }
 

@@ -257,8 +257,9 @@ impl Reader {
     /// the records, and that the file is whole. `progress` is told how many
     /// records of how many are done.
     ///
-    /// It reads one state of the journal, in memory that grows with the number of scopes but not of records; while it
-    /// runs, the write-ahead log cannot be reused.
+    /// It reads one state of the journal, in memory that grows with the number of scopes and of signatures that were
+    /// outstanding at once, but not of records; while it runs, the write-ahead log cannot be reused. If something is wrong,
+    /// it reads once more, to say what is wrong first: that takes longer, and `progress` begins anew.
     ///
     /// # Errors
     /// [`VerifyError`] names the first thing that is wrong.

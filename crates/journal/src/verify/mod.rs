@@ -1,12 +1,17 @@
 //! Whether a journal is what was written: every record canonical and in its place, every link of the chain right, and
 //! every table the consequence of the records.
 
+mod alike;
 mod archived;
+mod holds;
+mod indexes;
 mod marks;
 mod past;
 mod payees;
 mod source;
+mod sums;
 mod tables;
+mod unordered;
 
 use std::path::Path;
 
@@ -16,18 +21,22 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::JournalError;
 use crate::file::read_meta;
 use crate::hash::{chain_next, chain_start, leaf_hash};
-use crate::record::{Content, DecodedRecord, RecordFlaw, examine};
+use crate::record::{Content, DecodedRecord, RecordFlaw};
 use crate::segment::{Segment, SegmentError};
 use crate::store::{integer, run, unsigned};
 use crate::tree::{AuditVerifier, NoteFault};
+use alike::Alike;
 use archived::{Ends, WithArchive, last_gone};
+use holds::HOLDS;
+use indexes::sound;
 use marks::Marks;
 use source::{Records as _, Stored, records_from};
 use tables::{Found, Tables};
+use unordered::Search;
 
-/// What SQLite may keep of the file while it is verified, negative and in KiB as SQLite wants it: rows of one minute lie
-/// close together in every table.
-const CACHE_KIB: i64 = -16_384;
+/// What SQLite may keep of the file while it is verified, negative and in KiB as SQLite wants it. Everything is read from
+/// its first page to its last: what is small stays in the processor's cache.
+const CACHE_KIB: i64 = -512;
 /// How often progress is told, in records.
 const PROGRESS_RECORDS: u64 = 1_024;
 
@@ -210,6 +219,16 @@ impl VerifyError {
     }
 }
 
+impl VerifyError {
+    /// Whether an earlier record may be wrong, if rows were only added up so far.
+    fn may_come_late(&self) -> bool {
+        match self {
+            Self::Record { .. } | Self::Table { .. } | Self::Checkpoint { .. } | Self::File(_) => true,
+            Self::Archive(_) | Self::Read(_) => false,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for VerifyError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Read(error.into())
@@ -223,10 +242,19 @@ pub(crate) fn verify(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
-    run(connection, "BEGIN")?;
-    let verified = walk(connection, scrutiny, progress);
-    run(connection, "ROLLBACK")?;
-    verified
+    let mut walk = |search| {
+        run(connection, "BEGIN")?;
+        let verified = walk(connection, scrutiny, search, progress);
+        run(connection, "ROLLBACK")?;
+        verified
+    };
+    match walk(Search::Summed) {
+        // Sums do not say which row is wrong, and it may be that of a record before the one that was found.
+        Err(error) if scrutiny.depth == Depth::Everything && error.may_come_late() => {
+            Err(walk(Search::LookedUp).err().unwrap_or(error))
+        }
+        other => other,
+    }
 }
 
 /// The records as far as they have been read, and what they must agree with.
@@ -235,6 +263,7 @@ struct Walk<'c> {
     seq: u64,
     chain: Digest,
     high_water_ms: u64,
+    alike: Alike,
     marks: Marks<'c>,
     ends: Ends,
     /// Nothing when they are not to be looked at, or cannot be.
@@ -244,6 +273,7 @@ struct Walk<'c> {
 fn walk(
     connection: &Connection,
     scrutiny: &Scrutiny<'_>,
+    search: Search,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Verified, VerifyError> {
     let total =
@@ -251,15 +281,24 @@ fn walk(
     let meta = read_meta(connection)?;
     let marks = Marks::read(connection, meta.id, scrutiny)?;
     let (depth, chain) = (scrutiny.depth, chain_start(meta.id));
-    let mut walk =
-        Walk { depth, seq: 0, chain, high_water_ms: 0, marks, ends: Ends::read(connection)?, tables: None };
+    let mut holds = connection.prepare(HOLDS)?;
+    let mut walk = Walk {
+        depth,
+        seq: 0,
+        chain,
+        high_water_ms: 0,
+        alike: Alike::default(),
+        marks,
+        ends: Ends::read(connection)?,
+        tables: None,
+    };
     let gone = last_gone(connection)?;
     let missing = gone.as_ref().filter(|_| scrutiny.archive.is_none());
     let unchecked = missing.map_or(0, |segment| segment.last);
     if let Some(segment) = missing {
         walk.begin_after(segment, connection)?;
     } else if depth == Depth::Everything {
-        walk.tables = Some(Tables::read(connection, meta)?);
+        walk.tables = Some(Tables::read(connection, meta, holds.query([])?, search)?);
     }
     let mut tell = |stored: Stored<'_>| {
         walk.next(&stored)?;
@@ -275,17 +314,17 @@ fn walk(
         Some(_) | None if unchecked == 0 => connection.each_record(&mut tell)?,
         Some(_) | None => records_from(connection, unchecked.saturating_add(1), &mut tell)?,
     }
-    let Walk { depth: _, seq, chain, high_water_ms: _, marks, ends, tables } = walk;
+    let Walk { depth: _, seq, chain, high_water_ms: _, alike: _, marks, ends, tables } = walk;
     if seq == 0 {
         return Err(VerifyError::Record { seq: 1, fault: Fault::Gap });
     }
     let (root, checkpoints) = marks.finish()?;
     ends.finish()?;
-    let found = tables.map(Tables::finish).transpose()?;
+    let Found { holds, resolved, scopes, indexes } =
+        tables.map(Tables::finish).transpose()?.unwrap_or_default();
     if depth == Depth::Everything {
-        sound(connection)?;
+        sound(connection, indexes.as_ref())?;
     }
-    let Found { holds, resolved, scopes } = found.unwrap_or_default();
     Ok(Verified { records: seq, unchecked, last_chain: chain, root, checkpoints, holds, resolved, scopes })
 }
 
@@ -315,7 +354,7 @@ impl Walk<'_> {
             return Err(wrong(Fault::Chain));
         }
         if self.depth == Depth::Everything {
-            let record = examine(stored.body).map_err(|flaw| match flaw {
+            let record = self.alike.read(stored.body).map_err(|flaw| match flaw {
                 RecordFlaw::Unreadable(what) => wrong(Fault::Undecodable(what)),
                 RecordFlaw::NotCanonical => wrong(Fault::NotCanonical),
             })?;
@@ -327,18 +366,12 @@ impl Walk<'_> {
                 return Err(wrong(Fault::HighWater));
             }
             if let Some(tables) = &mut self.tables {
-                follow(tables, &record)?;
+                follow(tables, record)?;
             }
         }
         self.marks.push(leaf)?;
         self.ends.agree(self.chain, self.marks.frontier())
     }
-}
-
-/// Asks SQLite whether the file is whole: an index that lacks a row answers wrongly, and no record shows it.
-fn sound(connection: &Connection) -> Result<(), VerifyError> {
-    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" { Ok(()) } else { Err(VerifyError::File(verdict)) }
 }
 
 /// Compares what follows from one record, and remembers what follows from many.

@@ -23,8 +23,6 @@ pub(super) struct PastPermits<'c> {
     /// Permits nothing has resolved yet. At no time were there more than could be outstanding.
     open: HashMap<u64, OpenPermit>,
     left: BTreeMap<[String; 3], Left>,
-    holds: u64,
-    resolved: u64,
     /// Whether there is the temporary table of credits.
     credits: bool,
     /// What nothing needs may be gone up to this record.
@@ -57,8 +55,6 @@ impl<'c> PastPermits<'c> {
             connection,
             open: HashMap::new(),
             left: BTreeMap::new(),
-            holds: 0,
-            resolved: 0,
             credits: false,
             pruned: unsigned(connection.query_row(sql, [], |row| row.get(0))?)?,
         })
@@ -112,7 +108,6 @@ impl<'c> PastPermits<'c> {
                 at_ms: at.unix_ms,
             },
         );
-        self.holds = self.holds.saturating_add(1);
         Ok(())
     }
 
@@ -121,7 +116,6 @@ impl<'c> PastPermits<'c> {
         let permit = self.open.remove(&seq)?;
         let Sum { usd, payments, .. } = sum(&permit);
         self.leave(seq, permit.key.clone(), Left { payments, usd, last_seq: seq, last_ms: permit.at_ms });
-        self.resolved = self.resolved.saturating_add(1);
         Some(permit)
     }
 
@@ -173,11 +167,6 @@ impl<'c> PastPermits<'c> {
         let names = credit.query_row([integer(seq)?], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let parse = |(wallet, service): (String, String)| parse_credit(&wallet, &service);
         Ok(names.map(parse).transpose().map_err(JournalError::damaged)?)
-    }
-
-    /// How many holds have no row, and how many of them are resolved.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.holds, self.resolved)
     }
 
     /// Compares what is left.

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, HashMap};
 
 use pursekeeper_core::{
-    AgentName, ClaimedCredit, ClockMark, Credit, Decision, Digest, Entry, HoldState, Moment, Permit, Report,
-    RequestId, Scope, SignInDecision, SignInPermit, Status, Subject, UnixSeconds,
+    ClaimedCredit, ClockMark, Credit, Decision, Entry, HoldState, Moment, Permit, Report, Scope,
+    SignInDecision, SignInPermit, Status, Subject, UnixSeconds,
 };
-use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Rows};
 
 use super::VerifyError;
+use super::holds::{Holds, Resolved};
+use super::indexes::HoldIndexes;
 use super::past::{OpenPermit, PastPermits};
 use super::payees::Payees;
+use super::unordered::{Search, Unordered};
 use crate::JournalError;
 use crate::account::{Sum, horizon, minute_of};
 use crate::credit::{CreditEvent, CreditKey, credit_after, credit_of, credit_of_sign_in};
@@ -18,10 +21,9 @@ use crate::file::Meta;
 use crate::ledger::credit_key;
 use crate::lives::{Lives, Role};
 use crate::load::{each_life, sum};
-use crate::outstanding::endpoint_key;
-use crate::record::{Genesis, address_text, parse_credit, parse_scope, parse_subject};
-use crate::state::{HoldRow, scopes_of, scopes_of_sign_in};
-use crate::store::{CREDITS, credit, find_clock, find_hold, hold_state, integer, unsigned, usd_bytes};
+use crate::record::{Genesis, parse_credit, parse_scope, parse_subject};
+use crate::state::{scopes_of, scopes_of_sign_in};
+use crate::store::{CREDITS, credit, find_clock, unsigned};
 
 /// What the tables must say, as far as the records have been read.
 pub(super) struct Tables<'c> {
@@ -31,10 +33,12 @@ pub(super) struct Tables<'c> {
     horizon: u64,
     /// The latest time in the records.
     now: UnixSeconds,
-    holds: u64,
+    holds: Holds<'c>,
+    holds_len: u64,
     resolved: u64,
-    sign_ins: u64,
-    claims: u64,
+    unordered: Unordered<'c>,
+    /// The credit that the last permits are booked under, by their records: claims mostly follow soon.
+    recent: Vec<(u64, Option<CreditKey>)>,
     clock: ClockMark,
     totals: HashMap<Scope, Total>,
     credits: BTreeMap<CreditKey, Credit>,
@@ -42,9 +46,10 @@ pub(super) struct Tables<'c> {
     pub(super) payees: Payees,
     pub(super) lives: Lives,
     past: PastPermits<'c>,
-    hold: CachedStatement<'c>,
-    request: CachedStatement<'c>,
 }
+
+/// Of how many permits it is remembered what their credit is booked under.
+const RECENT_LEN: usize = 4_096;
 
 /// How much there was to compare.
 #[derive(Default)]
@@ -52,6 +57,8 @@ pub(super) struct Found {
     pub(super) holds: u64,
     pub(super) resolved: u64,
     pub(super) scopes: u64,
+    /// What the indexes over holds must say; nothing when SQLite is to be asked.
+    pub(super) indexes: Option<HoldIndexes>,
 }
 
 #[derive(Default)]
@@ -67,7 +74,13 @@ pub(super) fn wrong(table: &'static str, seq: Option<u64>, what: impl Into<Strin
 }
 
 impl<'c> Tables<'c> {
-    pub(super) fn read(connection: &'c Connection, meta: Meta) -> Result<Self, VerifyError> {
+    /// `holds` are the rows of [`super::holds::HOLDS`].
+    pub(super) fn read(
+        connection: &'c Connection,
+        meta: Meta,
+        holds: Rows<'c>,
+        search: Search,
+    ) -> Result<Self, VerifyError> {
         let sql = "SELECT coalesce(max(high_water_ms), 0) FROM record";
         let high_water_ms = unsigned(connection.query_row(sql, [], |row| row.get(0))?)?;
         let now = UnixSeconds(high_water_ms.div_euclid(1000));
@@ -76,10 +89,11 @@ impl<'c> Tables<'c> {
             meta,
             horizon: horizon(now),
             now,
-            holds: 0,
+            holds: Holds::new(holds)?,
+            holds_len: 0,
             resolved: 0,
-            sign_ins: 0,
-            claims: 0,
+            unordered: Unordered::new(connection, search),
+            recent: vec![(0, None); RECENT_LEN],
             clock: ClockMark::default(),
             totals: HashMap::new(),
             credits: BTreeMap::new(),
@@ -87,14 +101,6 @@ impl<'c> Tables<'c> {
             payees: Payees::default(),
             lives: Lives::default(),
             past: PastPermits::new(connection)?,
-            hold: connection.prepare_cached(
-                "SELECT agent, request_id, endpoint, workflow, wallet, service, payee, amount, usd, held_until, network, nonce,
-                        method
-                 FROM hold WHERE seq = ?1",
-            )?,
-            request: connection.prepare_cached(
-                "SELECT seq, fingerprint FROM request WHERE agent = ?1 AND request_id = ?2",
-            )?,
         })
     }
 
@@ -119,18 +125,20 @@ impl<'c> Tables<'c> {
         decision: &Decision,
         permit: &Permit,
     ) -> Result<(), VerifyError> {
-        let held = self.hold.query_row([integer(seq)?], |row| same_hold(row, permit)).optional()?;
-        match held {
-            Some(true) => self.past.expect_record(seq)?,
-            Some(false) => return Err(wrong("hold", Some(seq), format!("the hold of record {seq} differs"))),
-            None if self.past.is_gone(seq)? => self.past.permit(seq, decision.at, permit)?,
-            None => return Err(wrong("hold", Some(seq), format!("record {seq} has no hold"))),
+        if self.holds.take(seq, permit)? {
+            self.past.expect_record(seq)?;
+        } else if self.past.is_gone(seq)? {
+            self.past.permit(seq, decision.at, permit)?;
+        } else {
+            return Err(wrong("hold", Some(seq), format!("record {seq} has no hold")));
         }
         let intent = &permit.intent;
-        self.request(seq, (&intent.agent, &intent.request_id), decision.fingerprint)?;
+        self.unordered.request(seq, (&intent.agent, &intent.request_id), decision.fingerprint)?;
         self.count(scopes_of(permit), minute_of(permit.held_until), Sum::one(intent.usd))?;
-        self.credit(credit_of(permit), CreditEvent::Paid(intent.usd))?;
-        self.holds = self.holds.saturating_add(1);
+        let credit = credit_of(permit);
+        self.remember(seq, credit.as_ref());
+        self.credit(credit, CreditEvent::Paid(intent.usd))?;
+        self.holds_len = self.holds_len.saturating_add(1);
         Ok(())
     }
 
@@ -141,10 +149,12 @@ impl<'c> Tables<'c> {
         decision: &SignInDecision,
         permit: &SignInPermit,
     ) -> Result<(), VerifyError> {
-        self.request(seq, (&permit.intent.agent, &permit.intent.request_id), decision.fingerprint)?;
+        let intent = &permit.intent;
+        self.unordered.request(seq, (&intent.agent, &intent.request_id), decision.fingerprint)?;
         self.count(scopes_of_sign_in(permit), minute_of(permit.counted_until), Sum::sign_in())?;
-        self.credit(credit_of_sign_in(&permit.intent), CreditEvent::SignedIn { seq })?;
-        self.sign_ins = self.sign_ins.saturating_add(1);
+        let credit = credit_of_sign_in(intent);
+        self.remember(seq, credit.as_ref());
+        self.credit(credit, CreditEvent::SignedIn { seq })?;
         if permit.counted_until >= self.now {
             self.past.expect_record(seq)?;
         } else if self.past.is_gone(seq)? {
@@ -153,20 +163,22 @@ impl<'c> Tables<'c> {
         Ok(())
     }
 
-    fn request(
-        &mut self,
-        seq: u64,
-        (agent, id): (&AgentName, &RequestId),
-        fingerprint: Digest,
-    ) -> Result<(), VerifyError> {
-        let request = self.request.query_row([agent.as_str(), id.as_str()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
-        });
-        if request.optional()? != Some((integer(seq)?, fingerprint.0)) {
-            let what = format!("the request id of record {seq} is missing or differs");
-            return Err(wrong("request", Some(seq), what));
+    fn remember(&mut self, seq: u64, credit: Option<&CreditKey>) {
+        let place = usize::try_from(seq).unwrap_or_default() % RECENT_LEN;
+        if let Some(recent) = self.recent.get_mut(place) {
+            *recent = (seq, credit.cloned());
         }
-        Ok(())
+    }
+
+    /// The credit that the permit in a record is booked under. Whatever is claimed is claimed about a payment or a sign-in
+    /// that was permitted.
+    fn booked(&self, permit: u64) -> Result<Option<CreditKey>, VerifyError> {
+        let place = usize::try_from(permit).unwrap_or_default() % RECENT_LEN;
+        match self.recent.get(place) {
+            Some((seq, credit)) if *seq == permit => Ok(credit.clone()),
+            _ if self.past.is_gone(permit)? => self.past.credit(permit),
+            _ => Ok(credit_key(self.connection, permit)?),
+        }
     }
 
     fn count(
@@ -204,17 +216,9 @@ impl<'c> Tables<'c> {
     /// A claim is noted beside its permit, and may say what is left of credit.
     pub(super) fn claim(&mut self, seq: u64, report: &Report) -> Result<(), VerifyError> {
         let Report { at, caller: _, original_seq, said } = report;
-        let sql = "SELECT count(*) FROM claim WHERE permit = ?1 AND seq = ?2 AND permit < seq";
-        let mut noted = self.connection.prepare_cached(sql)?;
-        if noted.query_row([integer(*original_seq)?, integer(seq)?], |row| row.get::<_, i64>(0))? != 1 {
-            return Err(wrong("claim", Some(seq), format!("record {seq} is not noted as a claim")));
-        }
-        self.claims = self.claims.saturating_add(1);
-        // Also when nothing is said about it: a claim is about a payment or a sign-in that was permitted.
-        let key = match self.past.is_gone(*original_seq)? {
-            true => self.past.credit(*original_seq)?,
-            false => credit_key(self.connection, *original_seq)?,
-        };
+        self.unordered.claim(seq, *original_seq)?;
+        // Also when nothing is said about it.
+        let key = self.booked(*original_seq)?;
         let Some(usd) = said.remaining() else { return Ok(()) };
         self.credit(key, CreditEvent::Claimed(ClaimedCredit { usd, at: at.unix_seconds(), seq }))
     }
@@ -234,8 +238,9 @@ impl<'c> Tables<'c> {
         let (scopes, credit, usd, held_until) = match self.past.resolve(hold, |past| counts_for(past.usd)) {
             Some(OpenPermit { scopes, credit, usd, held_until, .. }) => (scopes, credit, usd, held_until),
             None => {
-                let row = self.resolved_row(seq, hold, state)?.ok_or_else(differs)?;
-                (row.scopes, row.credit, row.usd, row.held_until)
+                let Resolved { scopes, credit, usd, held_until, .. } =
+                    self.holds.resolve(seq, hold, state).ok_or_else(differs)?;
+                (scopes, credit, usd, held_until)
             }
         };
         let (minute, old, new) = (minute_of(held_until), Sum::one(usd), counts_for(usd));
@@ -253,36 +258,10 @@ impl<'c> Tables<'c> {
         Ok(())
     }
 
-    /// The hold that record `seq` resolves, if its row says so.
-    fn resolved_row(&self, seq: u64, hold: u64, state: HoldState) -> Result<Option<HoldRow>, VerifyError> {
-        let sql = "SELECT state, settled_amount, settled_usd, resolved_seq FROM hold WHERE seq = ?1";
-        let mut stored = self.connection.prepare_cached(sql)?;
-        let stored = stored
-            .query_row([integer(hold)?], |row| Ok((hold_state(row, 0)?, row.get::<_, Option<i64>>(3)?)));
-        let Some((stored, resolved_seq)) = stored.optional()? else { return Ok(None) };
-        let same = stored? == state && resolved_seq == Some(integer(seq)?) && hold < seq;
-        Ok(if same { find_hold(self.connection, hold)? } else { None })
-    }
-
     /// Compares what follows from all records together.
     pub(super) fn finish(mut self) -> Result<Found, VerifyError> {
-        let (gone, gone_resolved) = self.past.counts();
-        let (holds, resolved) =
-            (self.holds.saturating_sub(gone), self.resolved.saturating_sub(gone_resolved));
-        let counts = [
-            ("hold", "SELECT count(*) FROM hold", holds, "permits"),
-            ("request", "SELECT count(*) FROM request", self.holds.saturating_add(self.sign_ins), "permits"),
-            ("hold", "SELECT count(*) FROM hold WHERE state != 'held'", resolved, "resolutions"),
-            ("claim", "SELECT count(*) FROM claim", self.claims, "claims"),
-        ];
-        for (table, sql, expected, of) in counts {
-            let rows = unsigned(self.connection.query_row(sql, [], |row| row.get(0))?)?;
-            // Every record's row was found, so more rows than records are rows without a record.
-            if rows != expected {
-                let what = format!("{rows} rows for {expected} {of}");
-                return Err(wrong(table, self.orphan(table)?, what));
-            }
-        }
+        let indexes = self.holds.finish()?;
+        self.unordered.finish()?;
         self.constraints()?;
         if find_clock(self.connection)? != self.clock.anchor {
             return Err(wrong("clock", None, "it is not what the records say about the clocks"));
@@ -295,7 +274,8 @@ impl<'c> Tables<'c> {
         self.compare_totals()?;
         self.past.nothing_needed_is_gone()?;
         std::mem::replace(&mut self.past, PastPermits::new(self.connection)?).compare()?;
-        Ok(Found { holds: self.holds, resolved: self.resolved, scopes })
+        let indexes = Some(indexes).filter(|_| self.unordered.search() == Search::Summed);
+        Ok(Found { holds: self.holds_len, resolved: self.resolved, scopes, indexes })
     }
 
     /// What the schema says about rows. A connection that only reads does not check it, also not when it is asked whether
@@ -309,32 +289,12 @@ impl<'c> Tables<'c> {
                 return Err(wrong(table, None, format!("it must have {rows} row(s), numbered 1")));
             }
         }
-        let half = [
-            (
-                "hold",
-                "SELECT min(seq) FROM hold WHERE (state = 'held') != (resolved_seq IS NULL)
-                 OR (state = 'settled') != (settled_usd IS NOT NULL) OR (state = 'settled') != (settled_amount IS NOT NULL)",
-            ),
-            (
-                "credit",
-                "SELECT min(last_sign_in) FROM credit
-                 WHERE (claimed IS NULL) != (claimed_at IS NULL) OR (claimed IS NULL) != (claimed_seq IS NULL)",
-            ),
-        ];
-        for (table, sql) in half {
-            let seq: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
-            if seq.is_some() {
-                return Err(wrong(table, None, "a row says half of what it must say"));
-            }
+        let half = "SELECT min(last_sign_in) FROM credit
+                    WHERE (claimed IS NULL) != (claimed_at IS NULL) OR (claimed IS NULL) != (claimed_seq IS NULL)";
+        match self.connection.query_row(half, [], |row| row.get::<_, Option<i64>>(0))? {
+            Some(_) => Err(wrong("credit", None, "a row says half of what it must say")),
+            None => Ok(()),
         }
-        Ok(())
-    }
-
-    /// The first row of a table that names a record which is not there.
-    fn orphan(&self, table: &'static str) -> Result<Option<u64>, VerifyError> {
-        let sql = format!("SELECT min(seq) FROM {table} WHERE seq NOT IN (SELECT seq FROM record)");
-        let seq: Option<i64> = self.connection.query_row(&sql, [], |row| row.get(0))?;
-        Ok(seq.map(unsigned).transpose()?)
     }
 
     fn compare_statuses(&mut self) -> Result<(), VerifyError> {
@@ -441,22 +401,4 @@ impl<'c> Tables<'c> {
             }
         }
     }
-}
-
-fn same_hold(row: &Row<'_>, permit: &Permit) -> rusqlite::Result<bool> {
-    let Permit { intent, policies: _, held_until, warnings: _ } = permit;
-    let text = |column| row.get::<_, String>(column);
-    Ok(text(0)? == intent.agent.as_str()
-        && text(1)? == intent.request_id.as_str()
-        && text(2)? == endpoint_key(&intent.endpoint)
-        && text(3)? == intent.workflow.as_str()
-        && text(4)? == address_text(intent.wallet_address)
-        && row.get::<_, Option<String>>(5)?.as_deref() == intent.service.as_ref().map(|name| name.as_str())
-        && text(6)? == address_text(intent.terms.payee)
-        && text(7)? == intent.terms.amount.to_string()
-        && row.get::<_, [u8; 16]>(8)? == usd_bytes(intent.usd)
-        && u64::try_from(row.get::<_, i64>(9)?) == Ok(held_until.0)
-        && text(10)? == intent.terms.asset.network.to_string()
-        && row.get::<_, [u8; 32]>(11)? == intent.nonce
-        && text(12)? == intent.terms.method.as_str())
 }

@@ -162,6 +162,74 @@ fn a_table_that_does_not_follow_from_the_records_is_named() {
 }
 
 #[test]
+fn the_first_record_that_is_wrong_is_named_whatever_table_shows_it() {
+    let fingerprint = |seq: u64| format!("UPDATE request SET fingerprint = zeroblob(32) WHERE seq = {seq}");
+    let hold = |seq: u64| format!("UPDATE hold SET usd = zeroblob(16) WHERE seq = {seq}");
+    let swap = "UPDATE request SET seq = 0 WHERE seq = 2; UPDATE request SET seq = 2 WHERE seq = 3;
+                UPDATE request SET seq = 3 WHERE seq = 0";
+    let again =
+        "INSERT INTO request SELECT 'analyst', request_id, seq, fingerprint FROM request WHERE seq = 3";
+    let copied = "INSERT INTO hold SELECT 4, agent, 'x', endpoint, workflow, wallet, service, payee, network, method, amount, usd,
+                  held_until, randomblob(32), state, NULL, NULL, NULL FROM hold WHERE seq = 2";
+    let table = [
+        ("request", Some(3), fingerprint(3)),
+        ("request", Some(2), swap.to_owned()),
+        ("request", Some(3), "UPDATE request SET agent = 'analyst' WHERE seq = 3".to_owned()),
+        ("request", Some(6), "DELETE FROM request WHERE seq = 6".to_owned()),
+        ("request", None, again.to_owned()),
+        ("request", Some(2), [fingerprint(2), hold(3)].join(";")),
+        ("hold", Some(3), [fingerprint(6), hold(3)].join(";")),
+        (
+            "request",
+            Some(3),
+            [fingerprint(3), "UPDATE record SET body = x'00' WHERE seq = 5".to_owned()].join(";"),
+        ),
+        ("request", Some(3), [fingerprint(3), "DELETE FROM status".to_owned()].join(";")),
+        // A row of its own for what is no permit, and one that another record took.
+        ("hold", Some(4), copied.to_owned()),
+        ("hold", Some(3), "UPDATE hold SET seq = 4 WHERE seq = 3".to_owned()),
+        ("hold", Some(2), "UPDATE hold SET state = 'released', resolved_seq = 4 WHERE seq = 2".to_owned()),
+    ];
+    for (expected, record, sql) in table {
+        let home = journal();
+        home.tamper(&sql);
+        match verdict(&home) {
+            Err(VerifyError::Table { table, seq, .. }) => {
+                assert_eq!((table, seq), (expected, record), "{sql}")
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_index_that_lacks_a_hold_is_found() {
+    // The index is hidden from SQLite while a hold is put back, and shown again.
+    for (index, hidden) in [
+        ("hold_nonce", "sql || ' WHERE 0'"),
+        ("hold_unresolved", "replace(sql, 'state =', 'state !=')"),
+        ("hold_to_watch", "replace(sql, 'state =', 'state !=')"),
+    ] {
+        let home = journal();
+        let connection = home.stranger();
+        let sql = format!("SELECT sql FROM sqlite_schema WHERE name = '{index}'");
+        let sql: String = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
+        drop(connection);
+        home.tamper("CREATE TABLE kept AS SELECT * FROM hold WHERE seq = 3; DELETE FROM hold WHERE seq = 3");
+        let change = |to: &str| {
+            format!("PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = {to} WHERE name = '{index}'")
+        };
+        home.tamper(&change(hidden));
+        home.tamper("INSERT INTO hold SELECT * FROM kept; DROP TABLE kept");
+        home.tamper(&change(&format!("'{}'", sql.replace('\'', "''"))));
+        match verdict(&home) {
+            Err(VerifyError::File(what)) => assert!(what.contains(index), "{what}"),
+            other => panic!("{index}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_resolution_that_does_not_follow_from_the_records_is_named() {
     let table = [
         ("hold", "UPDATE hold SET settled_usd = zeroblob(16) WHERE seq = 2"),
@@ -173,6 +241,8 @@ fn a_resolution_that_does_not_follow_from_the_records_is_named() {
         ("hold", "UPDATE hold SET resolved_seq = 4 WHERE seq = 2"),
         ("claim", "DELETE FROM claim"),
         ("claim", "UPDATE claim SET permit = 3"),
+        ("claim", "UPDATE claim SET seq = 5"),
+        ("claim", "INSERT INTO claim VALUES (3, 4)"),
         ("bucket", "UPDATE bucket SET settled_usd = usd"),
     ];
     for (expected, sql) in table {
