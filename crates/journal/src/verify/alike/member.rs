@@ -41,6 +41,7 @@ pub(super) enum Member {
     Service,
     SettledAmount,
     SettledUsd,
+    ShadowUsd,
     SignatureHash(usize),
     SignatureSeq(usize),
     Trace,
@@ -100,6 +101,7 @@ impl Member {
             "/resolution/amount" => Self::SettledAmount,
             "/resolution/usd" => Self::SettledUsd,
             "/seq" => Self::Seq,
+            "/shadow/usd" => Self::ShadowUsd,
             "/signatures/*/seq" => Self::SignatureSeq(position),
             "/signatures/*/sha256" => Self::SignatureHash(position),
             "/time/boot_ms" => Self::BootMs,
@@ -163,7 +165,7 @@ impl Member {
             Self::Block => parts.evidence.as_mut()?.0.block = integer(value)?,
             Self::BlockHash => parts.evidence.as_mut()?.0.block_hash = bytes(value)?,
             Self::BootMs => parts.time.boot_ms = integer(value)?,
-            Self::Bundle => **parts.bundle.as_mut()? = Digest(bytes(value)?),
+            Self::Bundle => parts.bundle.as_mut()?.digest = Digest(bytes(value)?),
             Self::CountedUntil | Self::HeldUntil => **parts.until.as_mut()? = UnixSeconds(integer(value)?),
             Self::Fingerprint => **parts.fingerprint.as_mut()? = Digest(bytes(value)?),
             Self::Label(position) => {
@@ -191,6 +193,7 @@ impl Member {
             }
             Self::SettledAmount => *parts.settled()?.0 = Amount::parse(&text(value)?).ok()?,
             Self::SettledUsd => *parts.settled()?.1 = Usd::parse(&text(value)?).ok()?,
+            Self::ShadowUsd => **parts.shadow_usd.as_mut()? = Usd::parse(&text(value)?).ok()?,
             Self::SignatureHash(position) => parts.hashes.get_mut(position)?.1 = Digest(bytes(value)?),
             Self::SignatureSeq(position) => parts.hashes.get_mut(position)?.0 = integer(value)?,
             Self::Trace => parts.asked.as_mut()?.trace = Some(TraceId::parse(&text(value)?).ok()?),

@@ -2,10 +2,10 @@
 
 use pursekeeper_core::x402::Terms;
 use pursekeeper_core::{
-    Address, AgentName, Amount, Asked, Caller, CeilingUse, Decision, Demand, Digest, Endpoint, Entry,
-    Evidence, HoldState, Intent, Moment, Observation, Offered, Outcome, Permit, Reissue, Report, RequestId,
-    Said, ServiceName, SignInDecision, SignInIntent, SignInOutcome, SignInPermit, Signable, SignaturesMade,
-    UnixSeconds, Usd, WalletName, Warning, WorkflowName,
+    Address, AgentName, Amount, Asked, BundleId, Caller, CeilingUse, Decision, Demand, Digest, Endpoint,
+    Entry, Evidence, HoldState, Intent, Moment, Observation, Offered, Outcome, Permit, Reissue, Report,
+    RequestId, Said, ServiceName, Shadow, ShadowVerdict, SignInDecision, SignInIntent, SignInOutcome,
+    SignInPermit, Signable, SignaturesMade, UnixSeconds, Usd, WalletName, Warning, WorkflowName,
 };
 
 use crate::record::{Content, DecodedRecord};
@@ -17,7 +17,7 @@ pub(super) struct Parts<'r> {
     /// The same time, once more.
     at: &'r mut Moment,
     pub(super) asked: Option<&'r mut Asked>,
-    pub(super) bundle: Option<&'r mut Digest>,
+    pub(super) bundle: Option<&'r mut BundleId>,
     pub(super) fingerprint: Option<&'r mut Digest>,
     pub(super) original_seq: Option<&'r mut u64>,
     pub(super) judged: Option<Judged<'r>>,
@@ -29,6 +29,8 @@ pub(super) struct Parts<'r> {
     pub(super) report: Option<(&'r mut Caller, &'r mut Said)>,
     pub(super) evidence: Option<(&'r mut Observation, &'r mut HoldState)>,
     pub(super) hashes: &'r mut [(u64, Digest)],
+    /// What the shadow bundle would have paid.
+    pub(super) shadow_usd: Option<&'r mut Usd>,
 }
 
 /// What payments and sign-ins have in common.
@@ -69,12 +71,14 @@ impl<'r> Parts<'r> {
                     ceilings,
                     pending: _,
                     bundle,
+                    shadow,
                 } = &mut **decision;
                 let parts = Self {
                     asked: Some(asked),
                     fingerprint: Some(fingerprint),
                     ceilings,
                     bundle: Some(bundle),
+                    shadow_usd: shadow.as_deref_mut().and_then(paid),
                     ..Self::empty(seq, time, at)
                 };
                 match outcome {
@@ -86,7 +90,8 @@ impl<'r> Parts<'r> {
                 }
             }
             Entry::SignIn(decision) => {
-                let SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle } = &mut **decision;
+                let SignInDecision { at, asked, fingerprint, outcome, ceilings, bundle, shadow: _ } =
+                    &mut **decision;
                 let parts = Self {
                     asked: Some(asked),
                     fingerprint: Some(fingerprint),
@@ -158,6 +163,7 @@ impl<'r> Parts<'r> {
             report: None,
             evidence: None,
             hashes: &mut [],
+            shadow_usd: None,
         }
     }
 
@@ -212,6 +218,13 @@ impl<'r> Parts<'r> {
     /// Puts the time into both places it is kept in.
     pub(super) fn finish(self) {
         *self.at = *self.time;
+    }
+}
+
+fn paid(shadow: &mut Shadow) -> Option<&mut Usd> {
+    match &mut shadow.verdict {
+        ShadowVerdict::Permit { usd } => usd.as_mut(),
+        ShadowVerdict::Deny(_) => None,
     }
 }
 

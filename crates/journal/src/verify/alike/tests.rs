@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use pursekeeper_core::{
-    ActVerb, CeilingUse, Claim, Digest, Entry, HoldState, Measure, Said, ScopeKind, SignaturesMade, Subject,
-    TraceId, Usd, Wait, WalletName, Window,
+    ActVerb, BundleId, CeilingUse, Claim, Digest, Entry, HoldState, Measure, Said, ScopeKind, Shadow,
+    ShadowVerdict, SignaturesMade, Subject, TraceId, Usd, Wait, WalletName, Window,
 };
 
 use super::*;
@@ -46,6 +46,10 @@ fn body(seq: u64, kind: u8, id: u64) -> Vec<u8> {
     {
         let text = ["plain", "d\u{e9}j\u{e0}", "\"quoted\"\\", "\u{1}\n", ""][usize::from(payee % 5)];
         let key = if id.is_multiple_of(4) { "z/\u{ff}" } else { "z/b" };
+        let usd = (!id.is_multiple_of(3)).then(|| Usd::from_units(id.into()));
+        let bundle = BundleId { digest: Digest([payee; 32]), revision: Some(id) };
+        decision.shadow = Some(Box::new(Shadow { bundle, verdict: ShadowVerdict::Permit { usd } }));
+        decision.bundle.revision = Some(id % 4);
         decision.asked.labels =
             BTreeMap::from([("a".to_owned(), text.to_owned()), (key.to_owned(), id.to_string())]);
         decision.asked.trace = TraceId::parse(&format!("{:032x}", id + 1)).ok();
