@@ -120,7 +120,7 @@ fn resident(sidecar: &Sidecar) -> u64 {
 async fn who_does_not_read_slows_nobody_and_grows_nothing() {
     const STUCK: usize = 24;
     const PAYERS: usize = 16;
-    const PAYMENTS: usize = 800;
+    const PAYMENTS: usize = 1_600;
     let purse = purse();
     let sidecar = std::sync::Arc::new(purse.serve());
     pay(&sidecar, 0..20).await;

@@ -71,9 +71,9 @@ pub(crate) fn open(journal: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Whether SQLite itself finds the file whole, indexes included.
-pub(crate) fn is_whole(journal: &Path) -> bool {
+pub(crate) fn damage(journal: &Path) -> Option<String> {
     let check = || open(journal)?.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
-    check().is_ok_and(|said| said == "ok")
+    check().map_or_else(|error| Some(error.to_string()), |said| (said != "ok").then_some(said))
 }
 
 /// Every record of a journal, in order.
