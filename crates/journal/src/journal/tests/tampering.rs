@@ -230,6 +230,31 @@ fn an_index_that_lacks_a_hold_is_found() {
 }
 
 #[test]
+fn an_index_that_looks_for_a_hold_in_the_wrong_place_is_found() {
+    // An entry is the network, the record by which it is found, and the record it leads to.
+    let entry = b"eip155:84532\x03\x03";
+    let mut looked_at = 0;
+    let home = journal();
+    // So that the log has nothing of it.
+    let connection = home.stranger();
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(())).unwrap();
+    connection.execute_batch("INSERT INTO probe VALUES (x'00'); DELETE FROM probe").unwrap();
+    drop(connection);
+    let good = std::fs::read(home.path()).unwrap();
+    for at in (0..good.len()).filter(|at| good[*at..].starts_with(entry)) {
+        let mut bad = good.clone();
+        bad[at + entry.len() - 2] ^= 0x40;
+        std::fs::write(home.path(), &bad).unwrap();
+        match verdict(&home) {
+            Err(VerifyError::File(what)) => assert!(what.contains("hold_to_watch"), "{what}"),
+            other => panic!("{other:?}"),
+        }
+        looked_at += 1;
+    }
+    assert_eq!(looked_at, 1);
+}
+
+#[test]
 fn a_resolution_that_does_not_follow_from_the_records_is_named() {
     let table = [
         ("hold", "UPDATE hold SET settled_usd = zeroblob(16) WHERE seq = 2"),
