@@ -10,7 +10,17 @@ from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
 
 port, path = sys.argv[1:]
-file = open(path, "a", encoding="utf-8")
+
+
+def without_torn_end(path):
+    """Opens `path` to append to, without what follows its last whole line: no kill can have let that be acknowledged."""
+    with open(path, "a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+    return open(path, "a", encoding="utf-8")
+
+
+file = without_torn_end(path)
 
 
 class Logs(logs_service_pb2_grpc.LogsServiceServicer):
@@ -26,8 +36,11 @@ class Logs(logs_service_pb2_grpc.LogsServiceServicer):
         return logs_service_pb2.ExportLogsServiceResponse()
 
 
+# A collector that has much to pass on does so in larger messages than gRPC takes by default, which are 4 MiB.
+MESSAGE_BYTES_MAX = 2**26
+options = [("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX)]
 # One after the other, so that lines stand in the order in which they came.
-server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 1)])
+server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), options=options)
 logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(), server)
 if not server.add_insecure_port(f"127.0.0.1:{port}"):
     sys.exit(f"port {port} is taken")

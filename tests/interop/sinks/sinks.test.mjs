@@ -10,10 +10,13 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { connect, run, startSidecar, until } from "../sidecar.mjs";
 
 // How often the receiver is killed: 50 times in the full run.
 const KILLS = Number(process.env.KILLS ?? 8);
+// Between two payments: fewer calls than an agent may make.
+const PAUSE_MS = 5;
 const PAYEE = "0x6bE854D8F38Acab8844843C07447E4E0F528c054";
 const USDC = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
 const NETWORK = "eip155:84532";
@@ -147,6 +150,7 @@ test(`a receiver that is killed ${KILLS} times misses nothing`, async () => {
       const { signed, denied } = await signer.signPayment(request(paid % 5 === 4 ? "9000000" : "1"));
       assert.ok(signed || denied);
       paid += 1;
+      await setTimeout(PAUSE_MS);
     }
   })();
   for (let round = 0; round < KILLS; round++) {
