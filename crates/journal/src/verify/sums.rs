@@ -15,15 +15,19 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode};
+use siphasher::sip128::SipHasher13;
 
 use super::VerifyError;
 
-/// The key of one verification. The standard library's hasher is keyed by the operating system's randomness, and made
-/// for keys that an adversary picks (SipHash); two of them make 128 bits.
-#[derive(Default)]
-pub(super) struct Key {
-    high: RandomState,
-    low: RandomState,
+/// The key of one verification, for SipHash with 128 bits: made for keys that an adversary picks.
+pub(super) struct Key(SipHasher13);
+
+impl Default for Key {
+    fn default() -> Self {
+        // What the standard library draws from the operating system.
+        let random = || RandomState::new().build_hasher().finish();
+        Self(SipHasher13::new_with_keys(random(), random()))
+    }
 }
 
 /// The sum over some rows.
@@ -31,13 +35,8 @@ pub(super) struct Key {
 pub(super) struct RowSum(u128);
 
 impl RowSum {
-    pub(super) fn add(&mut self, key: &Key, Cells(row): &Cells) {
-        let [high, low] = [&key.high, &key.low].map(|key| {
-            let mut hasher = key.build_hasher();
-            hasher.write(row);
-            u128::from(hasher.finish())
-        });
-        self.0 = self.0.wrapping_add((high << u64::BITS) | low);
+    pub(super) fn add(&mut self, Key(hasher): &Key, Cells(row): &Cells) {
+        self.0 = self.0.wrapping_add(hasher.hash(row).as_u128());
     }
 }
 

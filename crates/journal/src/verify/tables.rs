@@ -81,7 +81,8 @@ impl<'c> Tables<'c> {
         holds: Rows<'c>,
         search: Search,
     ) -> Result<Self, VerifyError> {
-        let sql = "SELECT coalesce(max(high_water_ms), 0) FROM record";
+        // The walk compares it with the times of all records when it comes to the last one.
+        let sql = "SELECT coalesce((SELECT high_water_ms FROM record ORDER BY seq DESC LIMIT 1), 0)";
         let high_water_ms = unsigned(connection.query_row(sql, [], |row| row.get(0))?)?;
         let now = UnixSeconds(high_water_ms.div_euclid(1000));
         Ok(Self {
