@@ -17,5 +17,5 @@ pub use disk::{fill_disk, in_mount_space, on_disk, resize_disk, serve_on_disk};
 pub use memory::{MemoryError, MemoryJournal};
 pub use payment::{denied, reason, request, signed, signer_of, verify};
 pub use proofs::{Authority, Certified, Issuer, SPIFFE};
-pub use purse::{Purse, Sidecar, until};
+pub use purse::{LOOK_INTERVAL, Purse, Sidecar, until};
 pub use seller::{Offer, PAYEE, URL, USDC, challenge_v1, challenge_v2, challenge_with};

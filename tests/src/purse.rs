@@ -15,7 +15,13 @@ use crate::PAYEE;
 /// How long a sidecar may take to start or stop, on a machine that does many other things.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+pub const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// How often an agent may call by the configuration that `init` writes, and what lets one user call as often as it can.
+const CALL_LIMIT: &str = "agent_calls_per_sec_max: 500";
+const NO_CALL_LIMITS: &str = "agent_calls_per_sec_max: 1000000\n  peer_calls_per_sec_max: 1000000";
+/// A limit that `init` writes, and the same with one more that is as if there were none.
+const QUEUE_LIMIT: &str = "queue_len_max: 1024";
+const NO_REPEAT_LIMIT: &str = "queue_len_max: 1024\n  repeats_per_minute_max: 1000000";
 /// The payee of the registry that `init` writes.
 const STARTER_PAYEE: &str = "0x1111111111111111111111111111111111111111";
 
@@ -77,6 +83,22 @@ impl Purse {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(from), "`{from}` is not in {file}:\n{text}");
         fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// Lets one user call as often as it can: how often is another limit than how much may be spent.
+    ///
+    /// # Panics
+    /// When the limits are not those that `init` wrote.
+    pub fn lift_call_limits(&self) {
+        self.replace("pursekeeper.yaml", CALL_LIMIT, NO_CALL_LIMITS);
+    }
+
+    /// Has every repeated denial and preview recorded on its own, however many there are.
+    ///
+    /// # Panics
+    /// When the limits are not those that `init` wrote.
+    pub fn lift_repeat_limit(&self) {
+        self.replace("pursekeeper.yaml", QUEUE_LIMIT, NO_REPEAT_LIMIT);
     }
 
     /// The command with this purse's configuration.

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use tokio::runtime::Builder;
 
-use crate::overspend::{CALLS_PER_SEC_MAX, Extent, Random, Tally};
+use crate::overspend::{Extent, Random, Tally};
 use crate::probe::{health_port, probe, until_started};
 use crate::{ConfigMap, Purse, Sidecar, request};
 
@@ -57,11 +57,8 @@ pub fn swaps(extent: Extent, bar: &ProgressBar) -> Tally {
     let purse = Purse::init();
     let config = "reload: { watch: true, poll_secs: 1 }";
     purse.replace("pursekeeper.yaml", "reload: { watch: false }", config);
-    purse.replace(
-        "pursekeeper.yaml",
-        "agent_calls_per_sec_max: 500",
-        &format!("repeats_per_minute_max: 1000000\n  {CALLS_PER_SEC_MAX}"),
-    );
+    purse.lift_repeat_limit();
+    purse.lift_call_limits();
     purse.replace("policies/registry.yaml", "payments: { hour: 100 }", "payments: { hour: 1000000 }");
     let address = health_port(&purse);
     let mut map = ConfigMap::mount(&purse.file("policies"));

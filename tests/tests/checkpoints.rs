@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pursekeeper_api::v1;
-use pursekeeper_tests::{Purse, request, signed};
+use pursekeeper_tests::{LOOK_INTERVAL, Purse, request, signed};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -138,7 +138,7 @@ async fn checkpoints_are_made_while_it_runs_and_handed_out() {
             Ok(_) => {}
             Err(status) => assert_eq!(status.code(), tonic::Code::NotFound, "{status}"),
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(LOOK_INTERVAL).await;
     };
     assert_eq!(answer.verifier_key, purse.exits(0, &["audit", "key"]).trim());
     assert!(answer.note.starts_with(answer.verifier_key.split('+').next().unwrap()));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use pursekeeper_api::v1;
 use pursekeeper_tests::probe::{health_port, probe};
-use pursekeeper_tests::{Purse, Sidecar, reason, request, signed, until};
+use pursekeeper_tests::{LOOK_INTERVAL, Purse, Sidecar, reason, request, signed, until};
 use tonic::{Code, Request};
 
 /// What a client that speaks HTTP/2 says first, and settings without any.
@@ -59,6 +59,7 @@ async fn a_user_has_so_many_connections() {
         if signer.sign_payment(request("a", "1000")).await.is_ok() {
             break signer;
         }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     };
     let greeted = until_greeted(&sidecar);
     let _ = borne(raw(&sidecar, GREETING));

@@ -49,7 +49,7 @@ async fn act(sidecar: &Sidecar, reason: &str) -> v1::LifecycleDone {
 #[tokio::test]
 async fn a_full_disk_signs_nothing_still_stops_and_recovers() {
     let purse = Purse::init();
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 100000");
+    purse.lift_call_limits();
     let sidecar = serve_on_disk(&purse, DISK);
     let mut signer = sidecar.signer().await;
     let paid = signed(signer.sign_payment(request("paid", "1000")).await);

@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use pursekeeper_api::v1;
-use pursekeeper_tests::{Offer, Purse, URL, challenge_v2, denied, reason, request, signed, verify};
+use pursekeeper_tests::{
+    LOOK_INTERVAL, Offer, Purse, URL, challenge_v2, denied, reason, request, signed, verify,
+};
 use rusqlite::Connection;
 use serde_json::Value;
 use tonic::Code;
@@ -147,6 +149,7 @@ async fn a_connection_beyond_the_limit_is_closed() {
         if signer.sign_payment(request("a", "1000")).await.is_ok() {
             break signer;
         }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     };
     if let Ok(channel) = pursekeeper_api::connect(sidecar.socket("agent")).await {
         let refused = pursekeeper_api::Signer::new(channel).sign_payment(request("b", "1000")).await;
@@ -183,7 +186,9 @@ async fn so_many_follow_the_audit_at_once() {
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "SUBSCRIBERS_FULL"));
     drop(first);
     // It is noticed at once, but not before this one asks.
-    while audit.watch(follow()).await.is_err() {}
+    while audit.watch(follow()).await.is_err() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
 }
 
 #[tokio::test]

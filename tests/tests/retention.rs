@@ -226,7 +226,7 @@ async fn a_journal_over_its_budget_warns_and_goes_on() {
 #[tokio::test]
 async fn a_reader_that_does_not_end_stops_payments_before_the_disk_is_full() {
     let purse = Purse::init();
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 100000");
+    purse.lift_call_limits();
     configure(&purse, &format!("{{interval_secs: 1, disk: {{wal_bytes_max: {}}}}}", 16 << 20));
     let sidecar = purse.serve();
     let mut signer = sidecar.signer().await;

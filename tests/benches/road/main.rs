@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pursekeeper_api::v1::StatusRequest;
-use pursekeeper_tests::overspend::CALLS_PER_SEC_MAX;
 use pursekeeper_tests::{MemoryJournal, Purse, Sidecar};
 use serde_json::json;
 
@@ -171,7 +170,7 @@ fn unlimited(purse: &Purse) {
         r#"ceilings: { usd: { day: "5" } }"#,
         r#"ceilings: { usd: { day: "100000000" } }"#,
     );
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", CALLS_PER_SEC_MAX);
+    purse.lift_call_limits();
     purse.replace("pursekeeper.yaml", "level: info", "level: warn");
 }
 

@@ -21,7 +21,7 @@ pub use edits::{edited_limit, paid_again, relabelled_service, released_holds, re
 pub use journals::{lost_journal, lost_log, swapped_journal};
 pub use race::{Race, race};
 pub use restarts::{restart, second_replica};
-pub use rules::{CALLS_PER_SEC_MAX, Ceiling, Limit, PRICE, Rules};
+pub use rules::{Ceiling, Limit, PRICE, Rules};
 pub use scene::Scene;
 pub use tally::{Extent, Random, Tally, dollars};
 pub use witness::{Released, Witness};

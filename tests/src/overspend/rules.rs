@@ -30,9 +30,6 @@ pub enum Limit {
     Payments(u64),
 }
 
-/// What lets one user call as often as it can.
-pub const CALLS_PER_SEC_MAX: &str = "agent_calls_per_sec_max: 1000000\n  peer_calls_per_sec_max: 1000000";
-
 /// One ceiling, on every subject of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ceiling {
@@ -99,8 +96,7 @@ impl Rules {
         purse.replace(REGISTRY, &payees, &(payees.clone() + &self.marked(ScopeKind::Service)));
         purse.replace(REGISTRY, "  weather:\n", &format!("  {}:\n", self.service));
         purse.replace(REGISTRY, "services: [weather]", &format!("services: [{}]", self.service));
-        // How often an agent may call is another limit than how much it may spend.
-        purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", CALLS_PER_SEC_MAX);
+        purse.lift_call_limits();
     }
 
     /// Replaces these rules in a purse by others. They hold from the next start on.

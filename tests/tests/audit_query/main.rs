@@ -7,7 +7,7 @@ mod words;
 use std::time::Duration;
 
 use pursekeeper_api::v1;
-use pursekeeper_tests::{Purse, Sidecar, request};
+use pursekeeper_tests::{LOOK_INTERVAL, Purse, Sidecar, request};
 use serde_json::Value;
 use tonic::Streaming;
 
@@ -17,12 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn purse() -> Purse {
     let purse = Purse::init();
     purse.replace("policies/registry.yaml", "payments: { hour: 100 }", "payments: { hour: 1000000 }");
-    purse.replace(
-        "pursekeeper.yaml",
-        "queue_len_max: 1024",
-        "queue_len_max: 1024\n  repeats_per_minute_max: 1000000",
-    );
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 1000000");
+    purse.lift_repeat_limit();
+    purse.lift_call_limits();
     purse
 }
 
@@ -92,6 +88,7 @@ async fn whole(sidecar: &Sidecar) -> Vec<v1::Decision> {
         if permits.count() <= hashes.sum() {
             return whole;
         }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 

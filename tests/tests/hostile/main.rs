@@ -101,8 +101,8 @@ fn stage() -> (Purse, String) {
     let registry = registry.replace("$WALLET", &wallet).replace("$UID", &uid);
     std::fs::write(purse.file("policies/registry.yaml"), registry).unwrap();
     // Here one agent asks for everything, one thing at a time, and every answer is looked at.
-    let limits = "agent_calls_per_sec_max: 1000000\n  repeats_per_minute_max: 1000000";
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", limits);
+    purse.lift_call_limits();
+    purse.lift_repeat_limit();
     (purse, wallet)
 }
 

@@ -96,7 +96,7 @@ fn purse_with_key() -> (Purse, [u8; 32]) {
     purse.replace("policies/registry.yaml", &before, &address);
     let (ceiling, none) = ("      payments: { hour: 100 }\n", "");
     purse.replace("policies/registry.yaml", ceiling, none);
-    purse.replace("pursekeeper.yaml", "agent_calls_per_sec_max: 500", "agent_calls_per_sec_max: 100000");
+    purse.lift_call_limits();
     (purse, key)
 }
 
