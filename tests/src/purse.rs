@@ -4,11 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use pursekeeper_api::{Audit, Channel, Governance, Signer};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::PAYEE;
 
@@ -24,6 +26,9 @@ const QUEUE_LIMIT: &str = "queue_len_max: 1024";
 const NO_REPEAT_LIMIT: &str = "queue_len_max: 1024\n  repeats_per_minute_max: 1000000";
 /// The payee of the registry that `init` writes.
 const STARTER_PAYEE: &str = "0x1111111111111111111111111111111111111111";
+
+/// What connections live on. They answer a sidecar that takes its leave, also while the test that made them waits for it.
+static CONNECTIONS: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// A directory made by `pursekeeper init`, gone when dropped.
 #[derive(Debug)]
@@ -200,7 +205,7 @@ impl Sidecar {
     }
 
     async fn connect(&self, socket: &str) -> Channel {
-        pursekeeper_api::connect(self.socket(socket)).await.unwrap()
+        CONNECTIONS.spawn(pursekeeper_api::connect(self.socket(socket))).await.unwrap().unwrap()
     }
 
     /// `agent` or `operator`.

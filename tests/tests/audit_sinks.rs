@@ -107,7 +107,9 @@ async fn a_file_gets_every_record_in_order_however_often_the_sidecar_is_killed()
 
 #[tokio::test]
 async fn a_sidecar_that_stops_lets_its_sinks_have_the_rest() {
-    let purse = purse(&["{name: lines, format: json, file: {path: audit.jsonl, rotate_bytes_max: 3000}}"]);
+    // A file that is full is rotated between two batches.
+    let file = "{path: audit.jsonl, rotate_bytes_max: 3000}";
+    let purse = purse(&[&format!("{{name: lines, format: json, batch_records_max: 4, file: {file}}}")]);
     let sidecar = purse.serve();
     for payment in 0..8 {
         let _ = pay(&sidecar, &format!("r-{payment}")).await;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pursekeeper_api::Signer;
 use pursekeeper_core::gate::{Ask, Gate, PaymentAsk, Rules, Settings, Surroundings};
 use pursekeeper_core::ports::Policy as _;
 use pursekeeper_core::x402::Challenge;
@@ -54,7 +55,8 @@ pub(crate) async fn pay(sidecar: &Sidecar, clients: usize, calls: usize) -> Load
     static RUN: AtomicUsize = AtomicUsize::new(0);
     let run_number = RUN.fetch_add(1, Ordering::Relaxed);
     run(clients, calls, async || {
-        let signer = sidecar.signer().await;
+        // In the runtime that the echoes are asked from.
+        let signer = Signer::new(pursekeeper_api::connect(sidecar.socket("agent")).await.unwrap());
         let template = request("template", "1000");
         move |call| {
             let mut signer = signer.clone();
