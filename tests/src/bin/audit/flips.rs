@@ -17,7 +17,7 @@ use crate::load::{Ask, Load, MIXED};
 use crate::verdict::{Against, Verdict, key_of, verify};
 
 /// Bits that are turned over, of everything and of a sample.
-const FLIPS: [usize; 2] = [10_400, 240];
+const FLIPS: [usize; 2] = [10_400, 2_400];
 /// Records of the journal, at least, of everything and of a sample.
 const RECORDS: [usize; 2] = [10_000, 1_500];
 /// Records at the end that are in the log alone: fewer than the sidecar thinks worth moving.

@@ -22,9 +22,9 @@ use scratch::Scratch;
 use trail::Trail;
 
 /// How often each kind is tried, of everything and of a sample.
-const ROUNDS: [usize; 2] = [40, 1];
+const ROUNDS: [usize; 2] = [40, 3];
 /// How often each table is changed in each way, of everything and of a sample.
-const TABLE_ROUNDS: [usize; 2] = [12, 1];
+const TABLE_ROUNDS: [usize; 2] = [12, 2];
 
 /// The first record that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use crate::load::{Ask, Load, MIXED};
 use course::{Course, Wanted};
 
 /// Who follows, from the first record on, and until which: of everything, and of a sample.
-const CROWD: [(usize, u64); 2] = [(100, 100_000), (100, 4_000)];
+const CROWD: [(usize, u64); 2] = [(100, 100_000), (100, 10_000)];
 /// Few who follow for long: how many, until which record, and how many of these are recorded live.
 const FEW: (usize, u64, u64) = (4, 1_000_000, 20_000);
 /// How often the sidecar is killed meanwhile.
