@@ -80,21 +80,36 @@ impl BundleError {
 impl fmt::Display for Place {
     /// `file:line:column`, as editors and compilers write it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(f, "{}:{}:{}", OneLine(&self.file), self.line, self.column)
     }
 }
 
-/// What a complaint says, on one line of its own: it quotes a file, which must not forge another line, move the cursor or
-/// turn the reading direction.
+/// Longest text of a complaint as it is shown, in bytes: it travels in gRPC trailers and log lines.
+const SHOWN_LEN_MAX: usize = 960;
+/// How much of a longer one is its end, in bytes: what to do about it stands there.
+const SHOWN_END_LEN: usize = 320;
+/// How much of it is its beginning, in bytes.
+const SHOWN_BEGIN_LEN: usize = SHOWN_LEN_MAX - SHOWN_END_LEN - LEFT_OUT.len();
+const LEFT_OUT: &str = "…";
+
+/// What a complaint says, on one line of its own: it quotes a file, which must not forge another line, move the cursor,
+/// turn the reading direction or go on without end.
 struct OneLine<'t>(&'t str);
 
 impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let turns =
             |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        self.0.chars().try_for_each(|c| {
-            if c.is_control() || turns(c) { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
-        })
+        let mut shown = String::with_capacity(self.0.len());
+        for c in self.0.chars() {
+            if c.is_control() || turns(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+        }
+        if shown.len() > SHOWN_LEN_MAX {
+            let begin = shown.floor_char_boundary(SHOWN_BEGIN_LEN);
+            let end = shown.ceil_char_boundary(shown.len().saturating_sub(SHOWN_END_LEN));
+            shown.replace_range(begin..end, LEFT_OUT);
+        }
+        f.write_str(&shown)
     }
 }
 

@@ -25,14 +25,12 @@ pub fn assert_short_error(error: &dyn Error) {
     }
 }
 
-/// Panics unless each error of a bundle of one text points into that text, and is not much longer than it.
+/// Panics unless each error of a bundle of one text is one short line and points into that text.
 pub fn assert_bundle_errors(errors: &BundleErrors, file: &str, text: &str) {
     assert!(!errors.0.is_empty());
     for error in &errors.0 {
         let shown = error.to_string();
-        assert!(!shown.chars().any(char::is_control), "{shown:?}");
-        // Whoever wrote the text reads the complaint, so it may quote the text, but not more than that.
-        assert!(shown.len() <= TEXT_LEN_MAX + text.len().saturating_mul(2), "{} bytes: {shown}", shown.len());
+        assert_one_line(&shown);
         if let Some(place) = error.place() {
             assert_eq!(&*place.file, file, "{shown}");
             assert!(place.line >= 1 && place.column >= 1, "{shown}");

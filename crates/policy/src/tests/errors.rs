@@ -8,7 +8,7 @@ use crate::{Bundle, BundleError, BundleErrors, BundleOptions};
 /// A line of the registry that is there once.
 const PAYEES: &str = "    payees: [\"0x3333333333333333333333333333333333333333\"]";
 
-fn errors(registry: &str, policies: &[(&str, &str)]) -> BundleErrors {
+pub(super) fn errors(registry: &str, policies: &[(&str, &str)]) -> BundleErrors {
     match Bundle::from_parts(registry, policies, BundleOptions::default()) {
         Ok(bundle) => panic!("accepted: {bundle:?}"),
         Err(errors) => errors,
@@ -462,20 +462,6 @@ fn absurdly_deep_files_are_refused_and_do_not_exhaust_the_stack() {
 fn a_bundle_is_shared_between_threads() {
     fn shared<T: Send + Sync + 'static>() {}
     shared::<Bundle>();
-}
-
-/// Whoever reviews a bundle reads the complaints in a terminal.
-#[test]
-fn a_complaint_cannot_leave_its_line() {
-    let registry = errors("version: 1\n\"a\\nregistry.yaml: valid\\e[2K\\u202e\": 1\n", &[]);
-    let policy =
-        errors(REGISTRY, &[("t.cedar", "@id(\"a\\nb\\u{1b}[2K\") permit (principal, action, resource);")]);
-    for errors in [registry, policy] {
-        for error in &errors.0 {
-            let shown = error.to_string();
-            assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
-        }
-    }
 }
 
 #[test]

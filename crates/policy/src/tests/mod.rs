@@ -2,6 +2,7 @@
 
 mod acts;
 mod allowance;
+mod complaints;
 mod errors;
 mod fixture;
 mod guardrails;
